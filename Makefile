@@ -1,0 +1,29 @@
+# Every target works in a fresh clone with Python 3.11+ and make, and sets up what it needs.
+SHELL := /bin/sh
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## make .venv with the locked packages; does nothing when nothing changed
+	@scripts/setup
+
+demo: setup ## start the simulator, the server and a worker, and print what to try (ARGS="--port 9000")
+	@.venv/bin/paidonce demo $(ARGS)
+
+test: setup ## run every test (ARGS="tests/unit -k money" for some of them)
+	@scripts/install-test-tools
+	@.venv/bin/pytest $(ARGS)
+
+check: setup ## format, lint, types, import fences, sizes, texts and docs, in one pass
+	@scripts/check
+
+bench: setup ## run the benchmarks in bench/
+	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
+
+lock: setup ## write requirements.lock again from pyproject.toml
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -o requirements.lock

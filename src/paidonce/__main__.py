@@ -1,0 +1,5 @@
+"""`python -m paidonce`."""
+
+from paidonce.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""Request bodies: limited while they stream, then JSON that nothing further in has to fear."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
+
+from paidonce.domain import errors
+from paidonce.observability import has_card_number
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_WEBHOOK_BODY_BYTES = 1024 * 1024  # Stripe's events carry whole objects
+BODY_SECONDS = 30  # the app gives up after 30 s as well
+DEEPEST_NESTING = 32
+LARGEST_INTEGER_DIGITS = 30
+
+_JSON_TYPE = re.compile(
+    r"application/json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?;?\s*", re.IGNORECASE
+)
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than its limit; nothing of it is used."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+
+def limited(receive: Receive, limit_bytes: int) -> Receive:
+    """`receive` that raises BodyTooLarge as soon as more than `limit_bytes` came in."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit_bytes:
+                raise BodyTooLarge(limit_bytes)
+        return message
+
+    return counted
+
+
+async def read_body(request: Request) -> bytes:
+    """The raw body; raises BodyTooLarge, or `invalid_request` when it does not come whole."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.body()
+    except (ClientDisconnect, TimeoutError):
+        raise errors.invalid_request("The request body is incomplete.") from None
+
+
+async def read_json_object(
+    request: Request, *, is_empty_allowed: bool = False
+) -> tuple[bytes, dict[str, Any]]:
+    """The raw body and the JSON object in it.
+
+    Raises `unsupported_media_type`, `invalid_request`, and `card_number_rejected` when a card
+    number stands anywhere in it, in a key too. With `is_empty_allowed` no body means `{}`.
+    """
+    raw = await read_body(request)
+    if not raw:
+        if is_empty_allowed:
+            return raw, {}
+        raise errors.invalid_request("A JSON object is required as the body.")
+    if _JSON_TYPE.fullmatch(request.headers.get("content-type", "")) is None:
+        raise errors.unsupported_media_type()
+    value = parse_json(raw)
+    if not isinstance(value, dict):
+        raise errors.invalid_request("The body must be a JSON object.")
+    return raw, value
+
+
+def parse_json(raw: bytes) -> Any:
+    """Strict JSON in UTF-8: finite numbers, no key twice, no NUL, no half of a surrogate pair."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=_object,
+        )
+    except (ValueError, RecursionError):
+        raise errors.invalid_request("The body is not valid JSON.") from None
+    for text in _strings_of(value):
+        _check_string(text)
+    return value
+
+
+def _check_string(text: str) -> None:
+    if has_card_number(text):
+        raise errors.card_number_rejected()
+    if "\0" in text:
+        raise errors.invalid_request("A string contains a NUL character.")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise errors.invalid_request("A string contains half of a surrogate pair.")
+
+
+def _strings_of(value: Any) -> Iterator[str]:
+    """Every string and key in a JSON value, without recursion."""
+    waiting = [(value, 0)]
+    while waiting:
+        current, depth = waiting.pop()
+        if depth > DEEPEST_NESTING:
+            raise errors.invalid_request(f"The body is nested deeper than {DEEPEST_NESTING}.")
+        if isinstance(current, str):
+            yield current
+        elif isinstance(current, dict):
+            yield from current
+            waiting.extend((inner, depth + 1) for inner in current.values())
+        elif isinstance(current, list):
+            waiting.extend((inner, depth + 1) for inner in current)
+
+
+def _integer(literal: str) -> int:
+    if len(literal) > LARGEST_INTEGER_DIGITS:
+        raise ValueError("too many digits")
+    _refuse_card_number(literal)
+    return int(literal)
+
+
+def _number(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    if 1e12 <= abs(number) < 1e20:  # 4242424242424242.0 and 4.242424242424242e15 are digits too
+        _refuse_card_number(format(Decimal(literal).to_integral_value(), "f"))
+    return number
+
+
+def _refuse_card_number(digits: str) -> None:
+    if has_card_number(digits):
+        raise errors.card_number_rejected()
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 7493 forbids a key twice: whoever reads the other one sees another request."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        for text in [name for name, _ in pairs] + [v for _, v in pairs if isinstance(v, str)]:
+            _refuse_card_number(text)
+        raise errors.invalid_request("An object has the same field twice.")
+    return value

@@ -1,0 +1,58 @@
+"""Whose request this is, by address: the peer, or who stands behind the proxies we trust."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.types import Scope
+
+Address = IPv4Address | IPv6Address
+UNKNOWN = "unknown"  # a peer without an address: a Unix socket
+
+
+class ClientAddresses:
+    """Reads `X-Forwarded-For` from the right, as far as each hop is one of `trusted`."""
+
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._trusted = tuple(trusted)
+
+    def of(self, scope: Scope) -> str:
+        """The address as text, IPv4 also when it came inside IPv6.
+
+        Everything left of the first hop we do not trust is what the client chose to send. An entry
+        that is no address ends the walk at the proxy that sent it.
+        """
+        client = scope.get("client")
+        nearest = _parse(client[0]) if client else None
+        if nearest is None:
+            return UNKNOWN
+        if self._is_trusted(nearest):
+            for entry in reversed(_forwarded_for(scope)):
+                address = _parse(entry)
+                if address is None:
+                    break
+                nearest = address
+                if not self._is_trusted(address):
+                    break
+        return str(nearest)
+
+    def _is_trusted(self, address: Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _forwarded_for(scope: Scope) -> list[str]:
+    lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return [entry.strip() for line in lines for entry in line.decode("latin-1").split(",")]
+
+
+def _parse(text: str) -> Address | None:
+    """An address, with or without a port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,73 @@
+"""The routes of the merchant's own server, under its API key."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from paidonce.api import openapi, views
+from paidonce.api.auth import Authentication
+from paidonce.api.bodies import read_json_object
+from paidonce.api.envelope import Answer, respond, success
+from paidonce.api.idempotency import Idempotency
+from paidonce.api.schemas import order_id_of, parse_merchant_order, parse_products
+from paidonce.api.usecases import UseCases
+
+PRINCIPAL = "merchant"
+
+
+class MerchantRoutes:
+    """The price list, and orders of every user."""
+
+    def __init__(
+        self, use_cases: UseCases, authentication: Authentication, idempotency: Idempotency
+    ) -> None:
+        self._use_cases = use_cases
+        self._authentication = authentication
+        self._idempotency = idempotency
+
+    def add_to(self, app: FastAPI) -> None:
+        order = "/api/orders/{orderId}"
+        openapi.add(app, "PUT", "/api/products", self.put_products, openapi.PRODUCTS)
+        openapi.add(app, "POST", "/api/orders", self.create_order, openapi.MERCHANT_ORDER)
+        openapi.add(app, "GET", order, self.get_order)
+        openapi.add(app, "POST", f"{order}/cancel", self.cancel_order, openapi.EMPTY)
+
+    async def put_products(self, request: Request) -> Response:
+        """Add products to the price list, or replace them."""
+        self._authentication.merchant(request)
+        _, body = await read_json_object(request)
+        products = parse_products(body)
+        await self._use_cases.put_products(products)
+        data = {"products": len(products)}
+        return respond(request, success("Products saved successfully", data))
+
+    async def create_order(self, request: Request) -> Response:
+        """Place an order of the host; the same call again answers the same order."""
+        self._authentication.merchant(request)
+        raw, body = await read_json_object(request)
+
+        async def work() -> Answer:
+            order = await self._use_cases.create_merchant_order(parse_merchant_order(body))
+            return views.order_created(order)
+
+        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+
+    async def get_order(self, request: Request) -> Response:
+        """One order of any user."""
+        self._authentication.merchant(request)
+        order = await self._use_cases.get_merchant_order(order_id_of(request))
+        data = views.merchant_order_detail(order)
+        return respond(request, success("Order retrieved successfully", data))
+
+    async def cancel_order(self, request: Request) -> Response:
+        """Cancel an order; refused while a payment of it may still succeed."""
+        self._authentication.merchant(request)
+        order_id = order_id_of(request)
+        raw, _ = await read_json_object(request, is_empty_allowed=True)
+
+        async def work() -> Answer:
+            order = await self._use_cases.cancel_order(order_id)
+            data = views.merchant_order_detail(order)
+            return success("Order canceled successfully", data)
+
+        return await self._idempotency.answer(request, PRINCIPAL, raw, work)

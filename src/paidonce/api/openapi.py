@@ -1,0 +1,187 @@
+"""The contract for machines: adds a route together with its OpenAPI description.
+
+Bodies are checked by `schemas`, by hand; what stands here describes them.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from paidonce.domain.errors import NextStep
+
+Handler = Callable[[Request], Awaitable[Response]]
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_AMOUNT_MINOR: Schema = {"type": "integer", "minimum": 1, "maximum": 99_999_999}
+_CURRENCY: Schema = {"type": "string", "minLength": 3, "maxLength": 3, "examples": ["usd"]}
+
+
+def _object(required: list[str], **properties: Schema) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    return {**schema, "required": required} if required else schema
+
+
+def _list_of(item: Schema, most: int) -> Schema:
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+
+
+_ANY_DETAIL: Schema = {"type": ["object", "string", "null"]}
+NEW_ORDER = _object(
+    ["items"],
+    items=_list_of(
+        _object(
+            ["productId", "quantity"],
+            productId={**_TEXT, "maxLength": 100},
+            quantity={"type": "integer", "minimum": 1, "maximum": 10_000},
+        ),
+        100,
+    ),
+    shippingAddress=_ANY_DETAIL,
+    billingAddress=_ANY_DETAIL,
+    paymentMethod=_ANY_DETAIL,
+    notes={"type": ["string", "null"], "maxLength": 5000},
+)
+PAY: Schema = {
+    **_object(
+        [],
+        paymentMethodId={"type": "string"},
+        paymentToken={"type": "string"},
+        stripePaymentMethodId={"type": "string"},
+        paymentMethod={"type": "string"},
+        paymentIntentId={"type": "string"},
+        savePaymentMethod={"type": "boolean"},
+    ),
+    "description": "The PaymentMethod is the first of paymentMethodId, paymentToken, "
+    "stripePaymentMethodId, and paymentMethod when it begins with pm_. With paymentIntentId "
+    "only, the request acts as pay/confirm.",
+}
+CONFIRM = _object([], paymentIntentId={"type": "string"})
+EMPTY = _object([])
+PRODUCTS = _object(
+    ["products"],
+    products=_list_of(
+        _object(
+            ["productId", "name", "amountMinor", "currency"],
+            productId={**_TEXT, "maxLength": 100},
+            name={**_TEXT, "maxLength": 250},
+            amountMinor=_AMOUNT_MINOR,
+            currency=_CURRENCY,
+        ),
+        1000,
+    ),
+)
+MERCHANT_ORDER = _object(
+    ["userId", "amountMinor", "currency"],
+    userId={**_TEXT, "maxLength": 255},
+    email={"type": ["string", "null"], "maxLength": 320},
+    orderId={"type": ["string", "null"], "format": "uuid"},
+    amountMinor=_AMOUNT_MINOR,
+    currency=_CURRENCY,
+    orderNumber={"type": ["string", "null"], "maxLength": 100},
+    metadata={
+        "type": ["object", "null"],
+        "maxProperties": 50,
+        "additionalProperties": {"type": "string", "maxLength": 500},
+    },
+)
+_OPTIONAL_BODIES = (CONFIRM, EMPTY)
+
+_BESIDE: Schema = {
+    "message": {"type": "string"},
+    "requestId": {"type": "string", "format": "uuid"},
+    "nextStep": {"type": "string", "enum": [step.value for step in NextStep]},
+}
+ENVELOPE = _object(
+    ["status", "message", "data", "nextStep", "requestId"],
+    status={"type": "string", "enum": ["success", "requires_action"]},
+    data={"type": "object"},
+    **_BESIDE,
+)
+LIST_ENVELOPE = _object(
+    ["status", "message", "data", "nextCursor", "nextStep", "requestId"],
+    status={"type": "string", "enum": ["success"]},
+    data={"type": "array", "items": {"type": "object"}},
+    nextCursor={"type": ["string", "null"]},
+    **_BESIDE,
+)
+ERROR_ENVELOPE = _object(
+    ["status", "message", "errors", "code", "nextStep", "requestId"],
+    status={"type": "string", "enum": ["error"]},
+    errors={"type": "array", "items": {"type": "string"}, "minItems": 1},
+    code={"type": "string", "pattern": "^[a-z0-9_]+$"},
+    declineCode={"type": "string"},
+    retryAfter={"type": "integer"},
+    **_BESIDE,
+)
+
+_ORDER_ID: Schema = {
+    "name": "orderId",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
+_PAGE: list[Schema] = [
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    },
+    {"name": "cursor", "in": "query", "schema": {"type": "string", "maxLength": 500}},
+]
+_IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def add(
+    app: FastAPI,
+    method: str,
+    path: str,
+    handler: Handler,
+    body: Schema | None = None,
+    *,
+    is_list: bool = False,
+) -> None:
+    """Add a route and describe it: its parameters, its body, the envelope of every answer."""
+    parameters = [_ORDER_ID] if "{orderId}" in path else []
+    parameters += _PAGE if is_list else []
+    parameters += [_IDEMPOTENCY_KEY] if method == "POST" else []
+    description: Schema = {"security": [{"bearer": []}], "parameters": parameters}
+    if body is not None:
+        is_required = not any(body is optional for optional in _OPTIONAL_BODIES)
+        content = {"application/json": {"schema": body}}
+        description["requestBody"] = {"required": is_required, "content": content}
+    app.add_api_route(
+        path,
+        handler,
+        methods=[method],
+        response_class=Response,
+        response_model=None,
+        responses={
+            200: _answer("The answer", LIST_ENVELOPE if is_list else ENVELOPE),
+            "default": _answer("Every error", ERROR_ENVELOPE),
+        },
+        openapi_extra=description,
+    )
+
+
+def describe(app: FastAPI) -> Schema:
+    """The whole document; FastAPI's own, and how a caller shows who he is."""
+    document = FastAPI.openapi(app)
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearer"] = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The app: the user's JWT. The merchant: the API key.",
+    }
+    return document
+
+
+def _answer(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

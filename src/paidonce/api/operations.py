@@ -1,0 +1,64 @@
+"""The routes of machines: Stripe's webhook, health, readiness, metrics."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from paidonce.api.bodies import read_body
+from paidonce.api.envelope import respond, success
+from paidonce.api.shell import WEBHOOK_PATH
+from paidonce.api.usecases import UseCases
+from paidonce.domain import errors
+from paidonce.observability import METRICS_CONTENT_TYPE, get_logger, render_metrics
+
+READY = "ok"
+
+log = get_logger(__name__)
+
+
+class OperationsRoutes:
+    """`has_webhook` is False while no webhook secret is set: then that path does not exist."""
+
+    def __init__(self, use_cases: UseCases, *, has_webhook: bool) -> None:
+        self._use_cases = use_cases
+        self._has_webhook = has_webhook
+
+    def add_to(self, app: FastAPI) -> None:
+        hidden: dict[str, Any] = {"include_in_schema": False, "response_model": None}
+        if self._has_webhook:
+            app.add_api_route(WEBHOOK_PATH, self.receive_webhook, methods=["POST"], **hidden)
+        app.add_api_route("/healthz", self.health, methods=["GET", "HEAD"], **hidden)
+        app.add_api_route("/readyz", self.readiness, methods=["GET", "HEAD"], **hidden)
+        app.add_api_route("/metrics", self.metrics, methods=["GET"], **hidden)
+
+    async def receive_webhook(self, request: Request) -> Response:
+        """Store one event of Stripe; 2xx only once it is stored."""
+        signatures = request.headers.getlist("stripe-signature")
+        if len(signatures) != 1:
+            raise errors.invalid_signature()
+        await self._use_cases.receive_webhook(await read_body(request), signatures[0])
+        return respond(request, success("Event received", {"received": True}))
+
+    async def health(self, request: Request) -> Response:
+        """The process runs."""
+        return respond(request, success("Healthy", {"process": READY}))
+
+    async def readiness(self, request: Request) -> Response:
+        """200 when everything the service stands on is there, 503 with what is missing."""
+        try:
+            checks = await self._use_cases.readiness()
+        except Exception:
+            log.exception("readiness.failed")
+            checks = {"readiness": "could not be checked"}
+        missing = [f"{name}: {state}" for name, state in checks.items() if state != READY]
+        if missing:
+            unavailable = errors.service_unavailable()
+            unavailable.details = missing
+            raise unavailable
+        return respond(request, success("Ready", checks))
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' text format."""
+        return Response(render_metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE})

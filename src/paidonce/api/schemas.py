@@ -1,0 +1,163 @@
+"""Request bodies and parameters to what the use cases take; every refusal names the field."""
+
+import re
+from typing import Any
+
+from starlette.requests import Request
+
+from paidonce.api.auth import LONGEST_USER_ID, is_email, is_user_id
+from paidonce.api.currencies import CURRENCIES
+from paidonce.api.fields import Fields
+from paidonce.domain import errors
+from paidonce.domain.model import BasketItem, NewMerchantOrder, NewOrder, Product
+from paidonce.domain.money import MAX_AMOUNT_MINOR
+
+MOST_ITEMS = 100
+MOST_QUANTITY = 10_000
+MOST_PRODUCTS = 1000
+LONGEST_ID = 100
+LONGEST_NAME = 250
+LONGEST_NOTES = 5000
+LONGEST_STRIPE_ID = 255
+LONGEST_CURSOR = 500
+MOST_LISTED, LISTED_BY_DEFAULT = 100, 20
+# Stripe's limits for metadata, kept here so that an order's metadata can travel along.
+MOST_METADATA_KEYS, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 40, 500
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_PAYMENT_METHOD_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
+_DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
+
+
+def order_id_of(request: Request) -> str:
+    """The order id of the path in lower case; raises `invalid_order_id`."""
+    return as_order_id(request.path_params["orderId"])
+
+
+def as_order_id(value: object) -> str:
+    """A UUID in its usual form, upper or lower case; raises `invalid_order_id`."""
+    if not isinstance(value, str) or _UUID.fullmatch(value) is None:
+        raise errors.invalid_order_id()
+    return value.lower()
+
+
+def page_of(request: Request) -> tuple[int, str | None]:
+    """`limit` (1 to 100, 20 when absent) and `cursor` of a list."""
+    limit = request.query_params.get("limit", str(LISTED_BY_DEFAULT))
+    cursor = request.query_params.get("cursor") or None
+    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= MOST_LISTED:
+        raise errors.invalid_request(f"limit must be a number from 1 to {MOST_LISTED}.")
+    if cursor is not None and (len(cursor) > LONGEST_CURSOR or not cursor.isprintable()):
+        raise errors.invalid_request("cursor is not one that was given by a list.")
+    return int(limit), cursor
+
+
+def parse_new_order(body: dict[str, Any]) -> NewOrder:
+    """The app's basket; prices in it are ignored like every unknown field."""
+    fields = Fields(body)
+    items = [
+        BasketItem(
+            product_id=item.required_text("productId", LONGEST_ID),
+            quantity=item.integer("quantity", 1, MOST_QUANTITY),
+        )
+        for item in fields.objects("items", MOST_ITEMS)
+    ]
+    for name in ("shippingAddress", "billingAddress", "paymentMethod"):
+        if not isinstance(body.get(name), dict | str | None):
+            raise errors.invalid_request(f"{name} must be an object or a string.")
+    fields.free_text("notes", LONGEST_NOTES)
+    details = {name: body[name] for name in _DETAILS if body.get(name) is not None}
+    return NewOrder(items, details)
+
+
+def parse_products(body: dict[str, Any]) -> list[Product]:
+    products = [
+        Product(
+            product_id=product.required_text("productId", LONGEST_ID),
+            name=product.required_text("name", LONGEST_NAME),
+            amount_minor=product.integer("amountMinor", 1, MAX_AMOUNT_MINOR),
+            currency=_currency(product),
+        )
+        for product in Fields(body).objects("products", MOST_PRODUCTS)
+    ]
+    if len({product.product_id for product in products}) != len(products):
+        raise errors.invalid_request("products has the same productId twice.")
+    return products
+
+
+def parse_merchant_order(body: dict[str, Any]) -> NewMerchantOrder:
+    """The host's own order. Raises `invalid_order_id` for an orderId that is no UUID."""
+    fields = Fields(body)
+    user_id, email, order_id = body.get("userId"), body.get("email"), body.get("orderId")
+    if not is_user_id(user_id):
+        raise errors.invalid_request(
+            f"userId must be a string of 1 to {LONGEST_USER_ID} printable characters."
+        )
+    if email is not None and not is_email(email):
+        raise errors.invalid_request("email must be an e-mail address.")
+    return NewMerchantOrder(
+        user_id=user_id,
+        email=email,
+        order_id=None if order_id is None else as_order_id(order_id),
+        amount_minor=fields.integer("amountMinor", 1, MAX_AMOUNT_MINOR),
+        currency=_currency(fields),
+        order_number=fields.text("orderNumber", LONGEST_ID),
+        metadata=_metadata(body.get("metadata")),
+    )
+
+
+def payment_method_of(body: dict[str, Any]) -> str | None:
+    """The PaymentMethod id where one of the app's versions put it, or None.
+
+    The first of `paymentMethodId`, `paymentToken`, `stripePaymentMethodId`, and `paymentMethod`
+    when that begins with `pm_` (other values of it, "credit_card", name a kind of method).
+    """
+    fields = Fields(body)
+    named = [
+        fields.text(name, LONGEST_STRIPE_ID, is_empty_absent=True)
+        for name in ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "paymentMethod")
+    ]
+    if named[3] is not None and not named[3].startswith("pm_"):
+        named[3] = None
+    for name in named:
+        if name is None:
+            continue
+        if _PAYMENT_METHOD_ID.fullmatch(name) is None:
+            raise errors.invalid_request("paymentMethodId is not the id of a PaymentMethod.")
+        return name
+    return None
+
+
+def payment_intent_of(body: dict[str, Any]) -> str | None:
+    """`paymentIntentId`, or None; a client secret in its place is refused."""
+    given = Fields(body).text("paymentIntentId", LONGEST_STRIPE_ID, is_empty_absent=True)
+    if given is not None and (_PAYMENT_INTENT_ID.fullmatch(given) is None or "_secret_" in given):
+        raise errors.invalid_request("paymentIntentId is not the id of a PaymentIntent.")
+    return given
+
+
+def _currency(fields: Fields) -> str:
+    currency = fields.required_text("currency", 3).lower()
+    if currency not in CURRENCIES:
+        raise errors.invalid_request(f"{fields.where}currency is not one that Stripe supports.")
+    return currency
+
+
+def _metadata(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > MOST_METADATA_KEYS:
+        raise errors.invalid_request(
+            f"metadata must be an object with at most {MOST_METADATA_KEYS} fields."
+        )
+    for name, text in value.items():
+        if not 1 <= len(name) <= LONGEST_METADATA_KEY or "[" in name or "]" in name:
+            raise errors.invalid_request(
+                f"metadata keys must have 1 to {LONGEST_METADATA_KEY} characters, no brackets."
+            )
+        if not isinstance(text, str) or len(text) > LONGEST_METADATA_VALUE:
+            raise errors.invalid_request(
+                f"metadata values must be strings of at most {LONGEST_METADATA_VALUE} characters."
+            )
+    return dict(value)

@@ -1,0 +1,134 @@
+"""The shell around every request: its id, its limits, its log line, and an answer whatever happens.
+
+Plain ASGI, since it stands on the pay path.
+"""
+
+import asyncio
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote_plus
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paidonce.api.bodies import MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, BodyTooLarge, limited
+from paidonce.api.client_address import ClientAddresses
+from paidonce.api.envelope import REQUEST_ID, respond_encoded
+from paidonce.api.errors import answer_for, render_error
+from paidonce.domain import errors
+from paidonce.observability import bind_request_id, get_logger, has_card_number, record_request
+
+WEBHOOK_PATH = "/api/webhooks/stripe"
+CLIENT_ADDRESS = "paidonce.client_address"  # in the ASGI scope
+UNMATCHED = "(unmatched)"
+
+# A client that still sends a refused body must be read for a while: closing at once would reset
+# the connection and destroy the answer on its way.
+DRAIN_SECONDS = 2.0
+DRAIN_BYTES = 8 * 1024 * 1024
+
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+_ASKED_BY_MACHINES = frozenset(["/healthz", "/readyz", "/metrics"])
+
+log = get_logger(__name__)
+
+
+class Shell:
+    """ASGI middleware around all routes."""
+
+    def __init__(self, app: ASGIApp, client_addresses: ClientAddresses) -> None:
+        self._app = app
+        self._client_addresses = client_addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        scope[REQUEST_ID] = str(uuid4())  # never the client's: two requests could share it
+        scope[CLIENT_ADDRESS] = self._client_addresses.of(scope)
+        status = 0
+
+        async def tracked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with bind_request_id(scope[REQUEST_ID]):
+            try:
+                await self._answer(scope, receive, tracked)
+            except Exception as error:
+                if status:  # half an answer cannot be repaired: the server closes the connection
+                    raise
+                response = await render_error(Request(scope), error)
+                await response(scope, receive, tracked)
+            finally:
+                _record(scope, status, perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_webhook = scope["path"] == WEBHOOK_PATH
+        limit_bytes = MAX_WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES
+        if has_card_number(scope["path"]) or has_card_number(_query(scope)):
+            raise errors.card_number_rejected()
+        try:
+            if _announced_bytes(scope) > limit_bytes:
+                raise BodyTooLarge(limit_bytes)
+            await self._app(scope, limited(receive, limit_bytes), send)
+        except BodyTooLarge:
+            await _refuse_body(scope, receive, send, limit_bytes)
+
+
+async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: int) -> None:
+    """413 at once, then read on for a moment, then close."""
+    answer = answer_for(errors.body_too_large(limit_bytes))
+    response = respond_encoded(
+        scope, answer.status, answer.encode(), {**answer.headers, "Connection": "close"}
+    )
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    drained = 0
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while drained < DRAIN_BYTES:
+                message = await receive()
+                drained += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _announced_bytes(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0
+
+
+def _query(scope: Scope) -> str:
+    return unquote_plus(scope["query_string"].decode("latin-1")) if scope["query_string"] else ""
+
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    """The log line and the metrics: the route's template, never path, query, headers or body."""
+    route: Any = scope.get("route")
+    template = getattr(route, "path", UNMATCHED)
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    record_request(template, method, status, seconds)
+    write = log.debug if template in _ASKED_BY_MACHINES else log.info
+    write(
+        "request.answered",
+        method=method,
+        route=template,
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+    )

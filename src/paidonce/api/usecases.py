@@ -1,0 +1,64 @@
+"""What the routes ask for: the use cases, as the HTTP side sees them."""
+
+from typing import Protocol
+
+from paidonce.domain.model import (
+    ActionRequired,
+    NewMerchantOrder,
+    NewOrder,
+    Order,
+    Page,
+    Paid,
+    PayCommand,
+    PaymentStatus,
+    PaymentSummary,
+    Principal,
+    Product,
+    StoredAnswer,
+)
+
+
+class UseCases(Protocol):
+    """Every method raises `paidonce.domain.errors.ServiceError` for anything but success."""
+
+    async def create_order(self, user: Principal, basket: NewOrder) -> Order: ...
+
+    async def create_merchant_order(self, order: NewMerchantOrder) -> Order: ...
+
+    async def get_order(self, user_id: str, order_id: str) -> Order: ...
+
+    async def get_merchant_order(self, order_id: str) -> Order: ...
+
+    async def cancel_order(self, order_id: str) -> Order: ...
+
+    async def list_orders(self, user_id: str, limit: int, cursor: str | None) -> Page[Order]: ...
+
+    async def put_products(self, products: list[Product]) -> None: ...
+
+    async def pay(self, command: PayCommand) -> Paid | ActionRequired: ...
+
+    async def confirm(
+        self, user_id: str, order_id: str, payment_intent_id: str | None, client_address: str
+    ) -> Paid | ActionRequired: ...
+
+    async def payment_status(self, user_id: str, order_id: str) -> PaymentStatus: ...
+
+    async def list_payments(
+        self, user_id: str, limit: int, cursor: str | None
+    ) -> Page[PaymentSummary]: ...
+
+    async def receive_webhook(self, body: bytes, signature: str) -> None:
+        """Verify and store an event; raises `invalid_signature`."""
+
+    async def readiness(self) -> dict[str, str]:
+        """What the service stands on: name -> "ok" or what is wrong with it."""
+        ...
+
+    async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:
+        """The answer kept under an Idempotency-Key; raises `idempotency_mismatch`."""
+        ...
+
+    async def keep_answer(
+        self, scope: str, key: str, body_hash: str, status: int, body: bytes
+    ) -> None:
+        """Keep a final answer for 24 h."""

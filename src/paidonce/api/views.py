@@ -1,0 +1,125 @@
+"""What use cases give, as the `data` of an answer: camelCase, major beside minor units."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from paidonce.api.envelope import Answer, success
+from paidonce.domain.errors import NextStep
+from paidonce.domain.model import ActionRequired, Order, Paid, PaymentStatus, PaymentSummary
+from paidonce.domain.money import to_major
+
+_NEXT_STEPS = {
+    "processing": NextStep.WAIT,
+    "requires_action": NextStep.AUTHENTICATE,
+    "failed": NextStep.RETRY,
+}
+
+
+def order_created(order: Order) -> Answer:
+    return success("Order created successfully", {"orderId": order.id, **_order(order)})
+
+
+def order_detail(order: Order) -> dict[str, Any]:
+    """An order as its user sees it."""
+    return {
+        "id": order.id,
+        **_order(order),
+        "items": [
+            {
+                "productId": item.product_id,
+                "name": item.name,
+                "quantity": item.quantity,
+                "unitAmount": to_major(item.unit_amount_minor, order.currency),
+                "unitAmountMinor": item.unit_amount_minor,
+            }
+            for item in order.items
+        ],
+        "createdAt": timestamp(order.created_at),
+    }
+
+
+def merchant_order_detail(order: Order) -> dict[str, Any]:
+    """An order as the merchant sees it: with its user and its metadata."""
+    return {
+        "orderId": order.id,
+        **order_detail(order),
+        "userId": order.user_id,
+        "metadata": order.metadata,
+    }
+
+
+def payment_outcome(outcome: Paid | ActionRequired) -> Answer:
+    """The answer of pay and of confirm."""
+    if isinstance(outcome, ActionRequired):
+        return success(
+            "Additional authentication required",
+            {
+                "paymentId": outcome.payment_id,
+                "paymentIntentId": outcome.payment_intent_id,
+                "clientSecret": outcome.client_secret,
+            },
+            status="requires_action",
+            next_step=NextStep.AUTHENTICATE,
+        )
+    return success(
+        "Payment processed successfully",
+        {
+            "paymentId": outcome.payment_id,
+            "orderId": outcome.order_id,
+            **_amount(outcome.amount_minor, outcome.currency),
+            "status": "succeeded",
+        },
+    )
+
+
+def payment_status(payment: PaymentStatus) -> Answer:
+    """Where a payment stands; `clientSecret` and `lastError` only where there is one."""
+    data: dict[str, Any] = {
+        "paymentId": payment.payment_id,
+        "orderId": payment.order_id,
+        **_amount(payment.amount_minor, payment.currency),
+        "status": payment.status,
+    }
+    if payment.client_secret is not None:
+        data["clientSecret"] = payment.client_secret
+    if payment.last_error is not None:
+        data["lastError"] = payment.last_error
+    next_step = _NEXT_STEPS.get(payment.status, NextStep.DONE)
+    return success("Payment status retrieved successfully", data, next_step=next_step)
+
+
+def payment_summary(payment: PaymentSummary) -> dict[str, Any]:
+    """One line of the list of payments."""
+    return {
+        "id": payment.id,
+        "orderId": payment.order_id,
+        **_amount(payment.amount_minor, payment.currency),
+        "paymentMethod": payment.payment_method,
+        "status": payment.status,
+        "paymentDate": timestamp(payment.payment_date),
+        "stripePaymentIntentId": payment.stripe_payment_intent_id,
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC in ISO 8601 with milliseconds and a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "orderNumber": order.order_number,
+        "totalAmount": to_major(order.amount_minor, order.currency),
+        "amountMinor": order.amount_minor,
+        "currency": order.currency,
+        "status": order.status,
+        "paymentStatus": order.payment_status,
+    }
+
+
+def _amount(amount_minor: int, currency: str) -> dict[str, Any]:
+    return {
+        "amount": to_major(amount_minor, currency),
+        "amountMinor": amount_minor,
+        "currency": currency,
+    }

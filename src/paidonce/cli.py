@@ -1,0 +1,164 @@
+"""The command line: arguments and printing only."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import jwt
+import typer
+import uvicorn
+
+from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.demo import Demo, DemoError
+from paidonce.main import DRAIN_SECONDS, build_app, preflight, run_worker_alone
+from paidonce.observability import configure_logging
+from paidonce.settings import Settings, SettingsError, load_settings
+from paidonce.store import migrations
+from paidonce.store.engine import DatabaseUnavailable
+
+TOKEN_DAYS = 30
+app = typer.Typer(
+    help="One order, one charge: a payment service for mobile apps on Stripe.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Recovery and webhooks inside.")
+    ] = True,
+) -> None:
+    """Serve the HTTP API; recovery and the work on webhooks run inside."""
+    settings = _settings()
+    configure_logging()
+    _stop_unless_ready(settings)
+    uvicorn.run(
+        build_app(settings, has_worker=worker),
+        host=host,
+        port=port,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        **UVICORN_OPTIONS,
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Recovery and the work on webhooks alone, without the HTTP API."""
+    settings = _settings()
+    configure_logging()
+    _stop_unless_ready(settings)
+    asyncio.run(_work_until_stopped(settings))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port of paidonce; 0 picks one.")] = 8000,
+    stripe_port: Annotated[int, typer.Option(help="Port of the simulator; 0 picks one.")] = 8100,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the data here; without it the demo starts empty.")
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser (no page to open yet).")
+    ] = True,
+    json_line: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """Simulator, server and worker on SQLite, with demo products, until Ctrl-C."""
+    del browser  # the phone page is not part of this version
+    try:
+        with Demo(port=port, stripe_port=stripe_port, data_dir=data_dir) as running:
+            print(running.as_json() if json_line else running.as_text(), flush=True)  # noqa: T201
+            running.wait()
+    except DemoError as error:
+        _fail(str(error))
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="The user's id, the token's `sub`.")],
+    email: Annotated[str | None, typer.Option(help="The user's e-mail.")] = None,
+) -> None:
+    """Print a token of the app for a user (development; needs AUTH_JWT_SECRET)."""
+    settings = _settings()
+    secret = settings.auth_jwt_secret.get_secret_value()
+    if not secret:
+        _fail("AUTH_JWT_SECRET is not set; tokens of a JWKS URL are made where its keys are.")
+    print(make_token(settings, secret, user, email))  # noqa: T201
+
+
+def make_token(settings: Settings, secret: str, user: str, email: str | None) -> str:
+    now = int(time.time())
+    claims: dict[str, object] = {"sub": user, "iat": now, "exp": now + TOKEN_DAYS * 86400}
+    optional = {
+        "email": email,
+        "aud": settings.auth_audience,
+        "iss": settings.auth_issuer,
+    }
+    claims.update({name: value for name, value in optional.items() if value})
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+@db_app.command()
+def upgrade() -> None:
+    """Bring the schema to the newest version."""
+    settings = _settings()
+    try:
+        migrations.upgrade(settings.database_url)
+    except DatabaseUnavailable as error:
+        _fail(f"DATABASE_URL: the database cannot be used: {error}.")
+    print(f"The schema is at version {migrations.head()}.")  # noqa: T201
+
+
+@db_app.command()
+def current() -> None:
+    """Print the version of the schema, and the newest one there is."""
+    settings = _settings()
+    try:
+        version = migrations.current(settings.database_url)
+    except DatabaseUnavailable as error:
+        _fail(f"DATABASE_URL: the database cannot be used: {error}.")
+    print(f"{version or 'none'} (newest: {migrations.head()})")  # noqa: T201
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _stop_unless_ready(settings: Settings) -> None:
+    try:
+        asyncio.run(preflight(settings))
+    except SettingsError as error:
+        _fail(str(error))
+
+
+async def _work_until_stopped(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await run_worker_alone(settings, stop)
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"paidonce: {sentence}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    main()

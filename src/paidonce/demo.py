@@ -1,0 +1,230 @@
+"""`paidonce demo`: the simulator and the service as two processes on SQLite, ready to be paid.
+
+The keys and secrets are made anew for every demo; they open nothing but the simulator.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+START_SECONDS = 50.0
+STOP_SECONDS = 30.0
+PRODUCTS = [
+    {"productId": "coffee", "name": "Coffee beans", "amountMinor": 1250, "currency": "usd"},
+    {"productId": "grinder", "name": "Grinder", "amountMinor": 44000, "currency": "usd"},
+    {"productId": "cup", "name": "Cup", "amountMinor": 899, "currency": "usd"},
+]
+
+
+class DemoError(Exception):
+    """The demo cannot start; one sentence that says why."""
+
+
+class Demo:
+    """A running demo. Leaving the context stops its processes, the server first."""
+
+    def __init__(self, *, port: int, stripe_port: int, data_dir: Path | None) -> None:
+        self._port = port or free_port()
+        self._stripe_port = stripe_port or free_port()
+        self._is_temporary = data_dir is None
+        self._data_dir = data_dir or Path(tempfile.mkdtemp(prefix="paidonce-demo-"))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._stop = threading.Event()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.stripe_url = f"http://127.0.0.1:{self._stripe_port}"
+        self._environment = self._read_or_make_environment()
+
+    def __enter__(self) -> "Demo":
+        for port in (self._port, self._stripe_port):
+            _check_free(port)
+        try:
+            self._start()
+        except BaseException:
+            self._stop_all()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stop_all()
+
+    def wait(self) -> None:
+        """Until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
+        while not self._stop.wait(0.2):
+            for process in self._processes:
+                if process.poll() is not None:
+                    raise DemoError(f"a process of the demo ended with {process.returncode}")
+
+    def as_json(self) -> str:
+        """The one line of `--json`."""
+        return json.dumps(
+            {
+                "url": self.url,
+                "stripe_url": self.stripe_url,
+                "token": self._token("demo-user"),
+                "other_token": self._token("other-user"),
+                "merchant_api_key": self._environment["MERCHANT_API_KEY"],
+                "webhook_secret": self._environment["STRIPE_WEBHOOK_SECRET"],
+            }
+        )
+
+    def as_text(self) -> str:
+        """What a person needs to pay an order with curl."""
+        token = self._token("demo-user")
+        return f"""
+paidonce is running   {self.url}
+Stripe simulator      {self.stripe_url}
+
+  export URL={self.url}
+  export TOKEN={token}
+
+1. An order (440.00 usd):
+  ORDER=$(curl -s $URL/api/mobile-app/orders -H "Authorization: Bearer $TOKEN" \\
+    -H "Content-Type: application/json" \\
+    -d '{{"items":[{{"productId":"grinder","quantity":1}}]}}' \\
+    | sed 's/.*"orderId":"\\([^"]*\\)".*/\\1/')
+
+2. Pay it (again and again: one charge):
+  curl -s $URL/api/mobile-app/orders/$ORDER/pay -H "Authorization: Bearer $TOKEN" \\
+    -H "Content-Type: application/json" -d '{{"paymentToken":"pm_card_visa"}}'
+
+3. What was charged, from the simulator's own ledger:
+  curl -s {self.stripe_url}/_sim/audit?group_by=order_id
+
+Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired asks for
+3-D Secure (open next_action's page at the simulator). Ctrl-C stops the demo.
+"""
+
+    def _read_or_make_environment(self) -> dict[str, str]:
+        """Keys and secrets; kept with the data when the data is kept."""
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        kept = self._data_dir / "demo.json"
+        if kept.exists():
+            values: dict[str, str] = json.loads(kept.read_text())
+        else:
+            values = {
+                "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(12)}",
+                "STRIPE_PUBLISHABLE_KEY": f"pk_test_{secrets.token_hex(12)}",
+                "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",
+                "AUTH_JWT_SECRET": secrets.token_hex(32),
+                "MERCHANT_API_KEY": f"merchant_{secrets.token_hex(16)}",
+            }
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(values))
+        return {
+            **values,
+            "STRIPE_API_BASE": self.stripe_url,
+            "DATABASE_URL": f"sqlite:///{(self._data_dir / 'paidonce.db').resolve()}",
+            "PAYMENT_RETURN_URL": f"{self.url}/healthz",
+        }
+
+    def _start(self) -> None:
+        webhook = ["--webhook-url", f"{self.url}/api/webhooks/stripe"]
+        secret = ["--webhook-secret", self._environment["STRIPE_WEBHOOK_SECRET"]]
+        data = ["--data", str(self._data_dir / "stripe.db")]
+        port = ["--port", str(self._stripe_port)]
+        self._run(["stripesim", "serve", *port, *data, *webhook, *secret])
+        self._wait_until_up(f"{self.stripe_url}/_sim/health")
+        self._run(["paidonce", "serve", "--port", str(self._port)])
+        self._wait_until_up(f"{self.url}/readyz")
+        key = self._environment["MERCHANT_API_KEY"]
+        _put_json(f"{self.url}/api/products", key, {"products": PRODUCTS})
+
+    def _run(self, command: list[str]) -> None:
+        """Our own module in a process of its own; its output is log, so it goes to stderr."""
+        self._processes.append(
+            subprocess.Popen(  # noqa: S603 - our own modules
+                [sys.executable, "-m", *command],
+                env={**_without_settings(), **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                start_new_session=True,
+            )
+        )
+
+    def _wait_until_up(self, url: str) -> None:
+        ends_at = time.monotonic() + START_SECONDS
+        while time.monotonic() < ends_at:
+            if self._processes[-1].poll() is not None:
+                raise DemoError("a process of the demo could not start; its words stand above.")
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):  # noqa: S310
+                return
+            time.sleep(0.05)
+        raise DemoError(f"{url} did not answer within {START_SECONDS:.0f} s.")
+
+    def _token(self, user: str) -> str:
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-m", "paidonce", "token", "--user", user],
+            env={**_without_settings(), **self._environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def _stop_all(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._is_temporary:
+            shutil.rmtree(self._data_dir, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise DemoError(
+                f"port {port} is in use; choose others with --port and --stripe-port."
+            ) from None
+
+
+def _without_settings() -> dict[str, str]:
+    """The caller's environment less what configures a real service."""
+    prefixes = ("STRIPE_", "AUTH_", "PAYMENT_", "DATABASE_URL", "MERCHANT_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
+def _put_json(url: str, key: str, body: Any) -> None:
+    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+        url,
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+        return

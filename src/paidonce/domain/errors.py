@@ -1,0 +1,278 @@
+"""Every error a client can be answered with, as one tree.
+
+ServiceError                   code, message, money, next_step, http_status
+├── Refused                    no money moved: refused before Stripe was asked to charge
+├── PaymentFailed              Stripe said no to this attempt; the order can be paid by another
+├── OutcomeUnknown             nobody knows yet; never "failed", the client waits and asks again
+├── Unavailable                surely not executed; the same request may be sent again
+└── InvariantBroken            something that must not happen did; a person has to look
+
+`api.errors` is the only place that renders them; `gateway` is the only one that sees Stripe's own.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class NextStep(StrEnum):
+    """What the client should do next; the `nextStep` of every answer (API.md)."""
+
+    DONE = "done"
+    AUTHENTICATE = "authenticate"
+    RETRY = "retry"
+    USE_OTHER_METHOD = "use_other_method"
+    WAIT = "wait"
+    SIGN_IN = "sign_in"
+    FIX_REQUEST = "fix_request"
+    CONTACT_SUPPORT = "contact_support"
+
+
+class Money(StrEnum):
+    """What is known about the money when the error is answered."""
+
+    NOT_MOVED = "not_moved"
+    UNKNOWN = "unknown"
+
+
+@dataclass(eq=False)
+class ServiceError(Exception):
+    """An answer that is not a success.
+
+    `code` is stable, lower snake case. `message` is the envelope's message, `details` its `errors`
+    list (the message stands in when empty). `retry_after_seconds` is set where waiting helps.
+    `decline_code` is Stripe's, only on declines.
+    """
+
+    code: str
+    message: str
+    http_status: int
+    next_step: NextStep
+    money: Money = Money.NOT_MOVED
+    details: list[str] = field(default_factory=list)
+    retry_after_seconds: int | None = None
+    decline_code: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class Refused(ServiceError):
+    """Refused before Stripe was asked to charge."""
+
+
+class PaymentFailed(ServiceError):
+    """Stripe refused this attempt, for good."""
+
+
+class OutcomeUnknown(ServiceError):
+    """The truth is at Stripe and not here yet."""
+
+
+class Unavailable(ServiceError):
+    """Surely not executed."""
+
+
+class InvariantBroken(ServiceError):
+    """A bug, or a fact that contradicts our books. Loud."""
+
+
+# --- before Stripe -------------------------------------------------------------------------------
+
+
+def invalid_request(detail: str) -> Refused:
+    """A body, field or parameter that cannot be used; `detail` names it."""
+    return Refused(
+        "invalid_request", "Invalid request", 400, NextStep.FIX_REQUEST, details=[detail]
+    )
+
+
+def invalid_order_id() -> Refused:
+    return Refused("invalid_order_id", "The order id is not a UUID.", 400, NextStep.FIX_REQUEST)
+
+
+def card_number_rejected() -> Refused:
+    return Refused(
+        "card_number_rejected",
+        "Card numbers are not accepted here. Make a PaymentMethod with Stripe's SDK, send its id.",
+        400,
+        NextStep.FIX_REQUEST,
+    )
+
+
+def product_not_found(product_id: str) -> Refused:
+    return Refused(
+        "product_not_found", f"No such product: {product_id!r}", 400, NextStep.FIX_REQUEST
+    )
+
+
+def invalid_signature() -> Refused:
+    return Refused(
+        "invalid_signature", "The webhook signature is not valid.", 400, NextStep.FIX_REQUEST
+    )
+
+
+def not_authenticated(detail: str = "Authentication required") -> Refused:
+    return Refused("not_authenticated", detail, 401, NextStep.SIGN_IN)
+
+
+def not_found() -> Refused:
+    return Refused("not_found", "Not found", 404, NextStep.FIX_REQUEST)
+
+
+def order_not_found() -> Refused:
+    return Refused("order_not_found", "Order not found", 404, NextStep.FIX_REQUEST)
+
+
+def payment_method_not_found() -> Refused:
+    return Refused(
+        "payment_method_not_found", "Payment method not found", 404, NextStep.USE_OTHER_METHOD
+    )
+
+
+def method_not_allowed() -> Refused:
+    return Refused("method_not_allowed", "Method not allowed", 405, NextStep.FIX_REQUEST)
+
+
+def order_not_payable(reason: str) -> Refused:
+    return Refused(
+        "order_not_payable", f"This order cannot be paid: {reason}.", 409, NextStep.CONTACT_SUPPORT
+    )
+
+
+def idempotency_mismatch() -> Refused:
+    return Refused(
+        "idempotency_mismatch",
+        "This Idempotency-Key was used with another request body.",
+        409,
+        NextStep.FIX_REQUEST,
+    )
+
+
+def order_conflict() -> Refused:
+    return Refused(
+        "order_conflict",
+        "An order with this id exists with other contents.",
+        409,
+        NextStep.FIX_REQUEST,
+    )
+
+
+def body_too_large(limit_bytes: int) -> Refused:
+    return Refused(
+        "body_too_large",
+        f"The request body is larger than {limit_bytes} bytes.",
+        413,
+        NextStep.FIX_REQUEST,
+    )
+
+
+def unsupported_media_type() -> Refused:
+    return Refused("unsupported_media_type", "Send application/json.", 415, NextStep.FIX_REQUEST)
+
+
+def too_many_attempts(retry_after_seconds: int) -> Refused:
+    return Refused(
+        "too_many_attempts",
+        "Too many declined attempts. Please wait.",
+        429,
+        NextStep.WAIT,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+# --- Stripe said no ------------------------------------------------------------------------------
+
+
+def card_declined(
+    detail: str, *, code: str = "card_declined", decline_code: str | None, can_retry: bool
+) -> PaymentFailed:
+    """`detail` is Stripe's message for the card holder; `can_retry` is Stripe's own advice."""
+    return PaymentFailed(
+        code,
+        "Payment failed",
+        402,
+        NextStep.RETRY if can_retry else NextStep.USE_OTHER_METHOD,
+        details=[detail],
+        decline_code=decline_code,
+    )
+
+
+def authentication_failed() -> PaymentFailed:
+    return PaymentFailed(
+        "authentication_failed",
+        "Payment failed",
+        402,
+        NextStep.RETRY,
+        details=["The card holder was not authenticated. Please try again."],
+    )
+
+
+def payment_method_consumed() -> PaymentFailed:
+    return PaymentFailed(
+        "payment_method_consumed",
+        "Payment failed",
+        402,
+        NextStep.USE_OTHER_METHOD,
+        details=["This card entry cannot be used again. Please enter the card once more."],
+    )
+
+
+# --- nobody knows yet, or somebody else is at it -------------------------------------------------
+
+
+def payment_processing(retry_after_seconds: int = 5) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "payment_processing",
+        "The outcome of this payment is not known yet. Ask again; do not enter a new card.",
+        409,
+        NextStep.WAIT,
+        money=Money.UNKNOWN,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def payment_in_progress(retry_after_seconds: int = 5) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "payment_in_progress",
+        "Another request is paying this order now.",
+        409,
+        NextStep.WAIT,
+        money=Money.UNKNOWN,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+# --- surely not executed -------------------------------------------------------------------------
+
+
+def stripe_unavailable(retry_after_seconds: int = 5) -> Unavailable:
+    return Unavailable(
+        "stripe_unavailable",
+        "The payment was not made: Stripe cannot be reached. It is safe to try again.",
+        503,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def service_unavailable(retry_after_seconds: int = 5) -> Unavailable:
+    return Unavailable(
+        "service_unavailable",
+        "The service is not ready. It is safe to try again.",
+        503,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+# --- must not happen -----------------------------------------------------------------------------
+
+
+def internal_error() -> InvariantBroken:
+    return InvariantBroken(
+        "internal_error",
+        "Something went wrong on our side. Please contact support with this request id.",
+        500,
+        NextStep.CONTACT_SUPPORT,
+        money=Money.UNKNOWN,
+    )

@@ -1,0 +1,109 @@
+"""What Stripe said, in our words: an intent as it stands, and why a call did not succeed.
+
+The three outcomes of a confirm are an `Intent` (look at its status), a `Failure` that says the
+call was surely not executed or surely refused, and a `Failure` with an unknown outcome.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class IntentStatus(StrEnum):
+    """Stripe's PaymentIntent statuses (https://docs.stripe.com/payments/paymentintents/lifecycle)."""
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    REQUIRES_CAPTURE = "requires_capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    UNRECOGNIZED = "unrecognized"  # a status this version does not know: never a decision
+
+
+@dataclass(frozen=True, slots=True)
+class CardRefusal:
+    """Why the card was refused: Stripe's code, decline_code, advice_code and message."""
+
+    code: str
+    message: str
+    decline_code: str | None = None
+    advice_code: str | None = None
+
+    @property
+    def is_authentication_failure(self) -> bool:
+        """The card holder failed the challenge, as `last_payment_error` says it."""
+        return self.code == "payment_intent_authentication_failure"
+
+    @property
+    def can_retry(self) -> bool:
+        """Stripe's advice: https://docs.stripe.com/declines/codes, `try_again_later`."""
+        return self.advice_code == "try_again_later"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A PaymentIntent as Stripe answered it. `amount` is in minor units."""
+
+    id: str
+    status: IntentStatus
+    amount: int
+    currency: str
+    is_live: bool
+    client_secret: str = field(repr=False)
+    customer: str | None = None
+    payment_method: str | None = None
+    latest_charge: str | None = None
+    amount_refunded: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    last_error: CardRefusal | None = None
+    is_replayed: bool = False
+    """True when Stripe answered from the idempotency key: the state may be an old one."""
+
+
+class Reason(StrEnum):
+    """Why a Stripe call gave no object. The comment says what is known of its effect."""
+
+    DECLINED = "declined"  # executed: the card was refused
+    METHOD_DEAD = "method_dead"  # not executed: the PaymentMethod may not be used again
+    METHOD_FOREIGN = "method_foreign"  # not executed: it belongs to another customer
+    METHOD_MISSING = "method_missing"  # not executed: no such PaymentMethod
+    CUSTOMER_GONE = "customer_gone"  # not executed: the customer was deleted at Stripe
+    UNEXPECTED_STATE = "unexpected_state"  # not executed: look at the intent
+    INTENT_MISSING = "intent_missing"  # not executed: no such intent; never retires anything
+    KEY_CONFLICT = "key_conflict"  # the key was used with other parameters: an alarm, then look
+    INVALID = "invalid"  # not executed: Stripe refused the parameters
+    NOT_EXECUTED = "not_executed"  # rate limit, bad key, no connection, open circuit
+    UNKNOWN = "unknown"  # lost answer, 409, 5xx, garbage: it may have been executed
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A Stripe call that gave no object.
+
+    `is_saved_error`: Stripe replayed a 5xx from the idempotency key, so the execution is over and
+    the same key will never answer anything else. `intent_status` is set when the error's body
+    carried the PaymentIntent.
+    """
+
+    reason: Reason
+    message: str
+    http_status: int | None = None
+    refusal: CardRefusal | None = None
+    intent_status: IntentStatus | None = None
+    stripe_request_id: str | None = None
+    is_saved_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A PaymentMethod of type card as Stripe answered it."""
+
+    id: str
+    customer: str | None
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    fingerprint: str | None
+    cardholder_name: str | None = None

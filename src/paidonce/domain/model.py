@@ -1,0 +1,167 @@
+"""What use cases take and give: frozen shapes without behaviour.
+
+Amounts are integers in minor units, currencies are lower-case ISO 4217 codes, times are UTC.
+Order ids are lower-case UUID strings. A client secret never shows in a `repr`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who the app's token speaks for. `user_id` is its `sub`, 1 to 255 characters."""
+
+    user_id: str
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BasketItem:
+    product_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order as the app asks for it: no price in it, prices are the server's.
+
+    `details` holds `shippingAddress`, `billingAddress`, `paymentMethod` and `notes` as sent; a
+    field that was not sent is not in it.
+    """
+
+    items: list[BasketItem]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMerchantOrder:
+    """An order of the host itself. `order_id` is the host's own UUID, or None for a new one."""
+
+    user_id: str
+    email: str | None
+    order_id: str | None
+    amount_minor: int
+    currency: str
+    order_number: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """One line of an order, with the name and the price it was ordered at."""
+
+    product_id: str
+    name: str
+    quantity: int
+    unit_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as its user and the merchant see it."""
+
+    id: str
+    user_id: str
+    order_number: str
+    status: str
+    payment_status: str
+    amount_minor: int
+    currency: str
+    items: list[OrderItem]
+    metadata: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One line of the server's price list."""
+
+    product_id: str
+    name: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayCommand:
+    """A request to pay. `payment_method_id` is Stripe's id or that of a saved method.
+
+    `request_id` is this request's own, and the lease's owner; `client_address` counts declines.
+    """
+
+    user_id: str
+    order_id: str
+    payment_method_id: str
+    save_payment_method: bool
+    request_id: str
+    client_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The order is paid: by this request, or by an earlier one."""
+
+    payment_id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequired:
+    """The card holder has to authenticate with `client_secret`."""
+
+    payment_id: str
+    payment_intent_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentStatus:
+    """Where the payment of an order stands.
+
+    `status`: none, processing, requires_action, succeeded, failed, canceled or refunded.
+    `client_secret` is set while it is requires_action, `last_error` after a refusal.
+    """
+
+    payment_id: str | None
+    order_id: str
+    amount_minor: int
+    currency: str
+    status: str
+    client_secret: str | None = field(default=None, repr=False)
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSummary:
+    """One line of a user's payments. `payment_method` says with what, where it is known."""
+
+    id: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    payment_method: str | None
+    status: str
+    payment_date: datetime
+    stripe_payment_intent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a list; `next_cursor` is None on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer kept under an Idempotency-Key: its HTTP status and its body's bytes."""
+
+    status: int
+    body: bytes = field(repr=False)

@@ -1,0 +1,84 @@
+"""The states as tables that can be read aloud, and the only test of a move: `can_move`.
+
+An order is `pending` until it is `paid`; `canceling` is the time between our decision to cancel
+and Stripe's word that nothing can be charged any more.
+
+A payment is one generation of an order: one PaymentIntent. At most one is live or has succeeded.
+
+An attempt is one try to confirm that intent with one PaymentMethod, under one idempotency key.
+"""
+
+from enum import StrEnum
+from typing import TypeVar
+
+State = TypeVar("State", bound=StrEnum)
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    PAID = "paid"
+
+
+class PaymentState(StrEnum):
+    LIVE = "live"  # may still be confirmed
+    AUTHORIZED = "authorized"  # Stripe holds the money (requires_capture)
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"  # retired: Stripe said canceled, or no intent was ever recorded
+    SURPLUS = "surplus"  # succeeded although retired: an alarm, for a person
+
+
+class AttemptState(StrEnum):
+    OPEN = "open"  # being worked on, or sent with an unknown outcome
+    ACTION = "action"  # the card holder has to authenticate
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    AUTHENTICATION_FAILED = "authentication_failed"  # failed, or the challenge was abandoned
+    CONSUMED = "consumed"  # the PaymentMethod was dead, and the order is not paid by it
+    REFUSED = "refused"  # surely never executed at Stripe
+    ABANDONED = "abandoned"  # made final by canceling the intent, or proven not charged
+    SUPERSEDED = "superseded"  # another attempt or another card took its place
+
+
+ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELING}),
+    OrderStatus.CANCELING: frozenset({OrderStatus.CANCELED, OrderStatus.PAID}),
+    OrderStatus.CANCELED: frozenset(),
+    OrderStatus.PAID: frozenset(),
+}
+
+PAYMENT_MOVES: dict[PaymentState, frozenset[PaymentState]] = {
+    PaymentState.LIVE: frozenset(
+        {PaymentState.AUTHORIZED, PaymentState.SUCCEEDED, PaymentState.CANCELED}
+    ),
+    PaymentState.AUTHORIZED: frozenset({PaymentState.SUCCEEDED, PaymentState.CANCELED}),
+    PaymentState.SUCCEEDED: frozenset(),
+    PaymentState.CANCELED: frozenset({PaymentState.SURPLUS}),
+    PaymentState.SURPLUS: frozenset(),
+}
+
+_CLOSED = frozenset(
+    {
+        AttemptState.SUCCEEDED,
+        AttemptState.DECLINED,
+        AttemptState.AUTHENTICATION_FAILED,
+        AttemptState.CONSUMED,
+        AttemptState.REFUSED,
+        AttemptState.ABANDONED,
+        AttemptState.SUPERSEDED,
+    }
+)
+
+ATTEMPT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.OPEN: _CLOSED | {AttemptState.ACTION},
+    AttemptState.ACTION: _CLOSED,
+    **{state: frozenset() for state in _CLOSED},
+}
+
+LIVE_ATTEMPTS = frozenset({AttemptState.OPEN, AttemptState.ACTION})
+
+
+def can_move(moves: dict[State, frozenset[State]], old: State, new: State) -> bool:
+    """Whether the table allows the move; staying where one is is not a move."""
+    return new in moves[old]

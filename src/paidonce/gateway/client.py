@@ -1,0 +1,211 @@
+"""Every Stripe call the service makes, each with its own idempotency key and its own timeout.
+
+The SDK retries nothing: a send that nobody counted could charge behind our back. Objects come as
+`domain.intent` shapes, everything else as a `Failure`; no exception of the SDK leaves this room.
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import stripe
+
+from paidonce.domain.intent import Failure, Intent, Method, Reason
+from paidonce.gateway.circuit import Circuit
+from paidonce.gateway.translate import translate_error, translate_intent, translate_method
+from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
+from paidonce.observability import get_logger, step
+from paidonce.settings import Settings
+
+CALL_TIMEOUT_SECONDS = 10.0
+PAGE_SIZE = 100
+MAX_PAGES = 20
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A POST as it stands in a committed row: key, form parameters, API version."""
+
+    key: str
+    stripe_version: str
+    params: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A 2xx whose body is an object or a list."""
+
+    data: dict[str, Any] = field(repr=False)
+    is_replayed: bool = False
+
+
+class StripeGateway:
+    """A Stripe account. `time_left` is in seconds and caps the call's own timeout."""
+
+    def __init__(self, settings: Settings) -> None:
+        stripe.enable_telemetry = False
+        self._transport = AiohttpTransport()
+        self._circuit = Circuit(time.monotonic)
+        self._client = stripe.StripeClient(
+            settings.stripe_secret_key.get_secret_value(),
+            stripe_version=stripe.api_version,
+            base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else None,
+            max_network_retries=0,
+            http_client=self._transport,
+        )
+
+    @property
+    def stripe_version(self) -> str:
+        """The API version new rows are written for: the SDK's own."""
+        return str(stripe.api_version)
+
+    @property
+    def is_circuit_open(self) -> bool:
+        return self._circuit.is_open
+
+    async def close(self) -> None:
+        await self._transport.close_async()
+
+    # --- money moves only here -----------------------------------------------------------------
+
+    async def confirm_intent(
+        self, intent_id: str, request: Keyed, time_left: float
+    ) -> Intent | Failure:
+        """POST /v1/payment_intents/:id/confirm. A 402 is Failure(DECLINED)."""
+        path = f"/v1/payment_intents/{intent_id}/confirm"
+        return _intent(await self._post("confirm", path, request, time_left))
+
+    # --- harmless: repeated at will --------------------------------------------------------------
+
+    async def create_intent(self, request: Keyed, time_left: float) -> Intent | Failure:
+        """POST /v1/payment_intents, never with `confirm`."""
+        return _intent(await self._post("create_intent", "/v1/payment_intents", request, time_left))
+
+    async def create_customer(self, request: Keyed, time_left: float) -> str | Failure:
+        """POST /v1/customers; the customer's id."""
+        answer = await self._post("create_customer", "/v1/customers", request, time_left)
+        return answer if isinstance(answer, Failure) else str(answer.data["id"])
+
+    async def attach_method(
+        self, method_id: str, request: Keyed, time_left: float
+    ) -> Method | Failure:
+        """POST /v1/payment_methods/:id/attach. A card that declines is refused here with a 402."""
+        path = f"/v1/payment_methods/{method_id}/attach"
+        answer = await self._post("attach", path, request, time_left)
+        return answer if isinstance(answer, Failure) else translate_method(answer.data)
+
+    async def cancel_intent(
+        self, intent_id: str, request: Keyed, time_left: float
+    ) -> Intent | Failure:
+        """POST /v1/payment_intents/:id/cancel."""
+        path = f"/v1/payment_intents/{intent_id}/cancel"
+        return _intent(await self._post("cancel", path, request, time_left))
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    async def retrieve_intent(self, intent_id: str, time_left: float) -> Intent | Failure:
+        """GET /v1/payment_intents/:id with its latest charge."""
+        path = f"/v1/payment_intents/{intent_id}"
+        params = {"expand": ["latest_charge"]}
+        return _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
+
+    async def list_intents_of(self, customer_id: str, time_left: float) -> list[Intent] | Failure:
+        """GET /v1/payment_intents of a customer, newest first, read to the end (bounded)."""
+        intents: list[Intent] = []
+        async for item in self._list("/v1/payment_intents", {"customer": customer_id}, time_left):
+            if isinstance(item, Failure):
+                return item
+            intents.append(translate_intent(item))
+        return intents
+
+    async def find_customer(
+        self, metadata: Mapping[str, str], first: datetime, last: datetime, time_left: float
+    ) -> str | Failure | None:
+        """A customer created between the two times whose metadata holds the given values."""
+        window = {"created": {"gte": int(first.timestamp()), "lte": int(last.timestamp())}}
+        async for item in self._list("/v1/customers", window, time_left):
+            if isinstance(item, Failure):
+                return item
+            if metadata.items() <= dict(item.get("metadata") or {}).items():
+                return str(item["id"])
+        return None
+
+    async def retrieve_account_id(self, time_left: float) -> str | Failure:
+        """GET /v1/account: whose key this is."""
+        answer = await self._call("retrieve_account", "get", "/v1/account", {}, {}, time_left)
+        return answer if isinstance(answer, Failure) else str(answer.data["id"])
+
+    # --- the one way out -------------------------------------------------------------------------
+
+    async def _post(
+        self, name: str, path: str, request: Keyed, time_left: float
+    ) -> Answered | Failure:
+        options = {"idempotency_key": request.key, "stripe_version": request.stripe_version}
+        return await self._call(name, "post", path, request.params, options, time_left)
+
+    async def _list(
+        self, path: str, params: Mapping[str, Any], time_left: float
+    ) -> AsyncIterator[dict[str, Any] | Failure]:
+        query = {**params, "limit": PAGE_SIZE}
+        for _ in range(MAX_PAGES):
+            answer = await self._call("list", "get", path, query, {}, time_left)
+            if isinstance(answer, Failure):
+                yield answer
+                return
+            for item in answer.data["data"]:
+                yield item
+            if not answer.data["has_more"]:
+                return
+            query["starting_after"] = answer.data["data"][-1]["id"]
+
+    async def _call(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        options: Mapping[str, Any],
+        time_left: float,
+    ) -> Answered | Failure:
+        if not self._circuit.may_call():
+            return Failure(Reason.NOT_EXECUTED, "the circuit to Stripe is open")
+        token = call_timeout_seconds.set(max(0.1, min(CALL_TIMEOUT_SECONDS, time_left)))
+        try:
+            async with step(f"stripe.{name}"):
+                answer = await self._client.raw_request_async(method, path, **params, **options)
+        except Exception as error:  # noqa: BLE001 - whatever the SDK makes of a strange answer
+            return self._failed(name, translate_error(error))
+        finally:
+            call_timeout_seconds.reset(token)
+        self._circuit.note_answer()
+        data = answer.data
+        if not isinstance(data, dict) or not data.keys() & {"id", "data"}:
+            return self._failed(name, Failure(Reason.UNKNOWN, "Stripe's answer is no object"))
+        return Answered(data, answer.headers.get("Idempotent-Replayed") == "true")
+
+    def _failed(self, name: str, failure: Failure) -> Failure:
+        has_answer = failure.http_status is not None and failure.http_status < 500
+        if has_answer:
+            self._circuit.note_answer()
+        else:
+            self._circuit.note_fault()
+        log.info(
+            "stripe.call_failed",
+            call=name,
+            reason=failure.reason.value,
+            http_status=failure.http_status,
+            stripe_request_id=failure.stripe_request_id,
+        )
+        return failure
+
+
+def _intent(answer: Answered | Failure) -> Intent | Failure:
+    if isinstance(answer, Failure):
+        return answer
+    try:
+        return translate_intent(answer.data, is_replayed=answer.is_replayed)
+    except (KeyError, TypeError):
+        return Failure(Reason.UNKNOWN, "Stripe's answer is no PaymentIntent")

@@ -1,0 +1,147 @@
+"""Stripe's answers and exceptions, told in our words. Pure functions, one table each.
+
+An exception that is not in the table is UNKNOWN: it may have been executed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import stripe
+
+from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Method, Reason
+from paidonce.gateway.transport import NeverSent
+
+DEAD_METHOD_TEXT = "may not be used again"
+"""The only error text that decides anything: the reuse error has neither code nor param, and both
+of its spellings contain these words (recorded; pinned by a test against the simulator)."""
+
+FOREIGN_METHOD_TEXTS = (
+    "has already been attached to a customer",  # attach, recorded without code and param
+    "does not belong to the Customer",  # confirm with another customer's method
+    "belongs to the Customer",
+)
+# The two foreign texts are only ever read on a 400 without a code or with param payment_method.
+
+
+def translate_intent(data: Mapping[str, Any], *, is_replayed: bool = False) -> Intent:
+    """A PaymentIntent's JSON. `latest_charge` may be an id or an expanded charge."""
+    charge = data.get("latest_charge")
+    return Intent(
+        id=data["id"],
+        status=translate_status(data.get("status")),
+        amount=data["amount"],
+        currency=data["currency"],
+        is_live=bool(data["livemode"]),
+        client_secret=data.get("client_secret") or "",
+        customer=_id(data.get("customer")),
+        payment_method=_id(data.get("payment_method")),
+        latest_charge=_id(charge),
+        amount_refunded=charge.get("amount_refunded") if isinstance(charge, Mapping) else None,
+        metadata=dict(data.get("metadata") or {}),
+        last_error=translate_refusal(data.get("last_payment_error")),
+        is_replayed=is_replayed,
+    )
+
+
+def translate_status(status: object) -> IntentStatus:
+    try:
+        return IntentStatus(str(status))
+    except ValueError:
+        return IntentStatus.UNRECOGNIZED
+
+
+def translate_method(data: Mapping[str, Any]) -> Method:
+    """A PaymentMethod's JSON; fields of a card are None for other types."""
+    card = data.get("card") or {}
+    billing = data.get("billing_details") or {}
+    return Method(
+        id=data["id"],
+        customer=_id(data.get("customer")),
+        brand=card.get("brand"),
+        last4=card.get("last4"),
+        exp_month=card.get("exp_month"),
+        exp_year=card.get("exp_year"),
+        fingerprint=card.get("fingerprint"),
+        cardholder_name=billing.get("name"),
+    )
+
+
+def translate_refusal(error: Mapping[str, Any] | None) -> CardRefusal | None:
+    """The `error` of a 402, or an intent's `last_payment_error`."""
+    if not error:
+        return None
+    return CardRefusal(
+        code=error.get("code") or "card_declined",
+        message=error.get("message") or "Your card was declined.",
+        decline_code=error.get("decline_code"),
+        advice_code=error.get("advice_code"),
+    )
+
+
+def translate_error(error: Exception) -> Failure:
+    """Any exception of a Stripe call. What is not recognised is UNKNOWN."""
+    body = _error_body(error)
+    headers = getattr(error, "headers", None) or {}
+    status = getattr(error, "http_status", None)
+    intent = body.get("payment_intent")
+    reason = _reason(error, body)
+    return Failure(
+        reason=reason,
+        message=str(body.get("message") or type(error).__name__),
+        http_status=status,
+        refusal=translate_refusal(body) if reason is Reason.DECLINED else None,
+        intent_status=translate_status(intent.get("status")) if intent else None,
+        stripe_request_id=headers.get("Request-Id"),
+        is_saved_error=(status or 0) >= 500 and headers.get("Idempotent-Replayed") == "true",
+    )
+
+
+def _reason(error: Exception, body: Mapping[str, Any]) -> Reason:
+    """The one table from exception to outcome."""
+    match error:
+        case NeverSent():
+            return Reason.NOT_EXECUTED
+        case stripe.RateLimitError():  # limiters run before the idempotency layer
+            return Reason.NOT_EXECUTED
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return Reason.NOT_EXECUTED
+        case stripe.CardError():
+            return Reason.DECLINED if body.get("type") == "card_error" else Reason.INVALID
+        case stripe.IdempotencyError():
+            return Reason.KEY_CONFLICT
+        case stripe.InvalidRequestError():
+            return _reason_of_invalid_request(error.http_status, body)
+        case _:  # 409, 5xx, lost answers, garbage, and whatever the SDK adds
+            return Reason.UNKNOWN
+
+
+def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> Reason:
+    code, param, message = body.get("code"), body.get("param"), str(body.get("message") or "")
+    if code is None and DEAD_METHOD_TEXT in message:
+        return Reason.METHOD_DEAD
+    if code == "payment_intent_unexpected_state":
+        return Reason.UNEXPECTED_STATE
+    if code == "resource_missing":
+        return {
+            "customer": Reason.CUSTOMER_GONE,
+            "payment_method": Reason.METHOD_MISSING,
+            "intent": Reason.INTENT_MISSING,
+        }.get(str(param), Reason.INVALID)
+    if any(text in message for text in FOREIGN_METHOD_TEXTS):
+        return Reason.METHOD_FOREIGN
+    return Reason.INVALID if status in (400, 404) and body else Reason.UNKNOWN
+
+
+def _error_body(error: Exception) -> Mapping[str, Any]:
+    body = getattr(error, "json_body", None)
+    if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
+        inner: Mapping[str, Any] = body["error"]
+        return inner
+    return {}
+
+
+def _id(value: object) -> str | None:
+    """An id, whether Stripe gave the id or the expanded object."""
+    if isinstance(value, Mapping):
+        return str(value["id"])
+    return str(value) if value else None

@@ -1,0 +1,26 @@
+"""What operators see: log lines, metrics, and the steps around every Stripe call and commit."""
+
+from paidonce.observability.card_numbers import has_card_number
+from paidonce.observability.logs import bind_request_id, configure_logging, get_logger
+from paidonce.observability.metrics import (
+    METRICS_CONTENT_TYPE,
+    record_request,
+    record_step,
+    render_metrics,
+)
+from paidonce.observability.redaction import redact
+from paidonce.observability.steps import set_step_hook, step
+
+__all__ = [
+    "METRICS_CONTENT_TYPE",
+    "bind_request_id",
+    "configure_logging",
+    "get_logger",
+    "has_card_number",
+    "record_request",
+    "record_step",
+    "redact",
+    "render_metrics",
+    "set_step_hook",
+    "step",
+]

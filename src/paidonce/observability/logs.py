@@ -1,0 +1,92 @@
+"""Log lines on stderr: JSON, one a line; coloured text when a person is watching a terminal."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from paidonce.observability.redaction import redact_value
+
+# Loggers of libraries that repeat what we log ourselves, or say more than we want to keep.
+_QUIET = ("uvicorn.access", "stripe", "aiohttp.access", "asyncio")
+
+
+class _Stderr:
+    """A stream that never fails its writer: a log line that is lost must not lose a payment."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send our own log lines and those of every library to `stream` (stderr), redacted."""
+    target = stream if stream is not None else sys.stderr
+    safe: Any = _Stderr(target)
+    number = logging.getLevelNamesMapping()[level.upper()]
+    first: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    last: list[Processor] = [_redact_event, _renderer(target)]
+    structlog.configure(
+        processors=[*first, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=safe),
+    )
+    handler = logging.StreamHandler(safe)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> Any:
+    """The logger of a module; events are named `noun.past` (`payment.claimed`)."""
+    return structlog.get_logger(source=name)
+
+
+@contextlib.contextmanager
+def bind_request_id(request_id: str) -> Iterator[None]:
+    """Every log line inside carries the request's id."""
+    tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+    try:
+        yield
+    finally:
+        structlog.contextvars.reset_contextvars(**tokens)
+
+
+def _renderer(stream: TextIO) -> Processor:
+    if stream.isatty():
+        # Plain tracebacks: the pretty ones show local variables, secrets among them.
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer()
+
+
+def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    redacted: MutableMapping[str, Any] = redact_value(event)
+    return redacted

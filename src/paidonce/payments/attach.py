@@ -1,0 +1,115 @@
+"""P3: the method belongs to the user's customer before it is used, so that a decline cannot
+kill it (behaviour of Stripe: an unattached method dies with its first attempt, declined or not)."""
+
+from paidonce.domain import errors
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
+from paidonce.domain.states import AttemptState
+from paidonce.payments import prepare, record, settle
+from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
+from paidonce.payments.requests import attach_request
+from paidonce.store import attempts, methods, orders
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import AttemptRow, MethodRow
+
+MAX_ROUNDS = 3
+
+
+async def attach_method(
+    ctx: Context, job: Job, visitor: Visitor, customer_id: str
+) -> Verdict | None:
+    """None when the method is attached and its id recorded in the attempt."""
+    if job.payment.method_policy == "single_use":
+        return None
+    for _ in range(MAX_ROUNDS):
+        attempt = await _use_if_attached(ctx, job.attempt, customer_id)
+        if attempt is None:
+            return None
+        answer = await _attach(ctx, attempt, visitor, customer_id)
+        if isinstance(answer, Method):
+            await _save_method(ctx, job, customer_id, answer)
+            return None
+        if not answer.is_saved_error:
+            return await _refused(ctx, job, visitor, customer_id, answer)
+        await _next_key(ctx, attempt)
+    return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
+
+
+async def _use_if_attached(
+    ctx: Context, attempt: AttemptRow, customer_id: str
+) -> AttemptRow | None:
+    """None when the method is known as the customer's, and stands in the attempt as such."""
+
+    async def look(tx: Transaction) -> tuple[AttemptRow, MethodRow | None]:
+        present = await attempts.get_attempt(tx, attempt.id)
+        method_id = present.stripe_payment_method_id or present.requested_method_id
+        return present, await methods.get_method(tx, method_id)
+
+    present, method = await ctx.db.read(look)
+    if (
+        method is None
+        or method.user_id != present.user_id
+        or method.state != "attached"
+        or method.stripe_customer_id != customer_id
+    ):
+        return present
+    method_id = method.stripe_payment_method_id
+    if present.stripe_payment_method_id != method_id:
+        await ctx.db.transaction("method", lambda tx: _set_method(tx, present, method_id))
+    return None
+
+
+async def _set_method(tx: Transaction, attempt: AttemptRow, method_id: str) -> None:
+    await orders.lock_order(tx, attempt.order_id)
+    await attempts.set_method(tx, attempt.id, method_id)
+
+
+async def _attach(
+    ctx: Context, attempt: AttemptRow, visitor: Visitor, customer_id: str
+) -> Method | Failure:
+    request = attach_request(ctx, attempt, customer_id)
+    return await prepare.send_harmless(
+        ctx,
+        visitor.deadline,
+        lambda left: ctx.gateway.attach_method(attempt.requested_method_id, request, left),
+    )
+
+
+async def _next_key(ctx: Context, attempt: AttemptRow) -> None:
+    """Stripe saved a 5xx under the old key and will never answer anything else."""
+    await ctx.db.transaction(
+        "attach_key", lambda tx: attempts.next_attach_key(tx, attempt.id, attempt.attach_key_no)
+    )
+
+
+async def _save_method(ctx: Context, job: Job, customer_id: str, method: Method) -> None:
+    async def work(tx: Transaction) -> None:
+        await orders.lock_order(tx, job.order.id)
+        await methods.save_method(
+            tx, f"spm_{new_id()}", job.order.user_id, customer_id, method, ctx.clock.now()
+        )
+        await attempts.set_method(tx, job.attempt.id, method.id)
+
+    await ctx.db.transaction("method", work)
+
+
+async def _refused(
+    ctx: Context, job: Job, visitor: Visitor, customer_id: str, failure: Failure
+) -> Verdict:
+    """A refusal of the attach closes only an attempt that was never sent."""
+    match failure.reason:
+        case Reason.DECLINED:
+            refusal = failure.refusal or CardRefusal("card_declined", failure.message)
+            return await record.record_negative(
+                ctx, job, AttemptState.DECLINED, refusal, only_unsent=True
+            )
+        case Reason.METHOD_DEAD:
+            return await settle.resolve_dead_method(ctx, job, visitor)
+        case Reason.METHOD_FOREIGN | Reason.METHOD_MISSING | Reason.INVALID:
+            return await record.close_never_sent(ctx, job, errors.payment_method_not_found())
+        case Reason.CUSTOMER_GONE:
+            await prepare.forget_customer(ctx, job.order.user_id, customer_id)
+            return Again("the customer is gone")
+        case _:
+            refused: ServiceError = prepare.unavailable(failure)
+            return await record.close_never_sent(ctx, job, refused)

@@ -1,0 +1,95 @@
+"""Canceling an order is two steps: `canceling` in our books, then `canceled` when Stripe has said
+that the intent can never charge. Recovery resumes the second step."""
+
+from paidonce.domain import errors
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
+from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.payments import follow_up, history, record
+from paidonce.payments.context import Context, Role, Visitor, new_id, visitor_for
+from paidonce.payments.requests import cancel_request
+from paidonce.store import attempts, orders, payments
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import OrderRow, PaymentRow
+
+
+async def cancel_order(ctx: Context, order_id: str) -> None:
+    """Raises order_not_found, order_not_payable when it is paid, payment_in_progress while a sent
+    attempt is open, payment_processing when Stripe does not answer (recovery goes on)."""
+    refusal = await ctx.db.transaction("canceling", lambda tx: _begin(ctx, tx, order_id))
+    if refusal is not None:
+        raise refusal
+    late = await finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
+    if late is not None:
+        raise late
+
+
+async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> ServiceError | None:
+    """The second step. None when the order is canceled."""
+    payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
+    if payment is None or payment.stripe_payment_intent_id is None:
+        is_canceled = await _record_canceled(ctx, order_id, payment, only_unrecorded=True)
+        return None if is_canceled else errors.payment_processing()
+    answer = await ctx.gateway.cancel_intent(
+        payment.stripe_payment_intent_id, cancel_request(ctx, payment), visitor.deadline.left
+    )
+    if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
+        answer = await ctx.gateway.retrieve_intent(
+            payment.stripe_payment_intent_id, visitor.deadline.left
+        )
+    if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
+        await _record_canceled(ctx, order_id, payment, only_unrecorded=False)
+        return None
+    if isinstance(answer, Intent) and answer.status is IntentStatus.SUCCEEDED:
+        await follow_up.conclude_without_attempt(ctx, payment, answer)
+        return errors.order_not_payable("it is paid already")
+    return errors.payment_processing()
+
+
+async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError | None:
+    order = await orders.lock_order(tx, order_id)
+    if order is None:
+        return errors.order_not_found()
+    if order.status is OrderStatus.PAID:
+        return errors.order_not_payable("it is paid already")
+    if order.status is not OrderStatus.PENDING:
+        return None
+    payment = await payments.get_standing_payment(tx, order_id)
+    attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
+    if attempt is not None and attempt.state is AttemptState.OPEN:
+        if attempt.sends > 0:
+            return errors.payment_in_progress()
+        reason = CardRefusal("order_not_payable", "the order was canceled")
+        await history.close(ctx, tx, attempt, AttemptState.REFUSED, reason)
+    await orders.set_order_status(tx, order_id, OrderStatus.PENDING, OrderStatus.CANCELING, None)
+    await history.note(ctx, tx, "order.canceling", order_id)
+    return None
+
+
+async def _record_canceled(
+    ctx: Context, order_id: str, payment: PaymentRow | None, *, only_unrecorded: bool
+) -> bool:
+    async def work(tx: Transaction) -> bool:
+        order: OrderRow | None = await orders.lock_order(tx, order_id)
+        if payment is not None:
+            await record.retire_locked(
+                ctx,
+                tx,
+                payment.id,
+                action_becomes=AttemptState.SUPERSEDED,
+                only_unrecorded=only_unrecorded,
+            )
+        standing = await payments.get_standing_payment(tx, order_id)
+        if (
+            order is None
+            or order.status is not OrderStatus.CANCELING
+            or (standing is not None and standing.state is not PaymentState.CANCELED)
+        ):
+            return order is not None and order.status is OrderStatus.CANCELED
+        await orders.set_order_status(
+            tx, order_id, OrderStatus.CANCELING, OrderStatus.CANCELED, None
+        )
+        await history.note(ctx, tx, "order.canceled", order_id)
+        return True
+
+    return await ctx.db.transaction("canceled", work)

@@ -1,0 +1,282 @@
+"""T1: decide what this request does, write the intention down, commit.
+
+One transaction under the order's lock. It ends in a `Drive` (an attempt is ours to work on), a
+`Look` (the card holder was asked to authenticate: see what became of it), a `Wait` (somebody else
+works on it), `Paid`, or a refusal.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from paidonce.domain import errors
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.model import Paid, PayCommand
+from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.payments import history
+from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
+from paidonce.payments.requests import confirm_params
+from paidonce.store import attempts, methods, one_trip, orders, payments
+from paidonce.store.engine import Transaction
+from paidonce.store.postgresql import PostgresqlDatabase
+from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow
+
+DECLINE_WINDOW = timedelta(hours=1)
+TEST_FACTORY = "pm_card_"
+"""Stripe's test ids (docs.stripe.com/testing) make a new PaymentMethod with every use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """The attempt is ours. `is_sent`: the send is recorded already, confirm at once."""
+
+    job: Job
+    is_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The attempt waits for the card holder."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody else's lease is alive."""
+
+    attempt_id: str
+
+
+Claim = Drive | Look | Wait | Paid | ServiceError
+
+
+async def claim_for_payer(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim:
+    """T1 of a payer. May be run again after an unknown commit: the lease is the request's own."""
+    if isinstance(ctx.db, PostgresqlDatabase):
+        ready = await _claim_in_one_trip(ctx, ctx.db, command)
+        if ready is not None:
+            return Drive(ready, is_sent=True)
+    return await ctx.db.transaction("claim", lambda tx: _claim(ctx, tx, command, visitor))
+
+
+async def claim_standing(ctx: Context, order_id: str, visitor: Visitor) -> Claim | None:
+    """T1 of everybody else: take over what stands, never begin. None when nothing stands."""
+
+    async def work(tx: Transaction) -> Claim | None:
+        order = await orders.lock_order(tx, order_id)
+        payment = await payments.get_standing_payment(tx, order_id)
+        if order is None or payment is None:
+            return None
+        if order.status is OrderStatus.PAID:
+            return paid_answer(order, payment.id)
+        attempt = await attempts.get_live_attempt(tx, payment.id)
+        if attempt is None:
+            return None
+        return await _join(ctx, tx, Job(order, payment, attempt), visitor)
+
+    return await ctx.db.transaction("claim", work)
+
+
+def payability(order: OrderRow) -> ServiceError | None:
+    """Refunded and canceled are looked at before paid."""
+    if order.amount_refunded_minor >= order.amount_minor:
+        return errors.order_not_payable("it was refunded")
+    if order.status in (OrderStatus.CANCELING, OrderStatus.CANCELED):
+        return errors.order_not_payable("it was canceled")
+    return None
+
+
+async def _claim_in_one_trip(
+    ctx: Context, db: PostgresqlDatabase, command: PayCommand
+) -> Job | None:
+    now = ctx.clock.now()
+    method_id = command.payment_method_id
+    rows = await one_trip.claim_ready(
+        db,
+        order_id=command.order_id,
+        user_id=command.user_id,
+        attempt_id=new_id(),
+        method_id=method_id,
+        is_saving_method=command.save_payment_method,
+        confirm_params=confirm_params(
+            ctx, "attach", method_id, is_saving_method=command.save_payment_method
+        ),
+        client_address=command.client_address,
+        lease_owner=command.request_id,
+        lease_until=now + timedelta(seconds=LEASE_SECONDS),
+        now=now,
+        declines_since=now - DECLINE_WINDOW,
+        declines_per_user=ctx.settings.declines_per_user_and_hour,
+        declines_per_address=ctx.settings.declines_per_address_and_hour,
+        event_id=new_id(),
+    )
+    return None if rows is None else Job(*rows)
+
+
+async def _claim(ctx: Context, tx: Transaction, command: PayCommand, visitor: Visitor) -> Claim:
+    order = await orders.lock_order(tx, command.order_id)
+    if order is None or order.user_id != command.user_id:
+        return errors.order_not_found()
+    refusal = payability(order)
+    if refusal is not None:
+        return refusal
+    payment = await payments.get_standing_payment(tx, order.id)
+    if order.status is OrderStatus.PAID:
+        latest = payment or await payments.get_latest_payment(tx, order.id)
+        return paid_answer(order, latest.id if latest else "")
+    if payment is not None and payment.state is PaymentState.AUTHORIZED:
+        return errors.payment_processing()
+    attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
+    if payment is not None and attempt is not None:
+        can_replace = attempt.state is AttemptState.OPEN and attempt.sends == 0
+        if not (can_replace and not visitor.wants(attempt)):
+            return await _join(ctx, tx, Job(order, payment, attempt), visitor)
+        await history.close(ctx, tx, attempt, AttemptState.SUPERSEDED)
+    return await _begin(ctx, tx, order, payment, command)
+
+
+async def _join(ctx: Context, tx: Transaction, job: Job, visitor: Visitor) -> Claim:
+    """A live attempt stands. Another's lease is waited for; a dead or own one is taken over."""
+    attempt = job.attempt
+    if attempt.state is AttemptState.ACTION:
+        return Look(job)
+    now = ctx.clock.now()
+    if attempt.lease_until > now and attempt.lease_owner != visitor.request_id:
+        return Wait(attempt.id)
+    until = now + timedelta(seconds=LEASE_SECONDS)
+    await attempts.take_lease(tx, attempt.id, visitor.request_id, until, until)
+    return Drive(Job(job.order, job.payment, await attempts.get_attempt(tx, attempt.id)))
+
+
+async def _begin(
+    ctx: Context,
+    tx: Transaction,
+    order: OrderRow,
+    payment: PaymentRow | None,
+    command: PayCommand,
+) -> Claim:
+    """A new attempt, if the method may be used and the limits allow it."""
+    method = await methods.get_method(tx, command.payment_method_id)
+    if method is not None and method.user_id != order.user_id:
+        return errors.payment_method_not_found()
+    refusal = await _limits(ctx, tx, command)
+    if refusal is not None:
+        return refusal
+    if payment is None:
+        payment = await insert_payment(ctx, tx, order)
+    method_id = command.payment_method_id
+    is_single_use = payment.method_policy == "single_use"
+    can_be_used_up = is_single_use and not method_id.startswith(TEST_FACTORY)
+    if can_be_used_up and await attempts.is_method_consumed(tx, method_id):
+        return errors.payment_method_consumed()
+    user = await orders.get_user(tx, order.user_id)
+    customer_id = user.stripe_customer_id
+    is_known = _is_attached(method, customer_id) or is_single_use
+    is_ready = (
+        is_known
+        and customer_id is not None
+        and payment.stripe_payment_intent_id is not None
+        and payment.stripe_customer_id == customer_id
+    )
+    attempt = await _insert_attempt(ctx, tx, payment, command, is_known, is_ready)
+    return Drive(Job(order, payment, attempt), is_sent=is_ready)
+
+
+def _is_attached(method: MethodRow | None, customer_id: str | None) -> bool:
+    return (
+        method is not None
+        and method.state == "attached"
+        and method.stripe_customer_id == customer_id
+    )
+
+
+async def _limits(ctx: Context, tx: Transaction, command: PayCommand) -> ServiceError | None:
+    since = ctx.clock.now() - DECLINE_WINDOW
+    of_user, of_address = await attempts.count_declines(
+        tx, command.user_id, command.client_address, since
+    )
+    settings = ctx.settings
+    if (
+        of_user >= settings.declines_per_user_and_hour
+        or of_address >= settings.declines_per_address_and_hour
+    ):
+        return errors.too_many_attempts(int(DECLINE_WINDOW.total_seconds()))
+    return None
+
+
+async def insert_payment(ctx: Context, tx: Transaction, order: OrderRow) -> PaymentRow:
+    """The next generation of an order that has no standing payment; the order is locked."""
+    generation = await payments.count_generations(tx, order.id) + 1
+    payment = PaymentRow(
+        id=f"pay_{new_id().replace('-', '')}",
+        order_id=order.id,
+        user_id=order.user_id,
+        generation=generation,
+        state=PaymentState.LIVE,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        confirmation_method=ctx.settings.stripe_confirmation_method,
+        method_policy=ctx.settings.payment_method_policy,
+        stripe_version=ctx.gateway.stripe_version,
+        stripe_customer_id=None,
+        intent_params=None,
+        intent_key_no=0,
+        intent_requested_at=None,
+        stripe_payment_intent_id=None,
+        stripe_charge_id=None,
+        created_at=ctx.clock.now(),
+        finished_at=None,
+    )
+    await payments.insert_payment(tx, payment)
+    await history.note(ctx, tx, "payment.opened", order.id, payment.id, generation=generation)
+    return payment
+
+
+async def _insert_attempt(
+    ctx: Context,
+    tx: Transaction,
+    payment: PaymentRow,
+    command: PayCommand,
+    is_known: bool,
+    is_ready: bool,
+) -> AttemptRow:
+    now = ctx.clock.now()
+    until = now + timedelta(seconds=LEASE_SECONDS)
+    method_id = command.payment_method_id
+    params = confirm_params(
+        ctx, payment.method_policy, method_id, is_saving_method=command.save_payment_method
+    )
+    attempt = AttemptRow(
+        id=new_id(),
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        user_id=payment.user_id,
+        n=await attempts.next_attempt_number(tx, payment.id),
+        source="server",
+        state=AttemptState.OPEN,
+        requested_method_id=method_id,
+        stripe_payment_method_id=method_id if is_known else None,
+        is_saving_method=command.save_payment_method,
+        confirm_params=params if is_ready else None,
+        stripe_version=payment.stripe_version,
+        sends=1 if is_ready else 0,
+        attach_key_no=0,
+        reconfirm_key_no=0,
+        lease_owner=command.request_id,
+        lease_until=until,
+        checks=0,
+        next_check_at=until,
+        error_code=None,
+        error_message=None,
+        decline_code=None,
+        advice_code=None,
+        client_address=command.client_address,
+        created_at=now,
+        first_sent_at=now if is_ready else None,
+        action_at=None,
+        closed_at=None,
+    )
+    await attempts.insert_attempt(tx, attempt)
+    kind = "attempt.sent" if is_ready else "attempt.opened"
+    await history.note(ctx, tx, kind, payment.order_id, payment.id, attempt.id, n=attempt.n)
+    return attempt

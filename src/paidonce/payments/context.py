@@ -1,0 +1,91 @@
+"""What every use case works with, who is asking, and what a piece of the pipeline can end in."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import uuid4
+
+from paidonce.domain.clock import Clock, Deadline
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.model import ActionRequired, Paid
+from paidonce.gateway import StripeGateway
+from paidonce.payments.background import Background
+from paidonce.settings import Settings
+from paidonce.store.engine import Database
+from paidonce.store.installation import Installation
+from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
+
+REQUEST_SECONDS = 25.0
+"""The app gives up after 30 s; we answer before."""
+LEASE_SECONDS = 30.0
+"""Outlives the request, so that a lease dies only with its process."""
+LAST_SEND_SECONDS = 5.0
+"""With less time left no confirm is sent: its answer could not be recorded in time."""
+KEY_LIFE_HOURS = 23
+"""Stripe forgets idempotency keys after 24 h; an older one would charge anew."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts, wired in `main`."""
+
+    db: Database
+    gateway: StripeGateway
+    settings: Settings
+    clock: Clock
+    installation: Installation
+    background: Background
+
+
+class Role(StrEnum):
+    """Who walks the pipeline. Only a payer ever makes an attempt's first send."""
+
+    PAYER = "payer"  # POST …/pay
+    CONFIRMER = "confirmer"  # POST …/pay/confirm
+    VIEWER = "viewer"  # GET …/payment: looks and records, never confirms
+    WORKER = "worker"  # recovery and webhooks: nobody is waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """One walk. `method_id` is the Stripe id the payer asked for; others have none."""
+
+    role: Role
+    request_id: str
+    deadline: Deadline
+    method_id: str | None = None
+
+    def wants(self, attempt: AttemptRow) -> bool:
+        """Whether an answer of this attempt is an answer to this visitor."""
+        return self.method_id is None or self.method_id == attempt.requested_method_id
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An attempt to work on, as the rows stood when it was claimed."""
+
+    order: OrderRow
+    payment: PaymentRow
+    attempt: AttemptRow
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The attempt is over without an answer to this visitor: start again at the claim."""
+
+    why: str
+
+
+Verdict = Paid | ActionRequired | ServiceError | Again
+
+
+def new_id() -> str:
+    """A new id: a UUID, never a serial, since ids go into idempotency keys."""
+    return str(uuid4())
+
+
+def paid_answer(order: OrderRow, payment_id: str) -> Paid:
+    return Paid(payment_id, order.id, order.amount_minor, order.currency)
+
+
+def visitor_for(ctx: Context, role: Role, request_id: str, method_id: str | None = None) -> Visitor:
+    return Visitor(role, request_id, Deadline.after(ctx.clock, REQUEST_SECONDS), method_id)

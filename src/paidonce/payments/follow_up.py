@@ -1,0 +1,204 @@
+"""Everybody but the payer: `pay/confirm` after the authentication, the view of a payment, and the
+worker. They take over what stands and look at Stripe, but never begin an attempt."""
+
+from paidonce.domain import errors
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.intent import Failure, Intent, IntentStatus
+from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
+from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.payments import record, settle
+from paidonce.payments.answers import answer_of
+from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
+from paidonce.payments.context import (
+    Again,
+    Context,
+    Job,
+    Role,
+    Verdict,
+    Visitor,
+    new_id,
+    paid_answer,
+    visitor_for,
+)
+from paidonce.payments.leases import wait_for_attempt
+from paidonce.payments.pay import drive
+from paidonce.store import attempts, orders, payments
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
+
+MAX_ROUNDS = 4
+
+
+async def confirm_payment(
+    ctx: Context, user_id: str, order_id: str, payment_intent_id: str | None
+) -> Paid | ActionRequired:
+    """POST …/pay/confirm: the truth from Stripe, as often as the app likes."""
+    order = await _order_of_user(ctx, user_id, order_id)
+    if payment_intent_id is not None:
+        await _check_intent(ctx, order, payment_intent_id)
+    verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
+    if verdict is None:
+        verdict = await _answer_of_latest(ctx, order_id)
+    if isinstance(verdict, Again):
+        raise errors.stripe_unavailable()
+    if isinstance(verdict, ServiceError):
+        raise verdict
+    return verdict
+
+
+async def follow_up(ctx: Context, order_id: str, visitor: Visitor) -> Verdict | None:
+    """Bring what stands to an end as far as Stripe lets. None: no attempt is live (any more)."""
+    for _ in range(MAX_ROUNDS):
+        claim = await claim_standing(ctx, order_id, visitor)
+        match claim:
+            case None:
+                return await _look_at_standing_payment(ctx, order_id, visitor)
+            case Look():
+                verdict = await settle.settle(ctx, claim.job, visitor)
+            case Drive():
+                verdict = await drive(ctx, claim, visitor)
+            case Wait():
+                verdict = await _wait(ctx, claim, visitor)
+            case _:
+                return claim
+        if not isinstance(verdict, Again):
+            return verdict
+    return None
+
+
+async def _wait(ctx: Context, claim: Wait, visitor: Visitor) -> Verdict:
+    if visitor.role is Role.WORKER:
+        return errors.payment_in_progress()
+    order, attempt = await wait_for_attempt(ctx, claim.attempt_id, visitor)
+    if attempt.state is AttemptState.OPEN and attempt.lease_until > ctx.clock.now():
+        return errors.payment_in_progress()
+    return answer_of(order, attempt)
+
+
+async def _look_at_standing_payment(
+    ctx: Context, order_id: str, visitor: Visitor
+) -> Verdict | None:
+    """No attempt of ours is live, but the app may have confirmed by itself, or Stripe canceled."""
+    payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
+    if payment is None or payment.stripe_payment_intent_id is None:
+        return None
+    intent = await ctx.gateway.retrieve_intent(
+        payment.stripe_payment_intent_id, visitor.deadline.left
+    )
+    if isinstance(intent, Failure):
+        return errors.payment_processing() if visitor.role is Role.WORKER else None
+    return await conclude_without_attempt(ctx, payment, intent)
+
+
+async def conclude_without_attempt(
+    ctx: Context, payment: PaymentRow, intent: Intent
+) -> Verdict | None:
+    """A success belongs to the order, whoever confirmed; a decline closes nothing of ours."""
+    if intent.status is IntentStatus.SUCCEEDED:
+        return await record.record_success(ctx, payment, None, intent)
+    if intent.status is IntentStatus.CANCELED:
+        await record.retire(ctx, payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED)
+    return None
+
+
+async def _order_of_user(ctx: Context, user_id: str, order_id: str) -> OrderRow:
+    order = await ctx.db.read(lambda tx: orders.get_order(tx, order_id))
+    if order is None or order.user_id != user_id:
+        raise errors.order_not_found()
+    return order
+
+
+async def _check_intent(ctx: Context, order: OrderRow, payment_intent_id: str) -> None:
+    payment = await ctx.db.read(lambda tx: payments.get_payment_of_intent(tx, payment_intent_id))
+    if payment is None or payment.order_id != order.id:
+        raise errors.invalid_request("paymentIntentId is not a payment of this order.")
+
+
+async def _answer_of_latest(ctx: Context, order_id: str) -> Verdict:
+    """Nothing is live: what the last attempt ended in."""
+
+    async def work(tx: Transaction) -> tuple[OrderRow | None, PaymentRow | None, AttemptRow | None]:
+        return (
+            await orders.get_order(tx, order_id),
+            await payments.get_standing_payment(tx, order_id),
+            await attempts.get_latest_attempt(tx, order_id),
+        )
+
+    order, payment, attempt = await ctx.db.read(work)
+    if order is None:
+        return errors.order_not_found()
+    if order.status is OrderStatus.PAID and payment is not None:
+        return payability(order) or paid_answer(order, payment.id)
+    refusal = payability(order)
+    if refusal is not None:
+        return refusal
+    if attempt is None:
+        return errors.invalid_request("No payment of this order has been started.")
+    return answer_of(order, attempt)
+
+
+# --- GET …/payment -------------------------------------------------------------------------------
+
+
+async def payment_status(ctx: Context, user_id: str, order_id: str) -> PaymentStatus:
+    """How an app that was killed mid-payment finds out. Looks at Stripe only while a card holder
+    has to act or an outcome is unknown; without Stripe it tells what is known."""
+    order = await _order_of_user(ctx, user_id, order_id)
+    visitor = visitor_for(ctx, Role.VIEWER, new_id())
+    job = await ctx.db.read(lambda tx: _live_job(tx, order))
+    verdict: Verdict | None = None
+    if job is not None and (job.attempt.state is AttemptState.ACTION or job.attempt.sends > 0):
+        verdict = await settle.settle(ctx, job, visitor)
+    return await ctx.db.read(lambda tx: _status(tx, order_id, verdict))
+
+
+async def _live_job(tx: Transaction, order: OrderRow) -> Job | None:
+    payment = await payments.get_standing_payment(tx, order.id)
+    attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
+    return Job(order, payment, attempt) if payment and attempt else None
+
+
+async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> PaymentStatus:
+    order = await orders.get_order(tx, order_id)
+    if order is None:
+        raise errors.order_not_found()
+    payment = await payments.get_standing_payment(tx, order_id)
+    payment = payment or await payments.get_latest_payment(tx, order_id)
+    attempt = await attempts.get_latest_attempt(tx, order_id)
+    secret = verdict.client_secret if isinstance(verdict, ActionRequired) else None
+    status = _status_name(order, payment, attempt, is_action=secret is not None)
+    has_error = status == "failed" and attempt is not None
+    return PaymentStatus(
+        payment_id=payment.id if payment and attempt else None,
+        order_id=order.id,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        status=status,
+        client_secret=secret if status == "requires_action" else None,
+        last_error=_error_text(order, attempt) if has_error and attempt else None,
+    )
+
+
+def _status_name(
+    order: OrderRow, payment: PaymentRow | None, attempt: AttemptRow | None, *, is_action: bool
+) -> str:
+    if order.amount_refunded_minor >= order.amount_minor:
+        return "refunded"
+    if order.status is OrderStatus.PAID:
+        return "succeeded"
+    if order.status in (OrderStatus.CANCELED, OrderStatus.CANCELING):
+        return "canceled"
+    if attempt is None or payment is None:
+        return "none"
+    if payment.state is PaymentState.AUTHORIZED:
+        return "processing"
+    if attempt.state is AttemptState.ACTION or (is_action and attempt.state is AttemptState.OPEN):
+        return "requires_action"
+    return "processing" if attempt.state is AttemptState.OPEN else "failed"
+
+
+def _error_text(order: OrderRow, attempt: AttemptRow) -> str:
+    answer = answer_of(order, attempt)
+    if isinstance(answer, ServiceError):
+        return answer.details[0] if answer.details else answer.message
+    return "The payment was not made."

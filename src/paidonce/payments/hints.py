@@ -1,0 +1,82 @@
+"""What an event makes us do: look at the object it speaks of, and conclude from what we see."""
+
+from paidonce.domain.errors import OutcomeUnknown
+from paidonce.domain.intent import Failure
+from paidonce.domain.states import AttemptState, PaymentState
+from paidonce.payments import prepare, settle
+from paidonce.payments.context import Context, Job, Role, new_id, visitor_for
+from paidonce.payments.follow_up import conclude_without_attempt
+from paidonce.store import attempts, methods, orders, payments
+from paidonce.store.engine import Transaction
+from paidonce.store.events import InboxEvent
+from paidonce.store.rows import PaymentRow
+
+Worked = tuple[str, str | None]
+"""The event's new state (`done`, `ignored`, or `pending` to try again) and a note for people."""
+
+OUTCOME_TYPES = frozenset(
+    {
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.canceled",
+        "payment_intent.amount_capturable_updated",
+        "charge.succeeded",
+        "charge.captured",
+    }
+)
+"""They may end a payment; on one that has succeeded there is nothing left to learn from them."""
+REFUND_TYPES = ("charge.refund", "refund.")
+
+
+async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
+    if event.type == "customer.deleted":
+        return await _customer_deleted(ctx, event.object_id)
+    if event.type == "payment_method.detached":
+        await ctx.db.transaction(
+            "release_method", lambda tx: methods.release_method(tx, event.object_id)
+        )
+        return "done", None
+    is_about_intent = event.type in OUTCOME_TYPES or event.type.startswith(REFUND_TYPES)
+    if is_about_intent and event.stripe_payment_intent_id is not None:
+        return await _look_at_intent(ctx, event, event.stripe_payment_intent_id)
+    return "ignored", "nothing to do for this type"
+
+
+async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
+    user_id = await ctx.db.read(lambda tx: orders.get_user_of_customer(tx, customer_id))
+    if user_id is None:
+        return "ignored", "no user has this customer"
+    await prepare.forget_customer(ctx, user_id, customer_id)
+    return "done", None
+
+
+async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Worked:
+    payment = await ctx.db.read(lambda tx: payments.get_payment_of_intent(tx, intent_id))
+    if payment is None:
+        if event.order_id is None:
+            return "ignored", "an intent of somebody else"
+        return "pending", "the intent is not recorded yet"
+    if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
+        return "done", "known already"
+    job = await ctx.db.read(lambda tx: _waiting_job(tx, payment))
+    visitor = visitor_for(ctx, Role.WORKER, new_id())
+    if job is not None:
+        verdict = await settle.settle(ctx, job, visitor)
+        is_unknown = isinstance(verdict, OutcomeUnknown)
+        return ("pending", "the outcome is not known yet") if is_unknown else ("done", None)
+    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    if isinstance(intent, Failure):
+        return "pending", f"Stripe did not show the intent: {intent.reason.value}"
+    await conclude_without_attempt(ctx, payment, intent)
+    return "done", None
+
+
+async def _waiting_job(tx: Transaction, payment: PaymentRow) -> Job | None:
+    """The attempt that waits for the card holder: the only kind that an event may end."""
+    if payment.state is not PaymentState.LIVE:
+        return None
+    attempt = await attempts.get_live_attempt(tx, payment.id)
+    order = await orders.get_order(tx, payment.order_id)
+    if attempt is None or order is None or attempt.state is not AttemptState.ACTION:
+        return None
+    return Job(order, payment, attempt)

@@ -1,0 +1,56 @@
+"""The append-only history of a payment, and the one door through which an attempt is closed."""
+
+import json
+from typing import Any
+
+from paidonce.domain.intent import CardRefusal
+from paidonce.domain.states import AttemptState
+from paidonce.payments.context import Context, new_id
+from paidonce.store import attempts, events
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import AttemptRow
+
+
+async def note(
+    ctx: Context,
+    tx: Transaction,
+    kind: str,
+    order_id: str,
+    payment_id: str | None = None,
+    attempt_id: str | None = None,
+    **data: Any,
+) -> None:
+    """One fact, in the past tense (`attempt.declined`)."""
+    await events.add_payment_event(
+        tx,
+        new_id(),
+        order_id,
+        payment_id,
+        attempt_id,
+        kind,
+        json.dumps(data),
+        ctx.clock.now(),
+    )
+
+
+async def close(
+    ctx: Context,
+    tx: Transaction,
+    attempt: AttemptRow,
+    state: AttemptState,
+    refusal: CardRefusal | None = None,
+) -> bool:
+    """End an attempt and write it down; False when it was ended before."""
+    if not await attempts.close_attempt(tx, attempt.id, state, ctx.clock.now(), refusal):
+        return False
+    code = refusal.decline_code or refusal.code if refusal else None
+    await note(
+        ctx,
+        tx,
+        f"attempt.{state.value}",
+        attempt.order_id,
+        attempt.payment_id,
+        attempt.id,
+        code=code,
+    )
+    return True

@@ -1,0 +1,130 @@
+"""POST …/pay: claim, work, answer. Read from `pay` downwards."""
+
+from paidonce.domain import errors
+from paidonce.domain.errors import OutcomeUnknown, PaymentFailed, ServiceError, Unavailable
+from paidonce.domain.model import ActionRequired, Paid, PayCommand
+from paidonce.domain.states import AttemptState
+from paidonce.payments import prepare, record, settle
+from paidonce.payments.answers import answer_of
+from paidonce.payments.attach import attach_method
+from paidonce.payments.claim import Claim, Drive, Look, Wait, claim_for_payer
+from paidonce.payments.confirm import confirm
+from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor, visitor_for
+from paidonce.payments.leases import release_lease, wait_for_attempt
+from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+
+MAX_ROUNDS = 6
+"""A request starts again when its attempt was closed under it; each round ends in Stripe's word."""
+
+
+async def pay(ctx: Context, command: PayCommand) -> Paid | ActionRequired:
+    """Pay the order with the method, once. Raises the ServiceError that answers anything else."""
+    visitor = visitor_for(ctx, Role.PAYER, command.request_id, command.payment_method_id)
+    await prepare.wait_for_preparation(ctx, command.order_id, visitor.deadline.left / 2)
+    verdict: Verdict = Again("not begun")
+    for _ in range(MAX_ROUNDS):
+        verdict = await _round(ctx, command, visitor)
+        if not isinstance(verdict, Again):
+            break
+    if isinstance(verdict, Again):
+        raise errors.payment_in_progress()
+    if isinstance(verdict, ServiceError):
+        raise verdict
+    return verdict
+
+
+async def _round(ctx: Context, command: PayCommand, visitor: Visitor) -> Verdict:
+    try:
+        claim = await _claim(ctx, command, visitor)
+    except (DatabaseUnavailable, UnknownCommit):
+        return errors.service_unavailable()
+    match claim:
+        case Wait():
+            return await _wait(ctx, claim, visitor)
+        case Look():
+            return await _look(ctx, claim, visitor)
+        case Drive():
+            verdict = await drive(ctx, claim, visitor)
+            is_answer = visitor.wants(claim.job.attempt)
+            if not is_answer and isinstance(verdict, PaymentFailed | Unavailable):
+                return Again("another card's attempt is over; now the one asked for")
+            return verdict
+        case _:
+            return claim
+
+
+async def _look(ctx: Context, claim: Look, visitor: Visitor) -> Verdict:
+    try:
+        return await settle.settle(ctx, claim.job, visitor)
+    except (DatabaseUnavailable, UnknownCommit):
+        return errors.payment_processing()
+
+
+async def _claim(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim:
+    try:
+        return await claim_for_payer(ctx, command, visitor)
+    except UnknownCommit:
+        return await claim_for_payer(ctx, command, visitor)
+
+
+async def _wait(ctx: Context, claim: Wait, visitor: Visitor) -> Verdict:
+    """A duplicate gets the first one's answer, if that comes in time."""
+    order, attempt = await wait_for_attempt(ctx, claim.attempt_id, visitor)
+    if attempt.state is AttemptState.OPEN:
+        if attempt.lease_until > ctx.clock.now():
+            return errors.payment_in_progress()
+        return Again("the first one left without an outcome")
+    return answer_of(order, attempt) if visitor.wants(attempt) else Again("another card's attempt")
+
+
+async def drive(ctx: Context, claim: Drive, visitor: Visitor) -> Verdict:
+    """Work on an attempt that is ours, and let its lease go unless the attempt is over."""
+    verdict: Verdict = errors.payment_processing()
+    try:
+        verdict = await _work(ctx, claim, visitor)
+    except (DatabaseUnavailable, UnknownCommit):
+        return verdict
+    finally:
+        if isinstance(verdict, OutcomeUnknown | ActionRequired | Again):
+            await release_lease(ctx, claim.job.attempt, visitor)
+    return verdict
+
+
+async def _work(ctx: Context, claim: Drive, visitor: Visitor) -> Verdict:
+    job = claim.job
+    if claim.is_sent:
+        return await confirm(ctx, job, visitor, is_send_recorded=True)
+    if job.attempt.sends == 0:
+        if visitor.role is not Role.PAYER:
+            return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
+        refusal = await _make_ready(ctx, job, visitor)
+        if refusal is not None:
+            return refusal
+    return await confirm(ctx, job, visitor)
+
+
+async def _make_ready(ctx: Context, job: Job, visitor: Visitor) -> Verdict | None:
+    """Everything that a first confirm needs; None when it is all there."""
+    customer_id = await prepare.ensure_customer(ctx, job.order.user_id, visitor.deadline)
+    if isinstance(customer_id, ServiceError):
+        return await record.close_never_sent(ctx, job, customer_id)
+    refusal = await attach_method(ctx, job, visitor, customer_id)
+    if refusal is not None:
+        return refusal
+    payment = await prepare.ensure_intent(ctx, job.payment.id, customer_id, visitor.deadline)
+    if isinstance(payment, ServiceError):
+        return await record.close_never_sent(ctx, job, payment)
+    if isinstance(payment, Again):
+        return await _retire_unusable(ctx, job, visitor)
+    return None
+
+
+async def _retire_unusable(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
+    """The intent is for a customer who is gone, or somebody retired the payment: the next one."""
+    payment = await prepare.read_payment(ctx, job.payment.id)
+    return await settle.cancel_intent(
+        ctx,
+        Job(job.order, payment, job.attempt),
+        visitor,
+        action_becomes=AttemptState.SUPERSEDED,
+    )

@@ -1,0 +1,336 @@
+"""P7: write down what Stripe said, in one transaction under the order's lock.
+
+A negative fact is last checked against the order: paid meanwhile means success, an attempt closed
+meanwhile is answered from what closed it.
+"""
+
+import json
+from datetime import timedelta
+
+from paidonce.domain import errors
+from paidonce.domain.errors import ServiceError
+from paidonce.domain.intent import CardRefusal, Intent
+from paidonce.domain.model import ActionRequired, Paid
+from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
+from paidonce.observability import get_logger
+from paidonce.payments import history
+from paidonce.payments.answers import answer_of
+from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
+from paidonce.payments.leases import check_pause_seconds
+from paidonce.store import attempts, events, methods, one_trip, orders, payments
+from paidonce.store.engine import Transaction
+from paidonce.store.postgresql import PostgresqlDatabase
+from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
+
+log = get_logger(__name__)
+
+
+# --- charged -------------------------------------------------------------------------------------
+
+
+async def record_success(
+    ctx: Context, payment: PaymentRow, attempt: AttemptRow | None, intent: Intent
+) -> Verdict:
+    """A success may come from anywhere. `attempt` is given only when its own confirm said so."""
+    if _contradicts(ctx, payment, intent):
+        return errors.payment_processing()
+    if attempt is not None and isinstance(ctx.db, PostgresqlDatabase):
+        paid = await _record_in_one_trip(ctx, ctx.db, payment, attempt, intent)
+        if paid is not None:
+            return paid
+    attempt_id = attempt.id if attempt else None
+    return await ctx.db.transaction(
+        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
+    )
+
+
+def _contradicts(ctx: Context, payment: PaymentRow, intent: Intent) -> bool:
+    """Stripe's own answer is checked before an order is marked paid."""
+    wanted = (payment.stripe_payment_intent_id, payment.amount_minor, payment.currency)
+    is_right_mode = intent.is_live == (ctx.settings.mode == "live")
+    if (intent.id, intent.amount, intent.currency) == wanted and is_right_mode:
+        return False
+    log.critical("payment.contradicted", payment_id=payment.id, order_id=payment.order_id)
+    return True
+
+
+async def _record_in_one_trip(
+    ctx: Context,
+    db: PostgresqlDatabase,
+    payment: PaymentRow,
+    attempt: AttemptRow,
+    intent: Intent,
+) -> Paid | None:
+    now = ctx.clock.now()
+    is_recorded = await one_trip.record_paid(
+        db,
+        order_id=payment.order_id,
+        payment_id=payment.id,
+        attempt_id=attempt.id,
+        stripe_charge_id=intent.latest_charge,
+        now=now,
+        outbox_id=new_id(),
+        outbox_payload=_paid_notice(payment),
+        event_id=new_id(),
+        event_data=json.dumps({"charge": intent.latest_charge}),
+    )
+    if not is_recorded:
+        return None
+    return Paid(payment.id, payment.order_id, payment.amount_minor, payment.currency)
+
+
+async def _record_success(
+    ctx: Context, tx: Transaction, payment_id: str, attempt_id: str | None, intent: Intent
+) -> Verdict:
+    payment = await payments.get_payment(tx, payment_id)
+    order = await orders.lock_order(tx, payment.order_id)
+    payment = await payments.get_payment(tx, payment_id)
+    if order is None:
+        raise LookupError("a payment's order has a row")
+    now = ctx.clock.now()
+    await payments.set_charge(tx, payment.id, intent.latest_charge)
+    if intent.amount_refunded is not None:
+        await orders.set_refunded(tx, order.id, intent.amount_refunded)
+    if payment.state is PaymentState.SUCCEEDED:
+        return paid_answer(order, payment.id)
+    if payment.state not in (PaymentState.LIVE, PaymentState.AUTHORIZED):
+        return await _surplus(ctx, tx, order, payment)
+    await payments.set_payment_state(tx, payment.id, payment.state, PaymentState.SUCCEEDED, now)
+    await _credit_attempt(ctx, tx, payment, attempt_id, intent)
+    await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
+    await events.add_to_outbox(tx, new_id(), order.id, "order.paid", _paid_notice(payment), now)
+    await history.note(
+        ctx, tx, "payment.succeeded", order.id, payment.id, attempt_id, charge=intent.latest_charge
+    )
+    return paid_answer(order, payment.id)
+
+
+async def _credit_attempt(
+    ctx: Context, tx: Transaction, payment: PaymentRow, attempt_id: str | None, intent: Intent
+) -> None:
+    """The attempt that charged succeeds. The app's own confirm becomes an attempt of its own."""
+    live = await attempts.get_live_attempt(tx, payment.id)
+    if live is not None and (
+        live.id == attempt_id or live.stripe_payment_method_id == intent.payment_method
+    ):
+        await history.close(ctx, tx, live, AttemptState.SUCCEEDED)
+        if live.stripe_payment_method_id:
+            await methods.note_use(
+                tx, live.stripe_payment_method_id, live.is_saving_method, ctx.clock.now()
+            )
+        return
+    if live is not None:
+        await history.close(ctx, tx, live, AttemptState.SUPERSEDED)
+    if attempt_id is None:
+        await _insert_client_attempt(ctx, tx, payment, intent)
+
+
+async def _insert_client_attempt(
+    ctx: Context, tx: Transaction, payment: PaymentRow, intent: Intent
+) -> None:
+    now = ctx.clock.now()
+    method_id = intent.payment_method or ""
+    attempt = AttemptRow(
+        id=new_id(),
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        user_id=payment.user_id,
+        n=await attempts.next_attempt_number(tx, payment.id),
+        source="client",
+        state=AttemptState.SUCCEEDED,
+        requested_method_id=method_id,
+        stripe_payment_method_id=method_id,
+        is_saving_method=False,
+        confirm_params=None,
+        stripe_version=payment.stripe_version,
+        sends=0,
+        attach_key_no=0,
+        reconfirm_key_no=0,
+        lease_owner="",
+        lease_until=now,
+        checks=0,
+        next_check_at=now,
+        error_code=None,
+        error_message=None,
+        decline_code=None,
+        advice_code=None,
+        client_address="",
+        created_at=now,
+        first_sent_at=None,
+        action_at=None,
+        closed_at=now,
+    )
+    await attempts.insert_attempt(tx, attempt)
+
+
+async def _surplus(ctx: Context, tx: Transaction, order: OrderRow, payment: PaymentRow) -> Verdict:
+    """Money on a retired generation: kept visible, raised, and never a second paid order."""
+    is_new = await payments.set_payment_state(
+        tx, payment.id, PaymentState.CANCELED, PaymentState.SURPLUS, ctx.clock.now()
+    )
+    if is_new:
+        await history.note(ctx, tx, "payment.surplus", order.id, payment.id)
+        log.critical("payment.surplus", order_id=order.id, payment_id=payment.id)
+    standing = await payments.get_standing_payment(tx, order.id)
+    if order.status is OrderStatus.PAID and standing is not None:
+        return paid_answer(order, standing.id)
+    return errors.payment_processing()
+
+
+def _paid_notice(payment: PaymentRow) -> str:
+    return json.dumps(
+        {
+            "orderId": payment.order_id,
+            "paymentId": payment.id,
+            "amountMinor": payment.amount_minor,
+            "currency": payment.currency,
+            "stripePaymentIntentId": payment.stripe_payment_intent_id,
+        }
+    )
+
+
+# --- the card holder has to act ------------------------------------------------------------------
+
+
+async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
+    """The confirm itself asked for authentication."""
+
+    async def work(tx: Transaction) -> Verdict:
+        order, attempt = await _reload(tx, job)
+        if order.status is OrderStatus.PAID:
+            return paid_answer(order, job.payment.id)
+        if attempt.state not in LIVE_ATTEMPTS:
+            return answer_of(order, attempt)
+        if attempt.state is AttemptState.OPEN:
+            now = ctx.clock.now()
+            next_check_at = now + timedelta(seconds=check_pause_seconds(0))
+            await attempts.set_action(tx, attempt.id, now, next_check_at)
+            await history.note(ctx, tx, "attempt.action", order.id, attempt.payment_id, attempt.id)
+        return action_required(job, intent)
+
+    return await ctx.db.transaction("action", work)
+
+
+def action_required(job: Job, intent: Intent) -> ActionRequired:
+    return ActionRequired(job.payment.id, intent.id, intent.client_secret)
+
+
+# --- not charged ---------------------------------------------------------------------------------
+
+
+async def record_negative(
+    ctx: Context,
+    job: Job,
+    state: AttemptState,
+    refusal: CardRefusal | None = None,
+    *,
+    only_unsent: bool = False,
+    only_from: AttemptState | None = None,
+) -> Verdict:
+    """Close the attempt with Stripe's no. `only_unsent`: not when it was sent by anybody;
+    `only_from`: not when its state is another one by now."""
+
+    async def work(tx: Transaction) -> Verdict:
+        order, attempt = await _reload(tx, job)
+        if order.status is OrderStatus.PAID:
+            return paid_answer(order, job.payment.id)
+        if attempt.state not in LIVE_ATTEMPTS:
+            return answer_of(order, attempt)
+        if (only_unsent and attempt.sends > 0) or (only_from and attempt.state is not only_from):
+            return Again("somebody else went on with this attempt")
+        await history.close(ctx, tx, attempt, state, refusal)
+        return answer_of(order, await attempts.get_attempt(tx, attempt.id))
+
+    return await ctx.db.transaction(state.value, work)
+
+
+async def close_never_sent(ctx: Context, job: Job, refusal: ServiceError) -> Verdict:
+    """A refusal before any confirm was sent."""
+    return await _close_refused(ctx, job, refusal, sends=0)
+
+
+async def close_only_send(ctx: Context, job: Job, refusal: ServiceError) -> Verdict:
+    """The confirm was surely not executed. True only when it was the attempt's only send."""
+    return await _close_refused(ctx, job, refusal, sends=1)
+
+
+async def _close_refused(ctx: Context, job: Job, refusal: ServiceError, *, sends: int) -> Verdict:
+    async def work(tx: Transaction) -> Verdict:
+        order, attempt = await _reload(tx, job)
+        if order.status is OrderStatus.PAID:
+            return paid_answer(order, job.payment.id)
+        if attempt.state not in LIVE_ATTEMPTS:
+            return answer_of(order, attempt)
+        if attempt.state is not AttemptState.OPEN or attempt.sends > sends:
+            return errors.payment_processing()
+        reason = CardRefusal(refusal.code, refusal.message)
+        await history.close(ctx, tx, attempt, AttemptState.REFUSED, reason)
+        return refusal
+
+    return await ctx.db.transaction("refused", work)
+
+
+# --- retired -------------------------------------------------------------------------------------
+
+
+async def retire(
+    ctx: Context, payment_id: str, *, action_becomes: AttemptState, only_unrecorded: bool = False
+) -> bool:
+    """End a generation: Stripe said canceled, or (`only_unrecorded`) no intent was ever recorded.
+
+    False when it was not live any more, or an intent has been recorded meanwhile.
+    """
+
+    async def work(tx: Transaction) -> bool:
+        payment = await payments.get_payment(tx, payment_id)
+        await orders.lock_order(tx, payment.order_id)
+        return await retire_locked(
+            ctx, tx, payment_id, action_becomes=action_becomes, only_unrecorded=only_unrecorded
+        )
+
+    return await ctx.db.transaction("retire", work)
+
+
+async def retire_locked(
+    ctx: Context,
+    tx: Transaction,
+    payment_id: str,
+    *,
+    action_becomes: AttemptState,
+    only_unrecorded: bool = False,
+) -> bool:
+    """`retire` inside a transaction that holds the order's lock."""
+    payment = await payments.get_payment(tx, payment_id)
+    if payment.state not in (PaymentState.LIVE, PaymentState.AUTHORIZED):
+        return False
+    if only_unrecorded and payment.stripe_payment_intent_id is not None:
+        return False
+    await payments.set_payment_state(
+        tx, payment.id, payment.state, PaymentState.CANCELED, ctx.clock.now()
+    )
+    live = await attempts.get_live_attempt(tx, payment.id)
+    if live is not None:
+        is_action = live.state is AttemptState.ACTION
+        await history.close(ctx, tx, live, action_becomes if is_action else AttemptState.ABANDONED)
+    await history.note(ctx, tx, "payment.retired", payment.order_id, payment.id)
+    return True
+
+
+async def record_authorized(ctx: Context, payment: PaymentRow) -> Verdict:
+    """Stripe holds the money until it is captured; the order is not paid yet."""
+
+    async def work(tx: Transaction) -> Verdict:
+        await orders.lock_order(tx, payment.order_id)
+        await payments.set_payment_state(
+            tx, payment.id, PaymentState.LIVE, PaymentState.AUTHORIZED, ctx.clock.now()
+        )
+        return errors.payment_processing()
+
+    return await ctx.db.transaction("authorized", work)
+
+
+async def _reload(tx: Transaction, job: Job) -> tuple[OrderRow, AttemptRow]:
+    order = await orders.lock_order(tx, job.order.id)
+    if order is None:
+        raise LookupError("orders are never deleted")
+    return order, await attempts.get_attempt(tx, job.attempt.id)

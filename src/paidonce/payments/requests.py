@@ -1,0 +1,95 @@
+"""The exact parameters and the idempotency key of every Stripe call the pipeline makes.
+
+Parameters are built once, stored in the row, and read from there by every later send. Keys carry
+the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
+`cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from paidonce.gateway import Keyed
+from paidonce.payments.context import Context, new_id
+from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, UserRow
+
+
+def customer_request(ctx: Context, user: UserRow) -> Keyed:
+    """Constant for a user and key number: the e-mail in the row never changes."""
+    params: dict[str, Any] = {"metadata": customer_metadata(ctx, user)}
+    if user.email:
+        params["email"] = user.email
+    owner = hashlib.sha256(user.id.encode()).hexdigest()[:32]
+    key = f"cus:{ctx.installation.namespace}:{owner}:{user.customer_key_no}"
+    return Keyed(key, ctx.gateway.stripe_version, params)
+
+
+def customer_metadata(ctx: Context, user: UserRow) -> dict[str, str]:
+    """By these a customer is recognised as ours; never by e-mail."""
+    return {"user_id": user.id, "namespace": ctx.installation.namespace}
+
+
+def intent_params(ctx: Context, order: OrderRow, payment: PaymentRow, customer_id: str) -> str:
+    """What P4 sends. Never with `confirm`."""
+    params = {
+        "amount": payment.amount_minor,
+        "currency": payment.currency,
+        "customer": customer_id,
+        "confirmation_method": payment.confirmation_method,
+        "allowed_payment_method_types": ctx.settings.payment_method_types.split(","),
+        "description": f"Order {order.order_number}",
+        "metadata": {
+            "order_id": order.id,
+            "payment_id": payment.id,
+            "user_id": order.user_id,
+            "namespace": ctx.installation.namespace,
+        },
+    }
+    return json.dumps(params)
+
+
+def intent_request(ctx: Context, payment: PaymentRow) -> Keyed:
+    key = f"pi:{ctx.installation.namespace}:{payment.id}:{payment.intent_key_no}"
+    return Keyed(key, payment.stripe_version, json.loads(payment.intent_params or "{}"))
+
+
+def attach_request(ctx: Context, attempt: AttemptRow, customer_id: str) -> Keyed:
+    """One key per attempt: one per method and customer would replay a saved decline for a day."""
+    key = f"att:{ctx.installation.namespace}:{attempt.id}:{attempt.attach_key_no}"
+    return Keyed(key, attempt.stripe_version, {"customer": customer_id})
+
+
+def confirm_params(
+    ctx: Context, method_policy: str, method_id: str, *, is_saving_method: bool
+) -> str:
+    """What P6 sends. Consent goes with the confirm, so it is said either way, never left out."""
+    keeps = is_saving_method and method_policy == "attach"
+    params: dict[str, Any] = {
+        "payment_method": method_id,
+        "setup_future_usage": "on_session" if keeps else "",
+    }
+    if ctx.settings.stripe_use_sdk:
+        params["use_stripe_sdk"] = True
+    else:
+        params["return_url"] = ctx.settings.payment_return_url
+    return json.dumps(params)
+
+
+def confirm_request(ctx: Context, attempt: AttemptRow) -> Keyed:
+    """The one key of an attempt; it never changes."""
+    key = f"cf:{ctx.installation.namespace}:{attempt.id}"
+    return Keyed(key, attempt.stripe_version, json.loads(attempt.confirm_params or "{}"))
+
+
+def reconfirm_request(ctx: Context, attempt: AttemptRow) -> Keyed:
+    """After the challenge, with confirmation method `manual`: the method is on the intent."""
+    key = f"rc:{ctx.installation.namespace}:{attempt.id}:{attempt.reconfirm_key_no}"
+    params = json.loads(attempt.confirm_params or "{}")
+    params.pop("payment_method", None)
+    return Keyed(key, attempt.stripe_version, params)
+
+
+def cancel_request(ctx: Context, payment: PaymentRow) -> Keyed:
+    """Canceling twice is harmless, so every send has a key of its own and sees the present."""
+    key = f"can:{ctx.installation.namespace}:{payment.id}:{new_id()}"
+    return Keyed(key, payment.stripe_version, {"cancellation_reason": "abandoned"})

@@ -1,0 +1,23 @@
+"""The user's saved methods: here, from our id to Stripe's."""
+
+from dataclasses import replace
+
+from paidonce.domain import errors
+from paidonce.domain.model import PayCommand
+from paidonce.payments.context import Context
+from paidonce.store import methods
+
+SAVED_PREFIX = "spm_"
+
+
+async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
+    """The command with Stripe's id. Raises payment_method_not_found for what is not the user's."""
+    method_id = command.payment_method_id
+    if not method_id.startswith(SAVED_PREFIX):
+        if not method_id.startswith("pm_"):
+            raise errors.payment_method_not_found()
+        return command
+    row = await ctx.db.read(lambda tx: methods.get_method(tx, method_id))
+    if row is None or row.user_id != command.user_id or row.state != "attached":
+        raise errors.payment_method_not_found()
+    return replace(command, payment_method_id=row.stripe_payment_method_id)

@@ -1,0 +1,174 @@
+"""Ask Stripe how the recorded intent stands, and draw the conclusion. The road of every unknown.
+
+A failure is concluded from a look only where no send of ours can be on its way any more: the
+challenge of an attempt that waited for the card holder is over, a dead method can never charge, a
+5xx saved under the key ended the execution, or the intent was canceled on our asking.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from paidonce.domain import errors
+from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
+from paidonce.domain.states import AttemptState
+from paidonce.observability import get_logger
+from paidonce.payments import reconfirm, record
+from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
+from paidonce.payments.requests import cancel_request
+from paidonce.store import payments
+from paidonce.store.rows import AttemptRow, PaymentRow
+
+log = get_logger(__name__)
+
+
+class Why(StrEnum):
+    """What sent us here, where it changes the conclusion."""
+
+    LOOK = "look"
+    DEAD_METHOD = "dead_method"  # Stripe refused the method as used up
+    SAVED_ERROR = "saved_error"  # Stripe replayed a 5xx: that execution is over
+    UNEXPECTED_STATE = "unexpected_state"  # Stripe refused the confirm for the intent's state
+
+
+async def settle(ctx: Context, job: Job, visitor: Visitor, why: Why = Why.LOOK) -> Verdict:
+    """Look once and conclude. The attempt's state is the one it had before the look was sent."""
+    intent_id = job.payment.stripe_payment_intent_id
+    if intent_id is None:
+        return errors.payment_processing()
+    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    if isinstance(intent, Failure):
+        if intent.reason is Reason.INTENT_MISSING:
+            log.error("intent.missing", payment_id=job.payment.id)
+        return errors.payment_processing()
+    return await _conclude(ctx, job, visitor, intent, why)
+
+
+async def _conclude(ctx: Context, job: Job, visitor: Visitor, intent: Intent, why: Why) -> Verdict:
+    match intent.status:
+        case IntentStatus.SUCCEEDED:
+            return await record.record_success(ctx, job.payment, None, intent)
+        case IntentStatus.CANCELED:
+            await record.retire(
+                ctx, job.payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED
+            )
+            return Again("Stripe canceled the intent")
+        case IntentStatus.REQUIRES_ACTION:
+            return await _still_pending(ctx, job, visitor, intent, why)
+        case IntentStatus.REQUIRES_CONFIRMATION:
+            can_confirm = job.payment.confirmation_method == "manual"
+            if can_confirm and visitor.role is not Role.VIEWER:
+                return await reconfirm.confirm_again(ctx, job, visitor)
+            return errors.payment_processing()
+        case IntentStatus.REQUIRES_PAYMENT_METHOD:
+            return await _not_charged_now(ctx, job, visitor, intent, why)
+        case IntentStatus.REQUIRES_CAPTURE:
+            return await record.record_authorized(ctx, job.payment)
+        case IntentStatus.PROCESSING | IntentStatus.UNRECOGNIZED:
+            return errors.payment_processing()
+        case _:
+            assert_never(intent.status)
+
+
+async def _still_pending(
+    ctx: Context, job: Job, visitor: Visitor, intent: Intent, why: Why
+) -> Verdict:
+    """The challenge can still be completed. Another card, or the end of the window, ends it."""
+    attempt = job.attempt
+    is_foreign = why is Why.UNEXPECTED_STATE and attempt.state is AttemptState.OPEN
+    is_payer = visitor.role is Role.PAYER
+    if is_payer and (is_foreign or not visitor.wants(attempt)):
+        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+    if visitor.role is Role.WORKER and _is_window_over(ctx, attempt):
+        return await cancel_intent(
+            ctx, job, visitor, action_becomes=AttemptState.AUTHENTICATION_FAILED
+        )
+    return record.action_required(job, intent)
+
+
+async def _not_charged_now(
+    ctx: Context, job: Job, visitor: Visitor, intent: Intent, why: Why
+) -> Verdict:
+    """The intent waits for a method. Whether this attempt is over depends on how we got here."""
+    attempt = job.attempt
+    if why is Why.DEAD_METHOD:
+        return await record.record_negative(ctx, job, AttemptState.CONSUMED)
+    if attempt.state is AttemptState.ACTION:
+        return await _challenge_over(ctx, job, visitor, intent)
+    if why is Why.SAVED_ERROR:
+        return await record.record_negative(ctx, job, AttemptState.ABANDONED)
+    wants_other = visitor.role is Role.PAYER and not visitor.wants(attempt)
+    is_late = visitor.role is Role.WORKER and _is_window_over(ctx, attempt)
+    if wants_other or is_late:
+        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+    return errors.payment_processing()
+
+
+async def _challenge_over(ctx: Context, job: Job, visitor: Visitor, intent: Intent) -> Verdict:
+    """Authentication failed, or the bank declined after it; told apart by last_payment_error."""
+    refusal = intent.last_error
+    is_declined = refusal is not None and not refusal.is_authentication_failure
+    verdict = await record.record_negative(
+        ctx,
+        job,
+        AttemptState.DECLINED if is_declined else AttemptState.AUTHENTICATION_FAILED,
+        refusal,
+        only_from=AttemptState.ACTION,
+    )
+    if visitor.role is Role.PAYER and isinstance(verdict, errors.PaymentFailed):
+        return Again("the challenge is over; the payer asks for a new try")
+    return verdict
+
+
+async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
+    """A dead method is evidence of an earlier use: see first whether that one paid the order."""
+    payment = await ctx.db.read(lambda tx: payments.get_payment(tx, job.payment.id))
+    if payment.stripe_payment_intent_id is None:
+        return await record.record_negative(ctx, job, AttemptState.CONSUMED, only_unsent=True)
+    return await settle(ctx, _with_payment(job, payment), visitor, Why.DEAD_METHOD)
+
+
+async def cancel_intent(
+    ctx: Context, job: Job, visitor: Visitor, *, action_becomes: AttemptState
+) -> Verdict:
+    """Make an outcome final: canceled means that this intent never charges. Refused: look again."""
+    intent_id = job.payment.stripe_payment_intent_id
+    if intent_id is None:
+        await record.retire(
+            ctx, job.payment.id, action_becomes=action_becomes, only_unrecorded=True
+        )
+        return Again("a generation without an intent was retired")
+    request = cancel_request(ctx, job.payment)
+    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
+    if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
+        await record.retire(ctx, job.payment.id, action_becomes=action_becomes)
+        return Again("the intent was canceled")
+    if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
+        return await _look_after_refused_cancel(ctx, job, visitor, intent_id)
+    return errors.payment_processing()
+
+
+async def _look_after_refused_cancel(
+    ctx: Context, job: Job, visitor: Visitor, intent_id: str
+) -> Verdict:
+    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    if isinstance(intent, Intent) and intent.status in (
+        IntentStatus.SUCCEEDED,
+        IntentStatus.CANCELED,
+    ):
+        return await _conclude(ctx, job, visitor, intent, Why.LOOK)
+    return errors.payment_processing()
+
+
+def _is_window_over(ctx: Context, attempt: AttemptRow) -> bool:
+    """The time in which an unknown outcome, or a challenge, may end by itself."""
+    since: datetime | None
+    if attempt.state is AttemptState.ACTION:
+        since, seconds = attempt.action_at, ctx.settings.authentication_window_seconds
+    else:
+        since, seconds = attempt.first_sent_at, ctx.settings.unknown_window_seconds
+    return since is not None and ctx.clock.now() - since > timedelta(seconds=seconds)
+
+
+def _with_payment(job: Job, payment: PaymentRow) -> Job:
+    return Job(job.order, payment, job.attempt)

@@ -1,0 +1,247 @@
+"""Products, orders and the lists the app shows. Prices come from the server's list, always."""
+
+import json
+import secrets
+from datetime import datetime
+from typing import Any
+
+from paidonce.domain import errors
+from paidonce.domain.model import (
+    BasketItem,
+    NewMerchantOrder,
+    NewOrder,
+    Order,
+    OrderItem,
+    Page,
+    PaymentSummary,
+    Principal,
+    Product,
+)
+from paidonce.domain.money import MAX_AMOUNT_MINOR
+from paidonce.domain.states import OrderStatus, PaymentState
+from paidonce.payments import prepare
+from paidonce.payments.context import Context, new_id
+from paidonce.payments.cursors import decode_cursor, encode_cursor
+from paidonce.store import listings, orders
+from paidonce.store.engine import Row, Transaction
+from paidonce.store.rows import OrderRow
+
+
+async def put_products(ctx: Context, products: list[Product]) -> None:
+    """Add or replace lines of the price list. Orders made before keep their prices."""
+
+    async def work(tx: Transaction) -> None:
+        for product in sorted(products, key=lambda item: item.product_id):
+            await orders.put_product(tx, product, ctx.clock.now())
+
+    await ctx.db.transaction("products", work)
+
+
+async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order:
+    """A pending order of the user; its customer and intent are prepared behind the answer."""
+
+    async def work(tx: Transaction) -> OrderRow:
+        items = [await _priced(tx, item) for item in basket.items]
+        currencies = {product.currency for product, _ in items}
+        if len(currencies) != 1:
+            raise errors.invalid_request("items must all have one currency.")
+        total = sum(product.amount_minor * quantity for product, quantity in items)
+        if total > MAX_AMOUNT_MINOR:
+            raise errors.invalid_request("The order's total is larger than Stripe can charge.")
+        lines = [
+            {
+                "productId": product.product_id,
+                "name": product.name,
+                "quantity": quantity,
+                "unitAmountMinor": product.amount_minor,
+            }
+            for product, quantity in items
+        ]
+        await orders.insert_user_once(tx, user.user_id, user.email, ctx.clock.now())
+        row = _new_row(
+            ctx, user.user_id, total, currencies.pop(), items=lines, details=basket.details
+        )
+        if not await orders.insert_order_once(tx, row):
+            raise LookupError("a new order's id and number are new")
+        return row
+
+    row = await ctx.db.transaction("order", work)
+    prepare.start_preparing(ctx, row.id)
+    return order_view(row)
+
+
+async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
+    """The host's own order. The same call again answers the same order."""
+
+    async def work(tx: Transaction) -> tuple[OrderRow, bool]:
+        await orders.insert_user_once(tx, new.user_id, new.email, ctx.clock.now())
+        row = _new_row(
+            ctx,
+            new.user_id,
+            new.amount_minor,
+            new.currency,
+            order_id=new.order_id,
+            order_number=new.order_number,
+            metadata=new.metadata,
+        )
+        if await orders.insert_order_once(tx, row):
+            return row, True
+        standing = await orders.get_order(tx, row.id)
+        if standing is None or not _is_same(standing, row, new):
+            raise errors.order_conflict()
+        return standing, False
+
+    row, is_new = await ctx.db.transaction("order", work)
+    if is_new:
+        prepare.start_preparing(ctx, row.id)
+    return order_view(row)
+
+
+async def get_order(ctx: Context, order_id: str, user_id: str | None) -> Order:
+    """`user_id` None: the merchant asks, who sees every order."""
+    row = await ctx.db.read(lambda tx: listings.get_order_view(tx, order_id))
+    if row is None or (user_id is not None and row["user_id"] != user_id):
+        raise errors.order_not_found()
+    return _order_of(row)
+
+
+async def list_orders(ctx: Context, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
+    before = decode_cursor(cursor)
+    rows = await ctx.db.read(lambda tx: listings.list_orders(tx, user_id, limit + 1, before))
+    items = [_order_of(row) for row in rows[:limit]]
+    return Page(items, _next_cursor(rows, limit))
+
+
+async def list_payments(
+    ctx: Context, user_id: str, limit: int, cursor: str | None
+) -> Page[PaymentSummary]:
+    """Payments that were tried at least once, newest first."""
+    before = decode_cursor(cursor)
+    rows = await ctx.db.read(lambda tx: listings.list_payments(tx, user_id, limit + 1, before))
+    items = [_summary_of(row) for row in rows[:limit]]
+    return Page(items, _next_cursor(rows, limit))
+
+
+def order_view(row: OrderRow) -> Order:
+    """An order nobody has tried to pay yet."""
+    return _order(row, _payment_status(row, has_failed=False))
+
+
+async def _priced(tx: Transaction, item: BasketItem) -> tuple[Product, int]:
+    product = await orders.get_product(tx, item.product_id)
+    if product is None:
+        raise errors.product_not_found(item.product_id)
+    return product, item.quantity
+
+
+def _new_row(
+    ctx: Context,
+    user_id: str,
+    amount_minor: int,
+    currency: str,
+    *,
+    order_id: str | None = None,
+    order_number: str | None = None,
+    items: list[dict[str, Any]] | None = None,
+    metadata: dict[str, str] | None = None,
+    details: dict[str, Any] | None = None,
+) -> OrderRow:
+    now = ctx.clock.now()
+    return OrderRow(
+        id=order_id or new_id(),
+        user_id=user_id,
+        order_number=order_number or _order_number(now),
+        amount_minor=amount_minor,
+        currency=currency,
+        status=OrderStatus.PENDING,
+        amount_refunded_minor=0,
+        items=json.dumps(items or []),
+        details=json.dumps(details or {}),
+        metadata=json.dumps(metadata or {}),
+        created_at=now,
+        paid_at=None,
+    )
+
+
+def _order_number(now: datetime) -> str:
+    """Short enough to read aloud; unique by 40 random bits a day, and by its index."""
+    return f"ORD-{now:%Y%m%d}-{secrets.token_hex(5).upper()}"
+
+
+def _is_same(standing: OrderRow, new_row: OrderRow, new: NewMerchantOrder) -> bool:
+    is_number_same = new.order_number is None or standing.order_number == new.order_number
+    return is_number_same and (
+        standing.user_id,
+        standing.amount_minor,
+        standing.currency,
+        json.loads(standing.metadata),
+    ) == (new_row.user_id, new_row.amount_minor, new_row.currency, new.metadata)
+
+
+def _order_of(row: Row) -> Order:
+    order = listings.order_row(row)
+    return _order(order, _payment_status(order, has_failed=bool(row["has_failed"])))
+
+
+def _order(row: OrderRow, payment_status: str) -> Order:
+    return Order(
+        id=row.id,
+        user_id=row.user_id,
+        order_number=row.order_number,
+        status=row.status,
+        payment_status=payment_status,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        items=[
+            OrderItem(item["productId"], item["name"], item["quantity"], item["unitAmountMinor"])
+            for item in json.loads(row.items)
+        ],
+        metadata=json.loads(row.metadata),
+        created_at=row.created_at,
+    )
+
+
+def _payment_status(row: OrderRow, *, has_failed: bool) -> str:
+    if row.amount_refunded_minor >= row.amount_minor:
+        return "refunded"
+    if row.amount_refunded_minor > 0:
+        return "partially_refunded"
+    if row.status is OrderStatus.PAID:
+        return "paid"
+    return "failed" if has_failed else "pending"
+
+
+def _summary_of(row: Row) -> PaymentSummary:
+    brand, last4 = row["brand"], row["last4"]
+    return PaymentSummary(
+        id=row["id"],
+        order_id=row["order_id"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        payment_method=f"{brand} •••• {last4}" if brand and last4 else "credit_card",
+        status=_summary_status(row),
+        payment_date=row["finished_at"] or row["created_at"],
+        stripe_payment_intent_id=row["stripe_payment_intent_id"],
+    )
+
+
+def _summary_status(row: Row) -> str:
+    if row["amount_refunded_minor"] >= row["amount_minor"]:
+        return "refunded"
+    match PaymentState(row["state"]):
+        case PaymentState.SUCCEEDED | PaymentState.SURPLUS:
+            return "succeeded"
+        case PaymentState.CANCELED:
+            return "canceled"
+        case PaymentState.AUTHORIZED:
+            return "processing"
+        case PaymentState.LIVE:
+            states = {"open": "processing", "action": "requires_action"}
+            return states.get(row["attempt_state"], "failed")
+
+
+def _next_cursor(rows: list[Row], limit: int) -> str | None:
+    if len(rows) <= limit:
+        return None
+    last = rows[limit - 1]
+    return encode_cursor(last["created_at"], last["id"])

@@ -1,0 +1,182 @@
+"""Every setting, read from the environment once, checked before anything starts (API.md)."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Mode = Literal["test", "live"]
+
+
+class SettingsError(Exception):
+    """A missing or wrong setting, in one sentence that names it."""
+
+
+class Settings(BaseSettings):
+    """Environment variables, upper case, by the names of the fields."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    database_url: str = Field(
+        "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
+    )
+    stripe_secret_key: SecretStr = Field(description="test or live secret key")
+    stripe_publishable_key: str = Field(description="test or live publishable key")
+    stripe_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="comma separated while rotating; empty closes the endpoint"
+    )
+    payment_return_url: str = Field(description="an https URL or the app's own scheme")
+    auth_jwt_secret: SecretStr = Field(
+        SecretStr(""), description="HS256 secret of the app's tokens, at least 32 bytes"
+    )
+    auth_jwks_url: str = Field("", description="JWKS URL of the app's RS256 or ES256 tokens")
+    auth_audience: str = Field("", description="checked when set")
+    auth_issuer: str = Field("", description="checked when set")
+    merchant_api_key: SecretStr = Field(
+        SecretStr(""), description="comma separated while rotating; empty closes the merchant side"
+    )
+    stripe_api_base: str = Field("", description="empty: Stripe itself")
+    stripe_confirmation_method: Literal["automatic", "manual"] = Field(
+        "automatic", description="who confirms after 3-D Secure"
+    )
+    stripe_use_sdk: bool = Field(
+        True, description="next actions are handled by the mobile SDK; false: redirect_to_url"
+    )
+    payment_method_policy: Literal["attach", "single_use"] = Field(
+        "attach", description="keep cards usable, or use each entry once"
+    )
+    payment_method_types: str = Field("card", description="comma separated, sent with each intent")
+    unknown_window_seconds: int = Field(
+        900, ge=1, description="how long an unknown outcome waits before its intent is canceled"
+    )
+    authentication_window_seconds: int = Field(
+        900, ge=1, description="how long an untouched 3-D Secure challenge stays open"
+    )
+    declines_per_user_and_hour: int = Field(10, ge=1, description="card testing: declines a user")
+    declines_per_address_and_hour: int = Field(
+        100, ge=1, description="card testing: declines an address"
+    )
+    trusted_proxies: str = Field(
+        "", description="comma separated addresses or networks whose X-Forwarded-For is believed"
+    )
+
+    @property
+    def mode(self) -> Mode:
+        return key_mode(self.stripe_secret_key.get_secret_value())
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        return _split(self.stripe_webhook_secret.get_secret_value())
+
+    @property
+    def merchant_api_keys(self) -> list[str]:
+        return _split(self.merchant_api_key.get_secret_value())
+
+    @property
+    def trusted_proxy_networks(self) -> list[IPv4Network | IPv6Network]:
+        return [ip_network(part, strict=False) for part in _split(self.trusted_proxies)]
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not re.match(r"sqlite:///.+|postgres(ql)?://.+", value):
+            raise ValueError("must be sqlite:///file.db or postgresql://…")
+        return value
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _secret_key(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", value.get_secret_value()):
+            raise ValueError("must be a secret key (sk_test_… or sk_live_…)")
+        return value
+
+    @field_validator("stripe_publishable_key")
+    @classmethod
+    def _publishable_key(cls, value: str) -> str:
+        if not re.fullmatch(r"pk_(test|live)_[A-Za-z0-9_]+", value):
+            raise ValueError("must be a publishable key (pk_test_… or pk_live_…)")
+        return value
+
+    @field_validator("payment_return_url")
+    @classmethod
+    def _return_url(cls, value: str) -> str:
+        url = urlsplit(value)
+        is_web = url.scheme in ("http", "https")
+        is_loopback = url.hostname in ("localhost", "127.0.0.1", "::1")
+        if not url.scheme or (is_web and not url.netloc):
+            raise ValueError("must be an https URL or the app's own scheme")
+        if url.scheme in ("javascript", "data", "file") or (
+            url.scheme == "http" and not is_loopback
+        ):
+            raise ValueError("must be an https URL or the app's own scheme")
+        return value
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/]+/?$", value):
+            raise ValueError("must be empty or an http(s) address without a path")
+        return value.rstrip("/")
+
+    @field_validator("auth_jwt_secret")
+    @classmethod
+    def _jwt_secret(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("must have at least 32 bytes")
+        return value
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _jwks_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must be an http(s) URL")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        for part in _split(value):
+            try:
+                ip_network(part, strict=False)
+            except ValueError:
+                raise ValueError("must be comma separated addresses or networks") from None
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Settings":
+        if key_mode(self.stripe_publishable_key) != self.mode:
+            raise ValueError(
+                "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
+            )
+        if self.mode == "live" and self.stripe_api_base:
+            raise ValueError("STRIPE_API_BASE must be empty with live keys")
+        if not self.auth_jwt_secret.get_secret_value() and not self.auth_jwks_url:
+            raise ValueError("AUTH_JWT_SECRET or AUTH_JWKS_URL is required")
+        if self.auth_jwt_secret.get_secret_value() and self.auth_jwks_url:
+            raise ValueError("AUTH_JWT_SECRET and AUTH_JWKS_URL exclude each other: set one")
+        return self
+
+
+def key_mode(key: str) -> Mode:
+    """The mode a Stripe key is for, from its second part."""
+    return "live" if key.split("_")[1:2] == ["live"] else "test"
+
+
+def load_settings() -> Settings:
+    """Read the environment, or raise SettingsError with one sentence that names the setting."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment fills it
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else ""
+        if first["type"] == "missing":
+            raise SettingsError(f"{name} is required but not set.") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name} {reason}.".strip()) from None
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

@@ -1,0 +1,1 @@
+"""The only room that knows SQL: the engine, and one module of statements per group of tables."""

@@ -1,0 +1,65 @@
+"""What lists and views read. Nothing here decides anything."""
+
+from datetime import datetime
+
+from paidonce.store.engine import Row, Transaction
+from paidonce.store.rows import OrderRow, columns, row_as
+
+_ORDER_VIEW = f"""
+SELECT {columns(OrderRow, "o.")},
+       EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.id
+                AND a.state IN ('declined', 'authentication_failed', 'consumed'))
+       AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.id
+                AND a.state IN ('open', 'action')) AS has_failed
+  FROM orders o
+"""
+
+_PAYMENT_VIEW = """
+SELECT p.id, p.order_id, p.amount_minor, p.currency, p.state, p.created_at, p.finished_at,
+       p.stripe_payment_intent_id, a.state AS attempt_state, m.brand, m.last4,
+       o.amount_refunded_minor
+  FROM payments p
+  JOIN orders o ON o.id = p.order_id
+  JOIN payment_attempts a ON a.payment_id = p.id
+   AND a.n = (SELECT max(n) FROM payment_attempts WHERE payment_id = p.id)
+  LEFT JOIN payment_methods m ON m.stripe_payment_method_id = a.stripe_payment_method_id
+"""
+
+
+def order_row(row: Row) -> OrderRow:
+    return row_as(OrderRow, row)
+
+
+async def get_order_view(tx: Transaction, order_id: str) -> Row | None:
+    return await tx.fetch_one(f"{_ORDER_VIEW} WHERE o.id = $1", order_id)
+
+
+async def list_orders(
+    tx: Transaction, user_id: str, limit: int, before: tuple[datetime, str] | None
+) -> list[Row]:
+    """Newest first, from after the `(created_at, id)` of the last page's end."""
+    return await _page(tx, _ORDER_VIEW, "o", user_id, limit, before)
+
+
+async def list_payments(
+    tx: Transaction, user_id: str, limit: int, before: tuple[datetime, str] | None
+) -> list[Row]:
+    """Payments with at least one attempt, newest first."""
+    return await _page(tx, _PAYMENT_VIEW, "p", user_id, limit, before)
+
+
+async def _page(
+    tx: Transaction,
+    view: str,
+    alias: str,
+    user_id: str,
+    limit: int,
+    before: tuple[datetime, str] | None,
+) -> list[Row]:
+    order = f"ORDER BY {alias}.created_at DESC, {alias}.id DESC LIMIT $2"
+    if before is None:
+        return await tx.fetch(f"{view} WHERE {alias}.user_id = $1 {order}", user_id, limit)
+    after = f"({alias}.created_at, {alias}.id) < ($3, $4)"
+    return await tx.fetch(
+        f"{view} WHERE {alias}.user_id = $1 AND {after} {order}", user_id, limit, *before
+    )

@@ -1,0 +1,127 @@
+"""Payments: one per order and generation, each with one PaymentIntent.
+
+Every function that changes a row expects the order's row to be locked (`orders.lock_order`).
+"""
+
+from datetime import datetime
+
+from paidonce.domain.states import PaymentState
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import PaymentRow, columns, row_as, row_or_none
+
+_PAYMENT = columns(PaymentRow)
+
+
+async def get_payment(tx: Transaction, payment_id: str) -> PaymentRow:
+    row = await tx.fetch_one(f"SELECT {_PAYMENT} FROM payments WHERE id = $1", payment_id)
+    if row is None:
+        raise LookupError("payments are never deleted")
+    return row_as(PaymentRow, row)
+
+
+async def get_standing_payment(tx: Transaction, order_id: str) -> PaymentRow | None:
+    """The order's one payment that is live, authorized or succeeded."""
+    row = await tx.fetch_one(
+        f"SELECT {_PAYMENT} FROM payments"
+        " WHERE order_id = $1 AND state IN ('live', 'authorized', 'succeeded')",
+        order_id,
+    )
+    return row_or_none(PaymentRow, row)
+
+
+async def get_latest_payment(tx: Transaction, order_id: str) -> PaymentRow | None:
+    row = await tx.fetch_one(
+        f"SELECT {_PAYMENT} FROM payments WHERE order_id = $1 ORDER BY generation DESC LIMIT 1",
+        order_id,
+    )
+    return row_or_none(PaymentRow, row)
+
+
+async def get_payment_of_intent(
+    tx: Transaction, stripe_payment_intent_id: str
+) -> PaymentRow | None:
+    row = await tx.fetch_one(
+        f"SELECT {_PAYMENT} FROM payments WHERE stripe_payment_intent_id = $1",
+        stripe_payment_intent_id,
+    )
+    return row_or_none(PaymentRow, row)
+
+
+async def count_generations(tx: Transaction, order_id: str) -> int:
+    row = await tx.fetch_one("SELECT count(*) AS n FROM payments WHERE order_id = $1", order_id)
+    return int(row["n"]) if row else 0
+
+
+async def insert_payment(tx: Transaction, payment: PaymentRow) -> None:
+    await tx.execute(
+        "INSERT INTO payments (id, order_id, user_id, generation, state, amount_minor, currency,"
+        " confirmation_method, method_policy, stripe_version, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        payment.id,
+        payment.order_id,
+        payment.user_id,
+        payment.generation,
+        payment.state,
+        payment.amount_minor,
+        payment.currency,
+        payment.confirmation_method,
+        payment.method_policy,
+        payment.stripe_version,
+        payment.created_at,
+    )
+
+
+async def note_intent_request(
+    tx: Transaction, payment_id: str, stripe_customer_id: str, intent_params: str, now: datetime
+) -> None:
+    """Fix the parameters of the create before it is sent; the first writer wins."""
+    await tx.execute(
+        "UPDATE payments SET stripe_customer_id = $2, intent_params = $3, intent_requested_at = $4"
+        " WHERE id = $1 AND intent_params IS NULL",
+        payment_id,
+        stripe_customer_id,
+        intent_params,
+        now,
+    )
+
+
+async def next_intent_key(tx: Transaction, payment_id: str, old_key_no: int, now: datetime) -> None:
+    """The next key for the harmless create, after a saved 500 or when the old key has expired."""
+    await tx.execute(
+        "UPDATE payments SET intent_key_no = $2 + 1, intent_requested_at = $3"
+        " WHERE id = $1 AND intent_key_no = $2 AND stripe_payment_intent_id IS NULL",
+        payment_id,
+        old_key_no,
+        now,
+    )
+
+
+async def save_intent(tx: Transaction, payment_id: str, stripe_payment_intent_id: str) -> None:
+    """Compare-and-set: the first intent of a live payment is the only one ever confirmed."""
+    await tx.execute(
+        "UPDATE payments SET stripe_payment_intent_id = $2"
+        " WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'",
+        payment_id,
+        stripe_payment_intent_id,
+    )
+
+
+async def set_payment_state(
+    tx: Transaction, payment_id: str, old: PaymentState, new: PaymentState, now: datetime
+) -> bool:
+    changed = await tx.execute(
+        "UPDATE payments SET state = $3, finished_at = $4 WHERE id = $1 AND state = $2",
+        payment_id,
+        old,
+        new,
+        now,
+    )
+    return changed == 1
+
+
+async def set_charge(tx: Transaction, payment_id: str, stripe_charge_id: str | None) -> None:
+    await tx.execute(
+        "UPDATE payments SET stripe_charge_id = COALESCE($2, stripe_charge_id) WHERE id = $1",
+        payment_id,
+        stripe_charge_id,
+    )

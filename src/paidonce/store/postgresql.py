@@ -1,0 +1,137 @@
+"""PostgreSQL through asyncpg, in a schema of our own, so that the host's tables stay apart.
+
+Read committed; every change to an order locks the order's row first. A statement in its own
+transaction costs one round trip, which is why the pay path has a one-statement form.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+import asyncpg
+
+from paidonce.observability import step
+from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work
+
+Result = TypeVar("Result")
+SCHEMA = "paidonce"
+POOL_SIZE = 10
+STATEMENT_TIMEOUT_SECONDS = 5.0
+ACQUIRE_TIMEOUT_SECONDS = 5.0
+MAX_RESTARTS = 5
+
+_CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+    TimeoutError,
+)
+_RESTARTABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class PostgresqlTransaction:
+    """A connection inside (or, for one statement, without) an explicit transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        rows: list[Row] = await self._connection.fetch(sql, *args)
+        return rows
+
+    async def fetch_one(self, sql: str, *args: Any) -> Row | None:
+        row: Row | None = await self._connection.fetchrow(sql, *args)
+        return row
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        status: str = await self._connection.execute(sql, *args)
+        return int(status.rsplit(" ", 1)[-1]) if status[-1].isdigit() else 0
+
+
+class PostgresqlDatabase:
+    """See `engine.Database`."""
+
+    is_postgresql = True
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str) -> "PostgresqlDatabase":
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=POOL_SIZE,
+                command_timeout=STATEMENT_TIMEOUT_SECONDS,
+                server_settings={"search_path": SCHEMA, "application_name": "paidonce"},
+                reset=_keep_as_it_is,
+            )
+        except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
+            raise DatabaseUnavailable(str(error)) from error
+        return cls(pool)
+
+    async def transaction(self, name: str, work: Work[Result]) -> Result:
+        async with step(f"commit.{name}"):
+            for _ in range(MAX_RESTARTS):
+                try:
+                    return await self._transaction_once(work)
+                except _RESTARTABLE:
+                    continue
+            raise DatabaseUnavailable("the transaction met others too often")
+
+    async def statement(self, name: str, sql: str, *args: Any) -> Row | None:
+        """One statement in its own transaction, in one round trip; its first row or None."""
+        async with step(f"commit.{name}"):
+            try:
+                connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+            except _CONNECTION_LOST as error:
+                raise DatabaseUnavailable(str(error)) from error
+            try:
+                row: Row | None = await connection.fetchrow(sql, *args)
+            except _RESTARTABLE as error:
+                raise DatabaseUnavailable(str(error)) from error
+            except _CONNECTION_LOST as error:
+                raise UnknownCommit(str(error)) from error
+            finally:
+                await self._pool.release(connection)
+            return row
+
+    async def read(self, work: Work[Result]) -> Result:
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+                return await work(PostgresqlTransaction(connection))
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable(str(error)) from error
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _transaction_once(self, work: Work[Result]) -> Result:
+        is_committing = False
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
+                    result = await work(PostgresqlTransaction(connection))
+                except BaseException:
+                    if not connection.is_closed():
+                        await transaction.rollback()
+                    raise
+                is_committing = True
+                await transaction.commit()
+                return result
+        except _CONNECTION_LOST as error:
+            if is_committing:
+                raise UnknownCommit(str(error)) from error
+            raise DatabaseUnavailable(str(error)) from error
+
+
+async def _keep_as_it_is(_connection: Any) -> None:
+    """No state of a session is ever changed, so a released connection needs no reset round trip."""

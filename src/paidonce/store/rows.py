@@ -1,0 +1,135 @@
+"""The rows of the pay path, typed. Fields have the names of the columns, in any order.
+
+Times are aware UTC datetimes. `…_params` is JSON text: the exact parameters of a keyed call.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TypeVar
+
+from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.store.engine import Row
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    id: str
+    user_id: str
+    order_number: str
+    amount_minor: int
+    currency: str
+    status: OrderStatus
+    amount_refunded_minor: int
+    items: str
+    details: str
+    metadata: str
+    created_at: datetime
+    paid_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    id: str
+    order_id: str
+    user_id: str
+    generation: int
+    state: PaymentState
+    amount_minor: int
+    currency: str
+    confirmation_method: str
+    method_policy: str
+    stripe_version: str
+    stripe_customer_id: str | None
+    intent_params: str | None
+    intent_key_no: int
+    intent_requested_at: datetime | None
+    stripe_payment_intent_id: str | None
+    stripe_charge_id: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    id: str
+    payment_id: str
+    order_id: str
+    user_id: str
+    n: int
+    source: str
+    state: AttemptState
+    requested_method_id: str
+    stripe_payment_method_id: str | None
+    is_saving_method: bool
+    confirm_params: str | None
+    stripe_version: str
+    sends: int
+    attach_key_no: int
+    reconfirm_key_no: int
+    lease_owner: str
+    lease_until: datetime
+    checks: int
+    next_check_at: datetime
+    error_code: str | None
+    error_message: str | None
+    decline_code: str | None
+    advice_code: str | None
+    client_address: str
+    created_at: datetime
+    first_sent_at: datetime | None
+    action_at: datetime | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    id: str
+    email: str | None
+    stripe_customer_id: str | None
+    customer_key_no: int
+    customer_requested_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    id: str
+    user_id: str
+    stripe_payment_method_id: str
+    stripe_customer_id: str
+    state: str
+    is_listed: bool
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    fingerprint: str | None
+    cardholder_name: str | None
+    created_at: datetime
+    last_used_at: datetime
+
+
+AnyRow = TypeVar("AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow)
+_ENUMS = {
+    (OrderRow, "status"): OrderStatus,
+    (PaymentRow, "state"): PaymentState,
+    (AttemptRow, "state"): AttemptState,
+}
+
+
+def columns(shape: type, prefix: str = "") -> str:
+    """The select list of a row's shape, optionally with a table's alias before every name."""
+    return ", ".join(f"{prefix}{item.name}" for item in fields(shape))
+
+
+def row_as(shape: type[AnyRow], row: Row) -> AnyRow:
+    """The typed row; extra columns of `row` are left out."""
+    values = {item.name: row[item.name] for item in fields(shape)}
+    for (owner, name), enum in _ENUMS.items():
+        if owner is shape:
+            values[name] = enum(values[name])
+    return shape(**values)
+
+
+def row_or_none(shape: type[AnyRow], row: Row | None) -> AnyRow | None:
+    return None if row is None else row_as(shape, row)

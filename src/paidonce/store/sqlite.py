@@ -1,0 +1,160 @@
+"""SQLite: one writer thread, one reader thread, WAL, a full sync with every commit.
+
+Several processes may share a file: a transaction begins with BEGIN IMMEDIATE, which waits for the
+other writers. Rows come back with times parsed (columns named `…_at` or `…_until`).
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from paidonce.observability import step
+from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work
+
+Result = TypeVar("Result")
+BUSY_TIMEOUT_SECONDS = 5.0
+
+
+class SqliteTransaction:
+    """A cursor whose calls never suspend, so that a transaction runs in one go."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        cursor = self._run(sql, args)
+        names = [column[0] for column in cursor.description or ()]
+        return [_row(names, values) for values in cursor.fetchall()]
+
+    async def fetch_one(self, sql: str, *args: Any) -> Row | None:
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        return self._run(sql, args).rowcount
+
+    def _run(self, sql: str, args: tuple[Any, ...]) -> sqlite3.Cursor:
+        parameters = {str(n): _to_sqlite(value) for n, value in enumerate(args, start=1)}
+        return self._connection.execute(_dialect(sql), parameters)
+
+
+class SqliteDatabase:
+    """See `engine.Database`."""
+
+    is_postgresql = False
+
+    def __init__(self, path: str) -> None:
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reader")
+        self._write_connection = connect(path)
+        self._read_connection = connect(path)
+        self._read_connection.execute("PRAGMA query_only = ON")
+
+    async def transaction(self, name: str, work: Work[Result]) -> Result:
+        async with step(f"commit.{name}"):
+            return await self._submit(self._writer, self._write, work)
+
+    async def read(self, work: Work[Result]) -> Result:
+        return await self._submit(self._reader, self._read, work)
+
+    async def close(self) -> None:
+        for executor, connection in (
+            (self._writer, self._write_connection),
+            (self._reader, self._read_connection),
+        ):
+            await asyncio.get_running_loop().run_in_executor(executor, connection.close)
+            executor.shutdown()
+
+    async def _submit(self, executor: ThreadPoolExecutor, run: Any, work: Work[Result]) -> Result:
+        future = asyncio.get_running_loop().run_in_executor(executor, run, work)
+        result: Result = await asyncio.shield(future)
+        return result
+
+    def _write(self, work: Work[Result]) -> Result:
+        connection = self._write_connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseUnavailable(str(error)) from error
+        try:
+            result: Result = _drive(work(SqliteTransaction(connection)))
+        except BaseException as error:
+            connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise UnknownCommit(str(error)) from error
+        return result
+
+    def _read(self, work: Work[Result]) -> Result:
+        try:
+            result: Result = _drive(work(SqliteTransaction(self._read_connection)))
+        except sqlite3.OperationalError as error:
+            raise DatabaseUnavailable(str(error)) from error
+        return result
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection as the service uses it; also for migrations."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    _switch_to_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """The switch of a fresh file does not wait for others as other statements do."""
+    for _ in range(100):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            time.sleep(0.05)
+    raise sqlite3.OperationalError("the database is locked")
+
+
+def _drive(work: Any) -> Any:
+    """Run a transaction to its end without an event loop; it may await nothing but the database."""
+    coroutine: Coroutine[Any, Any, Any] = work
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        return finished.value
+    coroutine.close()
+    raise RuntimeError("a transaction may await the database and nothing else")
+
+
+@lru_cache(maxsize=512)
+def _dialect(sql: str) -> str:
+    """BEGIN IMMEDIATE has locked everything already, so row locks have no form here."""
+    return sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
+
+
+def _to_sqlite(value: Any) -> Any:
+    """Times as text of one width, so that they compare as they stand."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return value
+
+
+def _row(names: list[str], values: tuple[Any, ...]) -> Row:
+    row = dict(zip(names, values, strict=True))
+    for name, value in row.items():
+        if value is not None and name.endswith(("_at", "_until")):
+            row[name] = datetime.fromisoformat(value)
+        elif value is not None and name.startswith(("is_", "has_")):
+            row[name] = bool(value)
+    return row

@@ -1,0 +1,50 @@
+"""Fixtures every test may use; each is explained where it is written, in `support/`.
+
+The simulator's own (`stripe_simulator`) come with the pytest plugin that the project ships.
+"""
+
+import pytest
+
+from support.browser import browser_page
+from support.postgres import (
+    _postgres_template,
+    _sqlite_template,
+    database_url,
+    empty_database_url,
+    empty_postgres_url,
+    empty_sqlite_url,
+    postgres_server,
+    postgres_url,
+    sqlite_url,
+)
+from support.processes import start_process
+from support.service import start_service
+
+__all__ = [
+    "_postgres_template",
+    "_sqlite_template",
+    "browser_page",
+    "database_url",
+    "empty_database_url",
+    "empty_postgres_url",
+    "empty_sqlite_url",
+    "postgres_server",
+    "postgres_url",
+    "sqlite_url",
+    "start_process",
+    "start_service",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "demo: runs the README against `paidonce demo`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the browser or PostgreSQL carries its marker, so that `-m` can leave it out."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "browser_page" in names:
+            item.add_marker("browser")
+        if "postgres_server" in names:
+            item.add_marker("postgresql")

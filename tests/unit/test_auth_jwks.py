@@ -1,0 +1,207 @@
+"""Tokens of an issuer with a JWKS URL: its keys are fetched, kept, and pinned to one algorithm."""
+
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.utils import base64url_encode
+from starlette.requests import Request
+
+from paidonce.api.auth import Authentication
+from paidonce.domain.errors import ServiceError
+from paidonce.settings import Settings
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def _rsa_jwk(key_id: str | None = "rsa-1", **changes: Any) -> dict[str, Any]:
+    entry = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY.public_key()))
+    named = {} if key_id is None else {"kid": key_id}
+    return {k: v for k, v in {**entry, **named, **changes}.items() if v is not None}
+
+
+def _ec_jwk(key_id: str = "ec-1") -> dict[str, Any]:
+    entry = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC_KEY.public_key()))
+    return {**entry, "kid": key_id}
+
+
+class Issuer:
+    """A real HTTP server that publishes a key set."""
+
+    def __init__(self, keys: list[dict[str, Any]]) -> None:
+        self.body = json.dumps({"keys": keys}).encode()
+        self.status = 200
+        self.asked = 0
+        issuer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                issuer.asked += 1
+                self.send_response(issuer.status)
+                self.send_header("Content-Length", str(len(issuer.body)))
+                self.end_headers()
+                self.wfile.write(issuer.body)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def publish(self, keys: list[dict[str, Any]]) -> None:
+        self.body = json.dumps({"keys": keys}).encode()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+class Door:
+    """Authentication against an issuer, with a clock that a test sets."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self.now = NOW
+        settings = Settings(
+            stripe_secret_key="sk_test_1",
+            stripe_publishable_key="pk_test_1",
+            payment_return_url="https://shop.example/return",
+            auth_jwks_url=issuer.url,
+            auth_jwt_secret="",
+        )
+        self._authentication = Authentication(settings, lambda: self.now)
+
+    async def user_of(self, token: str) -> str:
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        principal = await self._authentication.user(Request({"type": "http", "headers": headers}))
+        return principal.user_id
+
+    async def refusal_of(self, token: str) -> str:
+        with pytest.raises(ServiceError) as refused:
+            await self.user_of(token)
+        return refused.value.code
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    issuer = Issuer([_rsa_jwk(), _ec_jwk()])
+    yield issuer
+    issuer.stop()
+
+
+def _token(key: Any = RSA_KEY, algorithm: str = "RS256", key_id: str | None = "rsa-1") -> str:
+    claims = {"sub": "user-1", "exp": NOW + timedelta(days=1)}
+    headers = {} if key_id is None else {"kid": key_id}
+    return jwt.encode(claims, key, algorithm, headers=headers)
+
+
+def _signed_with_bytes(secret: bytes) -> str:
+    """HS256 by hand: PyJWT refuses to sign with a public key, an attacker does not."""
+    claims = {"sub": "user-1", "exp": int((NOW + timedelta(days=1)).timestamp())}
+    parts = [{"alg": "HS256", "kid": "rsa-1"}, claims]
+    signed = b".".join(base64url_encode(json.dumps(part).encode()) for part in parts)
+    signature = hmac.digest(secret, signed, "sha256")
+    return (signed + b"." + base64url_encode(signature)).decode()
+
+
+async def test_rs256_and_es256_tokens_are_accepted_with_one_fetch(issuer: Issuer) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    assert await door.user_of(_token(EC_KEY, "ES256", "ec-1")) == "user-1"
+    assert issuer.asked == 1
+
+
+async def test_the_algorithm_comes_with_the_key_and_never_from_the_token(issuer: Issuer) -> None:
+    door = Door(issuer)
+    public = RSA_KEY.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    for token in (
+        _signed_with_bytes(public),  # the public key, taken for a shared secret
+        _token(RSA_KEY, "RS512"),
+        _token(RSA_KEY, "PS256"),
+        _token(EC_KEY, "ES256", "rsa-1"),
+        _token(RSA_KEY, "RS256", "ec-1"),
+        _token(None, "none"),
+    ):
+        assert await door.refusal_of(token) == "not_authenticated"
+    assert await door.user_of(_token()) == "user-1"
+
+
+async def test_keys_for_other_uses_and_algorithms_are_left_out(issuer: Issuer) -> None:
+    shared = {"kty": "oct", "kid": "oct-1", "k": "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldCE"}
+    issuer.publish(
+        [
+            _rsa_jwk("enc", use="enc"),
+            _rsa_jwk("rs512", alg="RS512"),
+            shared,
+            {"kty": "RSA"},
+            _ec_jwk(),
+        ]
+    )
+    door = Door(issuer)
+    assert await door.refusal_of(_token(key_id="enc")) == "not_authenticated"
+    assert await door.refusal_of(_token(key_id="rs512")) == "not_authenticated"
+    secret = "secret secret secret secret secret!"
+    assert await door.refusal_of(_token(secret, "HS256", "oct-1")) == "not_authenticated"
+    assert await door.user_of(_token(EC_KEY, "ES256", "ec-1")) == "user-1"
+
+
+async def test_an_unknown_key_id_asks_the_issuer_again_but_not_more_than_every_30_s(
+    issuer: Issuer,
+) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    issuer.publish([_rsa_jwk("rsa-2")])
+    for _ in range(5):
+        assert await door.refusal_of(_token(key_id="rsa-2")) == "not_authenticated"
+    assert issuer.asked == 1
+    door.now += timedelta(seconds=31)
+    assert await door.user_of(_token(key_id="rsa-2")) == "user-1"
+    assert issuer.asked == 2
+    assert await door.refusal_of(_token(key_id="rsa-1")) == "not_authenticated"  # withdrawn
+
+
+async def test_an_issuer_that_is_down_stops_nobody_whose_key_is_known(issuer: Issuer) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    issuer.status = 500
+    door.now += timedelta(hours=1)
+    for _ in range(3):
+        assert await door.user_of(_token()) == "user-1"
+
+
+@pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b'{"keys": []}', b"[" * 50_000])
+async def test_without_any_key_it_is_503_and_not_the_users_fault(
+    issuer: Issuer, body: bytes
+) -> None:
+    issuer.body = body
+    door = Door(issuer)
+    assert await door.refusal_of(_token()) == "service_unavailable"
+    issuer.publish([_rsa_jwk()])
+    door.now += timedelta(seconds=3)
+    assert await door.user_of(_token()) == "user-1"
+
+
+async def test_a_token_without_key_id_fits_when_there_is_one_key(issuer: Issuer) -> None:
+    assert await Door(issuer).refusal_of(_token(key_id=None)) == "not_authenticated"
+    issuer.publish([_rsa_jwk(None)])
+    assert await Door(issuer).user_of(_token(key_id=None)) == "user-1"
+
+
+@pytest.mark.parametrize("token", ["garbage", "a.b.c", "..", "e30.e30.e30"])
+async def test_garbage_is_no_token(issuer: Issuer, token: str) -> None:
+    assert await Door(issuer).refusal_of(token) == "not_authenticated"
+    assert issuer.asked <= 1

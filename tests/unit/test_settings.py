@@ -1,0 +1,113 @@
+"""A missing or wrong setting stops the start with one sentence that names it."""
+
+import os
+
+import pytest
+
+from paidonce.settings import SettingsError, load_settings
+
+GOOD = {
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
+    "PAYMENT_RETURN_URL": "https://shop.example/return",
+    "AUTH_JWT_SECRET": "x" * 32,
+}
+
+
+def _environment(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None]) -> None:
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in {**GOOD, **changes}.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+
+def test_the_required_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    _environment(monkeypatch, {})
+    settings = load_settings()
+    assert settings.mode == "test"
+    assert settings.webhook_secrets == [] and settings.merchant_api_keys == []
+    assert settings.stripe_confirmation_method == "automatic"
+    assert settings.payment_method_policy == "attach"
+    assert settings.stripe_use_sdk is True
+
+
+@pytest.mark.parametrize(
+    "name", ["STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "PAYMENT_RETURN_URL"]
+)
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    _environment(monkeypatch, {name: None})
+    with pytest.raises(SettingsError, match=f"^{name} is required but not set.$"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"AUTH_JWT_SECRET": None}, "AUTH_JWT_SECRET or AUTH_JWKS_URL"),
+        ({"AUTH_JWKS_URL": "https://login.example/jwks"}, "AUTH_JWKS_URL"),
+        ({"AUTH_JWT_SECRET": "too short"}, "AUTH_JWT_SECRET"),
+        ({"AUTH_JWT_SECRET": None, "AUTH_JWKS_URL": "ftp://x"}, "AUTH_JWKS_URL"),
+        ({"STRIPE_SECRET_KEY": "pk_test_1"}, "STRIPE_SECRET_KEY"),
+        ({"STRIPE_SECRET_KEY": ""}, "STRIPE_SECRET_KEY"),
+        ({"STRIPE_PUBLISHABLE_KEY": "sk_test_1"}, "STRIPE_PUBLISHABLE_KEY"),
+        ({"STRIPE_PUBLISHABLE_KEY": "pk_live_1"}, "STRIPE_PUBLISHABLE_KEY"),
+        ({"PAYMENT_RETURN_URL": "shop.example"}, "PAYMENT_RETURN_URL"),
+        ({"PAYMENT_RETURN_URL": "http://shop.example"}, "PAYMENT_RETURN_URL"),
+        ({"PAYMENT_RETURN_URL": "javascript:alert(1)"}, "PAYMENT_RETURN_URL"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        ({"STRIPE_API_BASE": "localhost"}, "STRIPE_API_BASE"),
+        ({"STRIPE_CONFIRMATION_METHOD": "sometimes"}, "STRIPE_CONFIRMATION_METHOD"),
+        ({"PAYMENT_METHOD_POLICY": "maybe"}, "PAYMENT_METHOD_POLICY"),
+        ({"STRIPE_USE_SDK": "perhaps"}, "STRIPE_USE_SDK"),
+        ({"UNKNOWN_WINDOW_SECONDS": "0"}, "UNKNOWN_WINDOW_SECONDS"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8, somewhere"}, "TRUSTED_PROXIES"),
+        (
+            {
+                "STRIPE_SECRET_KEY": "sk_live_1",
+                "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+                "STRIPE_API_BASE": "http://127.0.0.1:8100",
+            },
+            "STRIPE_API_BASE",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], named: str
+) -> None:
+    _environment(monkeypatch, changes)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    sentence = str(refused.value)
+    assert named in sentence and "\n" not in sentence and sentence.endswith(".")
+    secret = changes.get("AUTH_JWT_SECRET")
+    assert secret is None or secret not in sentence
+
+
+def test_lists_are_split_and_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    _environment(
+        monkeypatch,
+        {
+            "STRIPE_WEBHOOK_SECRET": "whsec_a, whsec_b",
+            "MERCHANT_API_KEY": "one,,two ",
+            "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        },
+    )
+    settings = load_settings()
+    assert settings.webhook_secrets == ["whsec_a", "whsec_b"]
+    assert settings.merchant_api_keys == ["one", "two"]
+    assert [str(network) for network in settings.trusted_proxy_networks] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    assert "whsec_a" not in repr(settings) and "sk_test_1" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["myapp://payment-return", "https://x.example", "http://localhost:1/r"]
+)
+def test_an_apps_own_scheme_and_loopback_are_return_urls(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    _environment(monkeypatch, {"PAYMENT_RETURN_URL": url})
+    assert load_settings().payment_return_url == url
