@@ -21,6 +21,7 @@ from paidonce.store.events import InboxEvent
 BATCH = 50
 MAX_TRIES = 15
 LONGEST_PAUSE_SECONDS = 3600
+LATEST_TIME = 2**33  # in the year 2242
 log = get_logger(__name__)
 
 
@@ -84,20 +85,28 @@ async def _finish(
 
 def _parse(body: bytes) -> Mapping[str, Any]:
     try:
-        payload = json.loads(body)
+        event = json.loads(body)
+        subject = event["data"]["object"]
+        metadata = subject.get("metadata") or {}
+        texts = [event["id"], event["type"], subject["object"], subject.get("id") or ""]
         is_event = (
-            isinstance(payload["id"], str)
-            and isinstance(payload["type"], str)
-            and isinstance(payload["livemode"], bool)
-            and isinstance(payload["created"], int)
-            and isinstance(payload["data"]["object"]["object"], str)
+            all(_is_plain(text) for text in texts)
+            and isinstance(event["livemode"], bool)
+            and type(event["created"]) is int
+            and 0 <= event["created"] < LATEST_TIME
+            and _is_plain(metadata.get("order_id") or "")
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_event = False
     if not is_event:
         raise errors.invalid_request("The body is not a Stripe event.")
-    event: Mapping[str, Any] = payload
-    return event
+    parsed: Mapping[str, Any] = event
+    return parsed
+
+
+def _is_plain(text: object) -> bool:
+    """Text as Stripe's ids and types are; nothing that a database could choke on."""
+    return isinstance(text, str) and text.isascii() and (text.isprintable() or not text)
 
 
 def _is_of_other_account(ctx: Context, payload: Mapping[str, Any]) -> bool:
@@ -116,6 +125,6 @@ def _inbox_event(ctx: Context, payload: Mapping[str, Any]) -> InboxEvent:
         id=payload["id"],
         type=payload["type"],
         object_id=str(subject.get("id") or ""),
-        stripe_payment_intent_id=intent_id if isinstance(intent_id, str) else None,
+        stripe_payment_intent_id=intent_id if _is_plain(intent_id) else None,
         order_id=metadata.get("order_id") if is_ours else None,
     )

@@ -21,6 +21,7 @@ import uvicorn
 from paidonce import worker
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.main import build_app
+from paidonce.observability import configure_logging
 from paidonce.payments.context import Context
 from paidonce.settings import Settings
 from support.processes import free_port
@@ -34,6 +35,8 @@ DECLINED_AT_CHARGE = "4000000000000341"
 NEEDS_3DS = "4000002760003184"
 DECLINED_AFTER_3DS = "4000008400001629"
 PRICE_MINOR = 44_000
+
+configure_logging(level="WARNING")
 
 
 class MovableClock:
@@ -240,10 +243,12 @@ StartService = Callable[..., Running]
 
 @pytest.fixture
 def start_service(database_url: str, stripe_simulator: Any) -> Iterator[StartService]:
-    """Start services on this test's database; each ends with the test."""
+    """Start services on this test's database; each ends with the test, which then is audited."""
     with contextlib.ExitStack() as stack:
 
         def start(**changes: Any) -> Running:
             return stack.enter_context(running_service(database_url, stripe_simulator, **changes))
 
         yield start
+    groups = stripe_simulator.audit(group_by="order_id")["groups"]
+    assert [group for group in groups if group["succeeded_charges"] > 1] == []

@@ -84,13 +84,14 @@ def translate_error(error: Exception) -> Failure:
     headers = getattr(error, "headers", None) or {}
     status = getattr(error, "http_status", None)
     intent = body.get("payment_intent")
+    intent_status = intent.get("status") if isinstance(intent, Mapping) else None
     reason = _reason(error, body)
     return Failure(
         reason=reason,
         message=str(body.get("message") or type(error).__name__),
         http_status=status,
         refusal=translate_refusal(body) if reason is Reason.DECLINED else None,
-        intent_status=translate_status(intent.get("status")) if intent else None,
+        intent_status=translate_status(intent_status) if intent_status else None,
         stripe_request_id=headers.get("Request-Id"),
         is_saved_error=(status or 0) >= 500 and headers.get("Idempotent-Replayed") == "true",
     )

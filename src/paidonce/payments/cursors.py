@@ -1,9 +1,8 @@
 """Cursors of lists: opaque to clients, a place in (created_at, id) to us."""
 
 import base64
-import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from paidonce.domain import errors
 
@@ -22,9 +21,11 @@ def decode_cursor(cursor: str | None) -> Place | None:
     try:
         raw = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         created_at, row_id = json.loads(raw)
-        place = (datetime.fromisoformat(created_at), str(row_id))
-    except (ValueError, TypeError, binascii.Error, UnicodeError, RecursionError):
-        raise errors.invalid_request("cursor is not one of ours.") from None
-    if place[0].tzinfo is None:
+        time = datetime.fromisoformat(created_at)
+        is_ours = time.tzinfo is not None and row_id.isascii() and row_id.isprintable()
+        place = (time.astimezone(UTC), row_id)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        is_ours = False
+    if not is_ours:
         raise errors.invalid_request("cursor is not one of ours.")
     return place

@@ -36,6 +36,9 @@ async def confirm_payment(
     order = await _order_of_user(ctx, user_id, order_id)
     if payment_intent_id is not None:
         await _check_intent(ctx, order, payment_intent_id)
+    refusal = payability(order)
+    if refusal is not None:
+        raise refusal
     verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
     if verdict is None:
         verdict = await _answer_of_latest(ctx, order_id)

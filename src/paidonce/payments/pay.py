@@ -94,6 +94,9 @@ async def _work(ctx: Context, claim: Drive, visitor: Visitor) -> Verdict:
     job = claim.job
     if claim.is_sent:
         return await confirm(ctx, job, visitor, is_send_recorded=True)
+    if job.attempt.sends > 0 and not visitor.wants(job.attempt):
+        # Sending the other card's confirm again could charge a card that the payer has left.
+        return await settle.settle(ctx, job, visitor)
     if job.attempt.sends == 0:
         if visitor.role is not Role.PAYER:
             return await record.close_never_sent(ctx, job, errors.stripe_unavailable())

@@ -30,12 +30,11 @@ def customer_metadata(ctx: Context, user: UserRow) -> dict[str, str]:
 
 
 def intent_params(ctx: Context, order: OrderRow, payment: PaymentRow, customer_id: str) -> str:
-    """What P4 sends. Never with `confirm`."""
-    params = {
+    """What P4 sends. Never with `confirm`; `automatic` is Stripe's default and goes unsaid."""
+    params: dict[str, Any] = {
         "amount": payment.amount_minor,
         "currency": payment.currency,
         "customer": customer_id,
-        "confirmation_method": payment.confirmation_method,
         "allowed_payment_method_types": ctx.settings.payment_method_types.split(","),
         "description": f"Order {order.order_number}",
         "metadata": {
@@ -45,6 +44,8 @@ def intent_params(ctx: Context, order: OrderRow, payment: PaymentRow, customer_i
             "namespace": ctx.installation.namespace,
         },
     }
+    if payment.confirmation_method == "manual":
+        params["confirmation_method"] = "manual"
     return json.dumps(params)
 
 

@@ -84,7 +84,8 @@ class SqliteDatabase:
         try:
             result: Result = _drive(work(SqliteTransaction(connection)))
         except BaseException as error:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
                 raise DatabaseUnavailable(str(error)) from error
             raise

@@ -1,0 +1,75 @@
+"""`build_app(config)`: the only place that wires the parts together."""
+
+from dataclasses import dataclass
+
+from stripesim.api import Api
+from stripesim.challenge.routes import Challenge
+from stripesim.config import Config
+from stripesim.control.faults import Faults
+from stripesim.control.gate import Gate
+from stripesim.control.plane import ControlPlane
+from stripesim.delivery import Courier
+from stripesim.http import Answer, BodyTooLarge, Receive, Scope, Send, json_answer, send_answer
+from stripesim.objects.payment_intents.confirm import CHALLENGE_PATH
+from stripesim.world import World
+
+
+@dataclass
+class App:
+    """The ASGI application of one simulator."""
+
+    world: World
+    courier: Courier
+    gate: Gate
+    control: ControlPlane
+    challenge: Challenge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            try:
+                await self._dispatch(scope, receive, send)
+            except BodyTooLarge:
+                await send_answer(send, _too_large())
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path.startswith("/_sim/"):
+            await self.control(scope, receive, send)
+        elif path.startswith(CHALLENGE_PATH):
+            await self.challenge(scope, receive, send)
+        else:
+            await self.gate(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.courier.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.courier.stop()
+                self.world.database.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _too_large() -> Answer:
+    message = "Request body too large."
+    return json_answer(413, {"error": {"message": message, "type": "invalid_request_error"}})
+
+
+def build_app(config: Config) -> App:
+    """One simulator with a world of its own; run it under `server.CuttingProtocol`."""
+    world = World(config)
+    api = Api(world)
+    faults = Faults(world.random)
+    courier = Courier(world, api.run_timers)
+    return App(
+        world=world,
+        courier=courier,
+        gate=Gate(api, faults),
+        control=ControlPlane(world, api, faults, courier),
+        challenge=Challenge(world, api),
+    )

@@ -1,0 +1,1 @@
+"""The hosted 3-D Secure page."""

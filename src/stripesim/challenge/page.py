@@ -1,0 +1,77 @@
+"""What the card holder sees: plain HTML, no JavaScript, for a phone, in light and dark."""
+
+from html import escape
+from typing import Any
+
+from stripesim.rules.currencies import major
+
+Json = dict[str, Any]
+STYLE = """
+:root { color-scheme: light dark; --bg: #f5f6f8; --card: #ffffff; --text: #1b2330;
+  --muted: #5b6675; --line: #dde2e8; --go: #0a6c46; --go-text: #ffffff; --stop: #a3242b; }
+@media (prefers-color-scheme: dark) { :root { --bg: #12161c; --card: #1c222b; --text: #eef1f5;
+  --muted: #a3adba; --line: #333c48; --go: #3ecf8e; --go-text: #06251a; --stop: #ff8a8f; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: flex; align-items: center; justify-content: center;
+  padding: 16px; background: var(--bg); color: var(--text);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { width: 100%; max-width: 420px; background: var(--card); border: 1px solid var(--line);
+  border-radius: 14px; padding: 24px; }
+h1 { font-size: 1.25rem; line-height: 1.3; margin: 0 0 4px; }
+p { margin: 0 0 16px; color: var(--muted); }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 8px 16px; margin: 0 0 24px;
+  padding: 16px 0; border-top: 1px solid var(--line); border-bottom: 1px solid var(--line); }
+dt { color: var(--muted); } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; }
+form { margin: 0 0 12px; }
+button { width: 100%; min-height: 52px; border-radius: 10px; font: inherit; font-weight: 600;
+  cursor: pointer; border: 1px solid transparent; background: var(--go); color: var(--go-text); }
+button.stop { background: transparent; border-color: var(--stop); color: var(--stop); }
+button:focus-visible { outline: 3px solid var(--text); outline-offset: 2px; }
+small { display: block; margin-top: 16px; color: var(--muted); }
+"""
+
+
+def challenge_page(intent: Json, method: Json, complete_url: str, fail_url: str) -> str:
+    """The two buttons. Each is the only one of its form; both post to addresses of their own."""
+    currency = intent["currency"]
+    card = method["card"]
+    return _page(
+        "Confirm your payment",
+        f"""<h1>Confirm your payment</h1>
+<p>Your bank asks you to confirm that it is you who pays.</p>
+<dl>
+<dt>Amount</dt><dd>{escape(major(intent["amount"], currency))} {escape(currency.upper())}</dd>
+<dt>Card</dt><dd>{escape(card["display_brand"])} ending in {escape(card["last4"])}</dd>
+</dl>
+<form method="post" action="{escape(complete_url)}">
+<button type="submit">Complete authentication</button>
+</form>
+<form method="post" action="{escape(fail_url)}">
+<button type="submit" class="stop">Fail authentication</button>
+</form>
+<small>A test page of stripesim. No bank is asked and no money moves.</small>""",
+    )
+
+
+def message_page(title: str, text: str) -> str:
+    """A page without buttons: a result, or that there is nothing to do."""
+    return _page(title, f"<h1>{escape(title)}</h1>\n<p>{escape(text)}</p>")
+
+
+def _page(title: str, body: str) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,96 @@
+"""`stripesim serve`: arguments and printing only."""
+
+import sqlite3
+from typing import Annotated
+
+import typer
+
+from stripesim.config import Config
+from stripesim.server import bind, make_server
+
+cli = typer.Typer(
+    help="A stateful local Stripe for tests and demos.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.callback()
+def _root() -> None:
+    """A stateful local Stripe for tests and demos."""
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8100,
+    data: Annotated[
+        str | None, typer.Option(help="SQLite file; without it everything is in memory.")
+    ] = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Every event is sent here, signed.")
+    ] = None,
+    webhook_secret: Annotated[
+        str | None, typer.Option(help="Secret of the signatures, whsec_…")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes ids and chances repeatable.")] = None,
+    control_token: Annotated[
+        str | None, typer.Option(help="Opens /_sim/ beyond this machine, for who knows it.")
+    ] = None,
+    strict_requires_action: Annotated[
+        bool,
+        typer.Option(
+            "--strict-requires-action",
+            help="Refuse a confirm with another method while one is being authenticated.",
+        ),
+    ] = False,
+    strict_method_types: Annotated[
+        bool,
+        typer.Option(
+            "--strict-method-types",
+            help="Refuse payment_method_types from API version 2026-09-30.endive on, as Stripe.",
+        ),
+    ] = False,
+    dashboard_methods: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard-methods",
+            help="The account has redirect methods: a confirm needs a return_url.",
+        ),
+    ] = False,
+) -> None:
+    """Run the simulator until Ctrl-C; prints one line when it is ready."""
+    if webhook_url and not webhook_secret:
+        typer.echo("--webhook-url needs --webhook-secret", err=True)
+        raise typer.Exit(2)
+    config = Config(
+        data=data,
+        webhook_url=webhook_url,
+        webhook_secret=webhook_secret,
+        seed=seed,
+        control_token=control_token,
+        strict_requires_action=strict_requires_action,
+        strict_method_types=strict_method_types,
+        dashboard_methods=dashboard_methods,
+    )
+    try:
+        listener = bind(host, port)
+    except OSError as error:
+        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    try:
+        server = make_server(config, _print_ready)
+    except sqlite3.Error as error:
+        typer.echo(f"cannot use {data} as the store: {error}", err=True)
+        raise typer.Exit(1) from error
+    server.run(sockets=[listener])
+
+
+def _print_ready(url: str) -> None:
+    # One line on stdout, flushed: whoever started the process waits for it.
+    typer.echo(f"stripesim ready on {url}")
+
+
+def main() -> None:
+    cli()

@@ -1,0 +1,28 @@
+"""What a simulator is started with."""
+
+from dataclasses import dataclass
+
+API_VERSION = "2026-10-28.endive"  # the account's default: the version SDK 16.1.0 pins
+
+
+@dataclass(frozen=True)
+class Config:
+    """The flags of `stripesim serve`, one field each.
+
+    data: path of the SQLite file, None for a store in memory.
+    webhook_url, webhook_secret: one endpoint for every event, known from the start.
+    seed: makes ids and random choices repeatable.
+    control_token: required as `Authorization: Bearer` on `/_sim/…`; without it loopback only.
+    strict_requires_action: a confirm with another method while `requires_action` is refused.
+    strict_method_types: `payment_method_types` is refused from 2026-09-30.endive on, as documented.
+    dashboard_methods: the account has redirect methods switched on in its dashboard.
+    """
+
+    data: str | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    seed: int | None = None
+    control_token: str | None = None
+    strict_requires_action: bool = False
+    strict_method_types: bool = False
+    dashboard_methods: bool = False

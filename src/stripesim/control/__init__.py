@@ -1,0 +1,1 @@
+"""The control plane under `/_sim/`: audit, request log, faults, clock, webhooks."""

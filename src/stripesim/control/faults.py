@@ -1,0 +1,135 @@
+"""Faults on demand: rules that match API requests and say what goes wrong with them.
+
+`path` is a shell-style pattern on the path without query, and `*` crosses `/`. `nth` counts
+matching requests from 1: without `times` the rule strikes at that one only, with `times` at that
+one and the following. Without `nth` it strikes at every match, at most `times` times. The first
+rule that strikes wins; every rule counts the requests that match it.
+"""
+
+import fnmatch
+import random
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+KINDS = (
+    "latency", "drop_request", "drop_response", "error_before", "error_after", "rate_limit",
+    "lock_timeout", "key_in_use", "truncate", "slow_body", "bad_gateway_html",
+)  # fmt: skip
+
+
+class BadFault(Exception):
+    """The rule cannot be understood; the text says why."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong. `seconds` for latency and slow_body, `status` for the error kinds."""
+
+    kind: str
+    seconds: float = 1.0
+    status: int | None = None
+
+
+@dataclass
+class Rule:
+    """When it goes wrong, and how often it did."""
+
+    fault: Fault
+    method: str | None = None
+    path: str = "*"
+    nth: int | None = None
+    times: int | None = None
+    probability: float | None = None
+    matched: int = 0
+    struck: int = 0
+    pattern: re.Pattern[str] = field(default=re.compile(".*"), repr=False)
+
+    def strikes(self, method: str, path: str, dice: random.Random) -> bool:
+        if self.method and self.method != method:
+            return False
+        if not self.pattern.match(path):
+            return False
+        self.matched += 1
+        times = self.times if self.times is not None or self.nth is None else 1
+        if self.nth is not None and self.matched < self.nth:
+            return False
+        if times is not None and self.struck >= times:
+            return False
+        return self.probability is None or dice.random() < self.probability
+
+    def shown(self) -> Json:
+        return {
+            "match": {
+                "method": self.method,
+                "path": self.path,
+                "nth": self.nth,
+                "times": self.times,
+                "probability": self.probability,
+            },
+            "fault": {
+                "kind": self.fault.kind,
+                "seconds": self.fault.seconds,
+                "status": self.fault.status,
+            },
+            "matched": self.matched,
+            "struck": self.struck,
+        }
+
+
+class Faults:
+    """The rules in the order they were added."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self.rules: list[Rule] = []
+
+    def add(self, body: Json) -> Rule:
+        """Raises BadFault. Unused fields are ignored."""
+        rule = read_rule(body)
+        self.rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        self.rules.clear()
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """The fault of the first rule that strikes at this request."""
+        striking: Rule | None = None
+        for rule in self.rules:
+            if rule.strikes(method, path, self._dice) and striking is None:
+                striking = rule
+        if striking is None:
+            return None
+        striking.struck += 1
+        return striking.fault
+
+
+def read_rule(body: Json) -> Rule:
+    match, fault = body.get("match") or {}, body.get("fault") or {}
+    if not isinstance(match, dict) or not isinstance(fault, dict):
+        raise BadFault("match and fault have to be objects")
+    if fault.get("kind") not in KINDS:
+        raise BadFault(f"fault.kind has to be one of {', '.join(KINDS)}")
+    path = match.get("path") or "*"
+    try:
+        return Rule(
+            fault=Fault(
+                kind=fault["kind"],
+                seconds=float(fault.get("seconds", 1.0)),
+                status=int(fault["status"]) if fault.get("status") else None,
+            ),
+            method=str(match["method"]).upper() if match.get("method") else None,
+            path=path,
+            nth=_optional_int(match, "nth"),
+            times=_optional_int(match, "times"),
+            probability=None if match.get("probability") is None else float(match["probability"]),
+            pattern=re.compile(fnmatch.translate(str(path))),
+        )
+    except (TypeError, ValueError) as error:
+        raise BadFault(f"a number is not a number: {error}") from error
+
+
+def _optional_int(body: Json, name: str) -> int | None:
+    return None if body.get(name) is None else int(body[name])

@@ -1,0 +1,170 @@
+"""Charges: made by PaymentIntents, read and listed here.
+
+The shape is the recorded one of 2025-10-29.clover and 2026-03-25.dahlia.
+"""
+
+from typing import Any
+
+from stripesim import guesses
+from stripesim.objects import payment_methods
+from stripesim.objects.listing import list_page
+from stripesim.rules.cards import Card, Decline
+from stripesim.world import Call
+
+Json = dict[str, Any]
+SELLER_MESSAGE_GENERIC = "The bank did not return any further details with this decline."
+
+
+def make(
+    call: Call, intent: Json, method: Json, *, decline: Decline | None, is_authenticated: bool
+) -> Json:
+    """The charge of one attempt, succeeded or failed; not captured and not stored yet."""
+    card = payment_methods.card_of(method)
+    charge_id = call.world.ids.of_payment("ch", intent["id"])
+    amount = intent["amount"]
+    return {
+        "id": charge_id,
+        "object": "charge",
+        "amount": amount,
+        "amount_captured": 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": "STRIPESIM",
+        "captured": False,
+        "created": call.now,
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "destination": None,
+        "dispute": None,
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": decline.code if decline else None,
+        "failure_message": decline.message if decline else None,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": dict(intent["metadata"]),
+        "on_behalf_of": None,
+        "order": None,
+        "outcome": _outcome(call, card, decline),
+        "paid": decline is None,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": {
+            "card": _card_details(call, intent, method, is_authenticated=is_authenticated),
+            "type": "card",
+        },
+        "radar_options": {},
+        "receipt_email": intent["receipt_email"],
+        "receipt_number": None,
+        "receipt_url": None if decline else f"https://pay.stripe.com/receipts/payment/{charge_id}",
+        "refunded": False,
+        "review": None,
+        "shipping": intent["shipping"],
+        "source": None,
+        "source_transfer": None,
+        "statement_descriptor": intent["statement_descriptor"],
+        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
+        "status": "failed" if decline else "succeeded",
+        "transfer_data": None,
+        "transfer_group": intent["transfer_group"],
+        "_sim": {"card": card.name},
+    }
+
+
+def _outcome(call: Call, card: Card, decline: Decline | None) -> Json:
+    """Recorded for approvals and issuer declines; the fields of a Radar block are documented."""
+    risk_score = {"normal": (0, 64), "elevated": (65, 74), "highest": (75, 99)}[card.risk_level]
+    outcome: Json = {
+        "advice_code": decline.advice_code if decline else None,
+        "network_advice_code": decline.network_advice_code if decline else None,
+        "network_decline_code": decline.network_decline_code if decline else None,
+        "network_status": "approved_by_network",
+        "reason": None,
+        "risk_level": card.risk_level,
+        "risk_score": call.world.ids.number(*risk_score),
+        "seller_message": "Payment complete.",
+        "type": "authorized",
+    }
+    if decline is None:
+        return outcome
+    if decline.outcome_type == "blocked":
+        return outcome | {
+            "network_status": "not_sent_to_network",
+            "reason": "highest_risk_level",
+            "risk_level": "highest",
+            "risk_score": 99,
+            "seller_message": "Stripe blocked this payment as too risky.",
+            "type": "blocked",
+        }
+    message = f"The bank returned the decline code `{decline.decline_code}`."
+    return outcome | {
+        "network_status": "declined_by_network",
+        "reason": decline.decline_code,
+        "seller_message": SELLER_MESSAGE_GENERIC
+        if decline.decline_code == "generic_decline"
+        else message,
+        "type": "issuer_declined",
+    }
+
+
+def _card_details(call: Call, intent: Json, method: Json, *, is_authenticated: bool) -> Json:
+    card = method["card"]
+    secure = {
+        "authentication_flow": "challenge",
+        "electronic_commerce_indicator": "05",
+        "exemption_indicator": None,
+        "result": "authenticated",
+        "result_reason": None,
+        "transaction_id": call.world.ids.text(36),
+        "version": "2.2.0",
+    }
+    return {
+        "amount_authorized": intent["amount"],
+        "authorization_code": str(call.world.ids.number(0, 999999)).zfill(6),
+        "brand": card["brand"],
+        **(
+            {"capture_before": call.now + guesses.AUTHORIZATION_SECONDS}
+            if intent["capture_method"] == "manual"
+            else {}
+        ),
+        "checks": dict(card["checks"]),
+        "country": card["country"],
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "extended_authorization": {"status": "disabled"},
+        "fingerprint": card["fingerprint"],
+        "funding": card["funding"],
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "last4": card["last4"],
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": card["brand"],
+        "network_token": {"used": False},
+        "network_transaction_id": str(call.world.ids.number(10**14, 10**15 - 1)),
+        "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
+        "regulated_status": "unregulated",
+        "three_d_secure": secure if is_authenticated else None,
+        "wallet": None,
+    }
+
+
+def retrieve(call: Call, params: Json, charge_id: str) -> Json:
+    del params
+    return call.load("charge", charge_id, noun="charge", param="id")
+
+
+def list_charges(call: Call, params: Json) -> Json:
+    filters = {name: params[name] for name in ("customer", "payment_intent") if params.get(name)}
+    return list_page(call, "charge", "/v1/charges", params, filters)
+
+
+def list_refunds(call: Call, params: Json, charge_id: str) -> Json:
+    call.load("charge", charge_id, noun="charge", param="id")
+    url = f"/v1/charges/{charge_id}/refunds"
+    return list_page(call, "refund", url, params, {"charge": charge_id})

@@ -1,0 +1,178 @@
+"""Customers: create, retrieve, update, delete, list, their payment methods and card sources.
+
+Recorded: a deleted customer still answers 200 with `deleted: true` and only three keys, is gone
+from lists, and deleting it again is 404. Emails are not unique.
+"""
+
+from typing import Any
+
+from stripesim.objects import payment_methods, tokens
+from stripesim.objects.events import emit
+from stripesim.objects.listing import list_page
+from stripesim.objects.metadata import merged, unset
+from stripesim.wire.errors import missing_in_body, missing_on_path
+from stripesim.world import Call
+
+Json = dict[str, Any]
+PLAIN = ("description", "email", "name", "phone", "tax_exempt", "address", "shipping")
+
+
+def create(call: Call, params: Json) -> Json:
+    customer: Json = {
+        "id": call.world.ids.short("cus"),
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": call.now,
+        "currency": None,
+        "customer_account": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": None,
+        "discount": None,
+        "email": None,
+        "invoice_prefix": call.world.ids.upper(8),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": {},
+        "name": None,
+        "next_invoice_sequence": 1,
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+        "_sim": {"sources": []},
+    }
+    _apply(call, customer, {k: v for k, v in params.items() if k != "invoice_settings"})
+    call.add(customer)
+    _apply_methods(call, customer, params)
+    call.save(customer)
+    emit(call, "customer.created", customer)
+    call.world.ledger.append("customer", call.now, customer=customer["id"])
+    return customer
+
+
+def update(call: Call, params: Json, customer_id: str) -> Json:
+    customer = _load_live(call, customer_id)
+    before = {name: customer.get(name) for name in (*PLAIN, "metadata", "balance")}
+    _apply(call, customer, params)
+    _apply_methods(call, customer, params)
+    call.save(customer)
+    changed = {k: v for k, v in before.items() if customer.get(k) != v}
+    emit(call, "customer.updated", customer, changed)
+    return customer
+
+
+def _apply(call: Call, customer: Json, params: Json) -> None:
+    del call
+    for name in PLAIN:
+        if name in params:
+            customer[name] = unset(params[name])
+    for name in ("balance", "invoice_prefix", "next_invoice_sequence", "preferred_locales"):
+        if name in params:
+            customer[name] = params[name]
+    if params.get("tax_exempt") == "":
+        customer["tax_exempt"] = "none"
+    if "metadata" in params:
+        customer["metadata"] = merged(customer["metadata"], params["metadata"])
+    for name in ("custom_fields", "footer", "rendering_options"):
+        settings = params.get("invoice_settings") or {}
+        if name in settings:
+            customer["invoice_settings"][name] = unset(settings[name])
+
+
+def _apply_methods(call: Call, customer: Json, params: Json) -> None:
+    """`payment_method` and `source` attach; the default must belong to the customer."""
+    if params.get("payment_method"):
+        payment_methods.attach_to(call, params["payment_method"], customer)
+    if params.get("source"):
+        _add_source(call, customer, params["source"])
+    settings = params.get("invoice_settings") or {}
+    if "default_payment_method" in settings:
+        customer["invoice_settings"]["default_payment_method"] = _own_method(
+            call, customer, settings["default_payment_method"]
+        )
+
+
+def _own_method(call: Call, customer: Json, method_id: str) -> str | None:
+    if not method_id:
+        return None
+    param = "invoice_settings[default_payment_method]"
+    method = call.world.objects.get("payment_method", method_id)
+    if method is None or method["customer"] != customer["id"]:
+        raise missing_in_body("PaymentMethod", method_id, param)
+    return method_id
+
+
+def _add_source(call: Call, customer: Json, token_id: str) -> None:
+    """Recorded: the token's card becomes the customer's default source, its CVC checked."""
+    card = tokens.spend(call, token_id, "source")
+    card = {**card, "customer": customer["id"], "allow_redisplay": "unspecified"}
+    card.pop("networks", None)
+    if card["cvc_check"] == "unchecked":
+        card["cvc_check"] = "pass"
+    customer["_sim"]["sources"].append(card)
+    customer["default_source"] = card["id"]
+
+
+def retrieve(call: Call, params: Json, customer_id: str) -> Json:
+    del params
+    return call.load("customer", customer_id, noun="customer", param="id")
+
+
+def delete(call: Call, params: Json, customer_id: str) -> Json:
+    del params
+    customer = _load_live(call, customer_id)
+    emit(call, "customer.deleted", customer)
+    tombstone = {"id": customer_id, "object": "customer", "deleted": True}
+    call.save(tombstone)
+    call.world.objects.unlist(customer_id)
+    return tombstone
+
+
+def list_customers(call: Call, params: Json) -> Json:
+    filters = {"email": params["email"]} if params.get("email") else {}
+    return list_page(call, "customer", "/v1/customers", params, filters)
+
+
+def list_sources(call: Call, params: Json, customer_id: str) -> Json:
+    customer = _load_live(call, customer_id, param="customer")
+    limit = int(params.get("limit") or 10)
+    found = customer["_sim"]["sources"]
+    return {
+        "object": "list",
+        "data": found[:limit],
+        "has_more": len(found) > limit,
+        "url": f"/v1/customers/{customer_id}/sources",
+    }
+
+
+def list_payment_methods(call: Call, params: Json, customer_id: str) -> Json:
+    _load_live(call, customer_id, param="customer")
+    url = f"/v1/customers/{customer_id}/payment_methods"
+    return payment_methods.page_of_customer(call, params, customer_id, url)
+
+
+def retrieve_payment_method(call: Call, params: Json, customer_id: str, method_id: str) -> Json:
+    """Recorded: a method that is not this customer's is 404 with param `customer` and no code."""
+    del params
+    _load_live(call, customer_id, param="customer")
+    method = call.load("payment_method", method_id, noun="PaymentMethod", param="payment_method")
+    if method["customer"] != customer_id:
+        error = missing_on_path("PaymentMethod", method_id, "customer")
+        error.code = None
+        raise error
+    return method
+
+
+def _load_live(call: Call, customer_id: str, param: str = "id") -> Json:
+    customer = call.load("customer", customer_id, noun="customer", param=param)
+    if customer.get("deleted"):
+        raise missing_on_path("customer", customer_id, param)
+    return customer

@@ -1,0 +1,154 @@
+"""The refusals of a PaymentIntent, in Stripe's words. All carry the PaymentIntent itself."""
+
+from typing import Any
+
+from stripesim import guesses
+from stripesim.wire.errors import StripeError, refused
+from stripesim.wire.versions import render
+from stripesim.world import Call
+
+Json = dict[str, Any]
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
+CARD_ERROR = "card_error"
+UPDATABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
+CANCELABLE = (
+    "requires_payment_method",
+    "requires_capture",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+)
+CUSTOMER_IS_FIXED = (
+    "You cannot modify `customer` on a PaymentIntent once it already has been set. To fulfill a "
+    "payment with a different Customer, cancel this PaymentIntent and create a new one."
+)
+NO_RETURN_URL = (
+    "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because "
+    "some of these payment methods might redirect your customer off of your page, you must provide "
+    "a `return_url`. If you don't want to accept redirect-based payment methods, set "
+    "`automatic_payment_methods[enabled]` to `true` and "
+    "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
+    "Payment Intents."
+)
+FAILED_AUTHENTICATION = (
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
+    " new PaymentMethod to attempt to fulfill this PaymentIntent again."
+)
+AUTHENTICATION_REQUIRED = "Your card was declined. This transaction requires authentication."
+ACTION_NOT_HANDLED = (
+    "This payment required an authentication action to complete, but `error_on_requires_action` was"
+    " set. When you're ready, you can upgrade your integration to handle actions at "
+    "https://stripe.com/docs/payments/payment-intents/upgrade-to-handle-actions."
+)
+
+
+def _state(call: Call, intent: Json, message: str, param: str | None = None) -> StripeError:
+    return refused(
+        message,
+        code=UNEXPECTED_STATE,
+        param=param,
+        payment_intent=render(intent, call.version),
+    )
+
+
+def already_confirmed(call: Call, intent: Json) -> StripeError:
+    return _state(
+        call,
+        intent,
+        "You cannot confirm this PaymentIntent because it has already succeeded after being "
+        "previously confirmed.",
+    )
+
+
+def cannot_confirm(call: Call, intent: Json) -> StripeError:
+    message = guesses.CANNOT_CONFIRM_STATUS_MESSAGE.format(status=intent["status"])
+    return _state(call, intent, message)
+
+
+def another_method_pending(call: Call, intent: Json) -> StripeError:
+    return _state(call, intent, guesses.STRICT_REQUIRES_ACTION_MESSAGE)
+
+
+def no_method(call: Call, intent: Json) -> StripeError:
+    start = "You cannot confirm this PaymentIntent because it's missing a payment method. "
+    if intent["customer"]:
+        end = (
+            f"To confirm the PaymentIntent with {intent['customer']}, specify a payment method "
+            "attached to this customer along with the customer ID."
+        )
+    else:
+        end = (
+            "You can either update the PaymentIntent with a payment method and then confirm it "
+            "again, or confirm it again directly with a payment method or ConfirmationToken."
+        )
+    return _state(call, intent, start + end)
+
+
+def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
+    return _state(
+        call,
+        intent,
+        f"This PaymentIntent's {name} could not be updated because it has a status of "
+        f"{intent['status']}. You may only update the {name} of a PaymentIntent with one of the "
+        f"following statuses: {', '.join(UPDATABLE)}.",
+        param=name,
+    )
+
+
+def not_cancelable(call: Call, intent: Json) -> StripeError:
+    return _state(
+        call,
+        intent,
+        f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only "
+        "a PaymentIntent with one of the following statuses may be canceled: "
+        f"{', '.join(CANCELABLE)}.",
+    )
+
+
+def not_capturable(call: Call, intent: Json) -> StripeError:
+    return _state(
+        call,
+        intent,
+        "This PaymentIntent could not be captured because it has a status of "
+        f"{intent['status']}. Only a PaymentIntent with one of the following statuses may be "
+        "captured: requires_capture.",
+    )
+
+
+def capture_too_much(call: Call, intent: Json) -> StripeError:
+    return refused(
+        guesses.CAPTURE_TOO_MUCH_MESSAGE,
+        code="amount_too_large",
+        param="amount_to_capture",
+        payment_intent=render(intent, call.version),
+    )
+
+
+def belongs_to_other(call: Call, intent: Json | None, method: Json, customer: str) -> StripeError:
+    error = refused(
+        f"The PaymentMethod {method['id']} does not belong to the Customer you supplied {customer}."
+        " Please use this PaymentMethod with the Customer that it belongs to instead.",
+        param="payment_method",
+    )
+    return _with_intent(call, error, intent)
+
+
+def customer_is_missing(call: Call, intent: Json | None, method: Json) -> StripeError:
+    error = refused(
+        f"The `payment_method` parameter supplied {method['id']} belongs to the Customer "
+        f"{method['customer']}. Please include the Customer in the `customer` parameter on the "
+        "PaymentIntent.",
+        code="parameter_missing",
+        param="source",
+    )
+    return _with_intent(call, error, intent)
+
+
+def no_return_url(call: Call, intent: Json) -> StripeError:
+    return _with_intent(call, refused(NO_RETURN_URL), intent)
+
+
+def _with_intent(call: Call, error: StripeError, intent: Json | None) -> StripeError:
+    if intent is not None:
+        error.extra["payment_intent"] = render(intent, call.version)
+    return error

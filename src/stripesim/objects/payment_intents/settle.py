@@ -1,0 +1,192 @@
+"""The charge of an attempt, its capture, the release of a hold, and declines."""
+
+from typing import Any
+
+from stripesim import guesses
+from stripesim.objects import balance_transactions, charges, disputes, payment_methods
+from stripesim.objects.events import emit
+from stripesim.objects.payment_intents import refusals
+from stripesim.rules import cards
+from stripesim.rules.cards import Decline
+from stripesim.wire.errors import StripeError
+from stripesim.wire.versions import render
+from stripesim.world import Call
+
+Json = dict[str, Any]
+EXPIRE_AUTHORIZATION = "expire_authorization"
+
+
+def charge(call: Call, intent: Json, method: Json, *, is_authenticated: bool) -> None:
+    """One attempt to take the money. Raises StripeError 402 (keeping its writes) on a decline."""
+    decline = payment_methods.card_of(method).decline
+    if decline is None:
+        _succeed(call, intent, method, is_authenticated=is_authenticated)
+    else:
+        raise declined(call, intent, method, decline, is_authenticated=is_authenticated)
+
+
+def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) -> None:
+    payment_methods.pass_checks(method)
+    paid = charges.make(call, intent, method, decline=None, is_authenticated=is_authenticated)
+    intent.update(
+        payment_method=method["id"],
+        latest_charge=paid["id"],
+        last_payment_error=None,
+        next_action=None,
+    )
+    intent["_sim"].update(challenge=None, authenticated_with=None)
+    is_held = intent["capture_method"] == "manual"
+    if not is_held:
+        _take_money(call, paid, intent["amount"])
+    call.add(paid)
+    _keep_or_consume(call, intent, method)
+    emit(call, "charge.succeeded", paid)
+    if is_held:
+        intent.update(status="requires_capture", amount_capturable=intent["amount"])
+        call.save(intent)
+        expires_at = call.now + guesses.AUTHORIZATION_SECONDS
+        call.world.timers.add(expires_at, EXPIRE_AUTHORIZATION, intent["id"])
+        emit(call, "payment_intent.amount_capturable_updated", intent)
+    else:
+        disputes.open_for(call, paid)
+        intent.update(status="succeeded", amount_received=intent["amount"])
+        call.save(intent)
+        emit(call, "payment_intent.succeeded", intent)
+
+
+def _take_money(call: Call, paid: Json, amount: int) -> None:
+    """The charge is captured: balance transaction and ledger."""
+    card = paid["_sim"]["card"]
+    at_once = cards.BY_NAME[card].available_at_once
+    paid["balance_transaction"] = balance_transactions.record(
+        call, kind="charge", source=paid, amount=amount, available_at_once=at_once
+    )
+    paid.update(captured=True, amount_captured=amount)
+    call.world.ledger.append(
+        "captured",
+        call.now,
+        payment_intent=paid["payment_intent"],
+        customer=paid["customer"],
+        charge=paid["id"],
+        amount=amount,
+        currency=paid["currency"],
+    )
+
+
+def _keep_or_consume(call: Call, intent: Json, method: Json) -> None:
+    """After a success: attached stays; setup_future_usage attaches or keeps; otherwise dead."""
+    usage = intent["setup_future_usage"]
+    if usage == "off_session":
+        method["_sim"]["is_set_up"] = True
+    if method["_sim"]["state"] == "attached":
+        call.save(method)
+    elif usage and intent["customer"]:
+        payment_methods.give_to(call, method, intent["customer"])
+    else:
+        method["_sim"].update(state="kept" if usage else "dead", parked_by=None)
+        call.save(method)
+
+
+def declined(
+    call: Call, intent: Json, method: Json, decline: Decline, *, is_authenticated: bool = False
+) -> StripeError:
+    """Write the failed charge, open the PaymentIntent again, and return the 402 to raise."""
+    payment_methods.pass_checks(method)
+    failed = charges.make(call, intent, method, decline=decline, is_authenticated=is_authenticated)
+    call.add(failed)
+    error = StripeError(
+        402,
+        decline.message,
+        type=refusals.CARD_ERROR,
+        code=decline.code,
+        param=decline.param,
+        extra={**decline.error_fields(), "charge": failed["id"]},
+    )
+    intent["latest_charge"] = failed["id"]
+    return fail(call, intent, method, error, before=[("charge.failed", failed)])
+
+
+def fail(
+    call: Call,
+    intent: Json,
+    method: Json,
+    error: StripeError,
+    before: list[tuple[str, Json]] | None = None,
+) -> StripeError:
+    """An attempt is over without money: the intent waits for another method. Keeps its writes."""
+    if method["_sim"]["state"] != "attached":
+        method["_sim"].update(state="dead", parked_by=None)
+    call.save(method)
+    error.extra["payment_method"] = render(method)
+    intent.update(
+        status="requires_payment_method",
+        payment_method=None,
+        next_action=None,
+        last_payment_error={
+            **error.fields(),
+            "payment_method": {k: v for k, v in method.items() if k != "_sim"},
+            "payment_method_type": method["type"],
+        },
+    )
+    intent["_sim"].update(challenge=None, authenticated_with=None)
+    call.save(intent)
+    for kind, obj in before or []:
+        emit(call, kind, obj)
+    emit(call, "payment_intent.payment_failed", intent)
+    error.extra["payment_method"] = render(method, call.version)
+    error.extra["payment_intent"] = render(intent, call.version)
+    error.keeps_writes = error.is_executed = True
+    return error
+
+
+def failed_authentication() -> StripeError:
+    """What `last_payment_error` says after the challenge was failed; nobody is answered with it."""
+    code = "payment_intent_authentication_failure"
+    return StripeError(400, refusals.FAILED_AUTHENTICATION, code=code)
+
+
+def capture(call: Call, intent: Json, amount: int) -> None:
+    """Take the held money; what is not captured is released."""
+    held = call.world.objects.get("charge", intent["latest_charge"])
+    if held is None:
+        raise LookupError(intent["latest_charge"])
+    _take_money(call, held, amount)
+    if amount < held["amount"] and guesses.PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED:
+        held["amount_refunded"] = held["amount"] - amount
+    call.save(held)
+    emit(call, "charge.captured", held)
+    disputes.open_for(call, held)
+    intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+    call.save(intent)
+    emit(call, "payment_intent.succeeded", intent)
+
+
+def cancel(call: Call, intent: Json, reason: str | None) -> None:
+    """Cancel for good; a hold is released (recorded: the charge then shows it as refunded)."""
+    if intent["status"] == "requires_capture":
+        held = call.world.objects.get("charge", intent["latest_charge"])
+        if held is not None:
+            held.update(amount_refunded=held["amount"], refunded=True)
+            call.save(held)
+            emit(call, "charge.refunded", held)
+    intent.update(
+        status="canceled",
+        canceled_at=call.now,
+        cancellation_reason=reason,
+        amount_capturable=0,
+        next_action=None,
+    )
+    intent["_sim"].update(challenge=None, authenticated_with=None)
+    call.save(intent)
+    emit(call, "payment_intent.canceled", intent)
+
+
+def expire_authorization(call: Call, intent_id: str) -> None:
+    """The hold was not captured in time."""
+    intent = call.world.objects.get("payment_intent", intent_id)
+    if intent is None or intent["status"] != "requires_capture":
+        return
+    held = call.world.objects.get("charge", intent["latest_charge"])
+    if held is not None:
+        emit(call, "charge.expired", held)
+    cancel(call, intent, guesses.EXPIRED_AUTHORIZATION_REASON)

@@ -1,0 +1,313 @@
+"""PaymentMethods and their life: fresh -> attached -> dead, or fresh -> dead.
+
+fresh     never used; can pay once, or be attached
+attached  belongs to a customer; can pay any number of times
+parked    fresh, but in an unfinished payment of one PaymentIntent, which alone may go on with it
+kept      used with setup_future_usage and no customer: can still be attached
+dead      used without a customer, or detached: never again (the reuse error)
+"""
+
+from typing import Any
+
+from stripesim import guesses
+from stripesim.objects import card_entry, tokens
+from stripesim.objects.events import emit
+from stripesim.objects.listing import list_page
+from stripesim.objects.metadata import merged, unset
+from stripesim.rules import cards
+from stripesim.rules.cards import Card
+from stripesim.wire.errors import StripeError, invalid_request, refused
+from stripesim.wire.params import is_method_type
+from stripesim.world import Call
+
+Json = dict[str, Any]
+NOUN = "PaymentMethod"
+# Recorded to the letter; HTTP 400, invalid_request_error, no code, no param.
+REUSE_MESSAGE = (
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
+    "attachment, shared with a connected account without Customer attachment, or was detached from "
+    "a Customer. It may not be used again. To use a PaymentMethod multiple times, you must attach "
+    "it to a Customer first."
+)
+ALREADY_ATTACHED = "The payment method you provided has already been attached to a customer."
+NOT_ATTACHED = (
+    "The payment method you provided is not attached to a customer so detachment is impossible."
+)
+NO_CUSTOMER_AT_CREATE = (
+    "You cannot attach a PaymentMethod to a Customer during PaymentMethod creation. Please instead "
+    "create the PaymentMethod and then attach it using the attachment method of the PaymentMethods "
+    "API."
+)
+NO_BILLING: Json = {
+    "address": {
+        "city": None,
+        "country": None,
+        "line1": None,
+        "line2": None,
+        "postal_code": None,
+        "state": None,
+    },
+    "email": None,
+    "name": None,
+    "phone": None,
+    "tax_id": None,
+}
+
+
+def create(call: Call, params: Json) -> Json:
+    if params.get("customer"):
+        raise invalid_request(NO_CUSTOMER_AT_CREATE)
+    method = make(call, params)
+    method["metadata"] = merged({}, params.get("metadata"))
+    call.add(method)
+    return method
+
+
+def make(call: Call, params: Json) -> Json:
+    """A fresh method of the parameters `type`, `card`, `billing_details`; not stored yet."""
+    kind = params.get("type") or ("card" if "card" in params else None)
+    if kind is None:
+        raise invalid_request(
+            "Missing required param: type.", code="parameter_missing", param="type"
+        )
+    if kind != "card":
+        return _other_method(call, kind, params)
+    entered = params.get("card")
+    if not isinstance(entered, dict):
+        raise invalid_request(
+            "Missing required param: card.", code="parameter_missing", param="card"
+        )
+    if entered.get("token"):
+        spent = tokens.spend(call, entered["token"], "card[token]")
+        card, details = cards.BY_NAME[spent["_sim"]["card"]], spent["_sim"]["details"]
+    else:
+        card, details = card_entry.read_entered(call, entered)
+    method = _shape(call, card, details)
+    _apply_extras(method, params)
+    return method
+
+
+def _apply_extras(method: Json, params: Json) -> None:
+    if params.get("billing_details"):
+        _apply_billing(method, params["billing_details"])
+    if params.get("allow_redisplay"):
+        method["allow_redisplay"] = params["allow_redisplay"]
+
+
+def _other_method(call: Call, kind: str, params: Json) -> Json:
+    """A method that is no card: it can be made and read, but the account takes only cards.
+
+    Recorded: its details stand under its type's name, an account number as its last four digits.
+    """
+    if not is_method_type(kind):
+        raise invalid_request(guesses.BAD_METHOD_TYPE_MESSAGE.format(type=kind), param="type")
+    given = params.get(kind)
+    details = dict(given) if isinstance(given, dict) else {}
+    for name in ("account_number", "iban"):
+        if name in details:
+            details["last4"] = str(details.pop(name))[-4:]
+    method = _shape(call, cards.CARDS[0], card_entry.read_factory(call, cards.CARDS[0]))
+    del method["card"]
+    method.update({"type": kind, kind: details})
+    _apply_extras(method, params)
+    return method
+
+
+def _shape(call: Call, card: Card, details: Json) -> Json:
+    return {
+        "id": call.world.ids.timed("pm", call.now),
+        "object": "payment_method",
+        "allow_redisplay": "unspecified",
+        "billing_details": {**NO_BILLING, "address": dict(NO_BILLING["address"])},
+        "card": {
+            "brand": details["brand"],
+            "checks": {
+                "address_line1_check": None,
+                "address_postal_code_check": None,
+                "cvc_check": details["cvc_check"],
+            },
+            "country": "US",
+            "display_brand": "american_express" if card.brand == "amex" else card.brand,
+            "exp_month": details["exp_month"],
+            "exp_year": details["exp_year"],
+            "fingerprint": details["fingerprint"],
+            "funding": details["funding"],
+            "generated_from": None,
+            "last4": details["last4"],
+            "networks": {"available": [card.brand], "preferred": None},
+            "regulated_status": "unregulated",
+            "three_d_secure_usage": {"supported": details["three_d_secure_supported"]},
+            "wallet": None,
+        },
+        "created": call.now,
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "shared_payment_granted_token": None,
+        "type": "card",
+        "_sim": {"card": card.name, "state": "fresh", "parked_by": None, "is_set_up": False},
+    }
+
+
+def card_of(method: Json) -> Card:
+    return cards.BY_NAME[method["_sim"]["card"]]
+
+
+def resolve(
+    call: Call, method_id: str, *, param: str = "payment_method", on_path: bool = False
+) -> Json:
+    """The method of an id; `pm_card_…` becomes a new method every time. Raises 400 or 404."""
+    factory = cards.by_factory_id(method_id)
+    if factory and method_id.startswith("pm_card_"):
+        method = _shape(call, factory, card_entry.read_factory(call, factory))
+        call.add(method)
+        return method
+    if on_path:
+        return call.load("payment_method", method_id, noun=NOUN, param=param)
+    return call.load_param("payment_method", method_id, noun=NOUN, param=param)
+
+
+def reject_dead(method: Json, intent_id: str | None) -> None:
+    """Raises the reuse error unless the method may pay (for the intent it may be parked by)."""
+    state, parked_by = method["_sim"]["state"], method["_sim"]["parked_by"]
+    is_elsewhere = state == "parked" and parked_by != intent_id
+    if (
+        state == "dead"
+        or (state == "kept" and not guesses.KEPT_METHOD_CAN_PAY_UNATTACHED)
+        or (is_elsewhere and not guesses.PARKED_METHOD_CAN_PAY_ELSEWHERE)
+    ):
+        raise refused(REUSE_MESSAGE)
+
+
+def pass_checks(method: Json) -> None:
+    """Recorded: `unchecked` becomes `pass` when the card is attached or charged."""
+    if "card" not in method:
+        return
+    checks = method["card"]["checks"]
+    if checks["cvc_check"] == "unchecked":
+        checks["cvc_check"] = "pass"
+    address = method["billing_details"]["address"]
+    if address["line1"] and not checks["address_line1_check"]:
+        checks["address_line1_check"] = "pass"
+    if address["postal_code"] and not checks["address_postal_code_check"]:
+        checks["address_postal_code_check"] = "pass"
+    checks.update(card_of(method).checks)
+
+
+def attach(call: Call, params: Json, method_id: str) -> Json:
+    if not params.get("customer"):
+        raise invalid_request(
+            "Must provide customer or customer_account.", code="parameter_missing"
+        )
+    method = resolve(call, method_id, on_path=True)
+    customer = call.load_param("customer", params["customer"], noun="customer", param="customer")
+    return _attach(call, method, customer)
+
+
+def attach_to(call: Call, method_id: str, customer: Json) -> Json:
+    """Attach as part of another call, for example of creating the customer."""
+    return _attach(call, resolve(call, method_id), customer)
+
+
+def _attach(call: Call, method: Json, customer: Json) -> Json:
+    """Recorded: attaching to the same customer again is a no-op; attach itself can decline."""
+    if method["customer"] == customer["id"] and method["_sim"]["state"] == "attached":
+        return method
+    if method["customer"]:
+        raise refused(ALREADY_ATTACHED)
+    if method["_sim"]["state"] in ("dead", "parked"):
+        raise refused(guesses.ATTACH_DEAD_MESSAGE)
+    card = card_of(method)
+    if card.decline and not card.attaches:
+        raise StripeError(
+            402,
+            card.decline.message,
+            type="card_error",
+            code=card.decline.code,
+            param=card.decline.param or "",
+            extra=card.decline.error_fields(),
+            is_executed=True,
+        )
+    pass_checks(method)
+    give_to(call, method, customer["id"])
+    return method
+
+
+def give_to(call: Call, method: Json, customer_id: str) -> None:
+    """The method belongs to the customer from now on."""
+    method["customer"] = customer_id
+    method["_sim"]["state"] = "attached"
+    method["_sim"]["parked_by"] = None
+    call.save(method)
+    emit(call, "payment_method.attached", method)
+
+
+def detach(call: Call, params: Json, method_id: str) -> Json:
+    """Permanent: a detached method is dead."""
+    del params
+    method = call.load("payment_method", method_id, noun=NOUN, param="payment_method")
+    if not method["customer"]:
+        raise refused(NOT_ATTACHED)
+    owner_id = method["customer"]
+    method["customer"] = None
+    method["_sim"]["state"] = "dead"
+    call.save(method)
+    emit(call, "payment_method.detached", method, {"customer": owner_id})
+    owner = call.world.objects.get("customer", owner_id)
+    if owner and not owner.get("deleted"):
+        settings = owner["invoice_settings"]
+        if settings["default_payment_method"] == method_id:
+            settings["default_payment_method"] = None
+            call.save(owner)
+    return method
+
+
+def retrieve(call: Call, params: Json, method_id: str) -> Json:
+    del params
+    return resolve(call, method_id, on_path=True)
+
+
+def update(call: Call, params: Json, method_id: str) -> Json:
+    method = call.load("payment_method", method_id, noun=NOUN, param="payment_method")
+    if not method["customer"]:
+        raise refused("You must save this PaymentMethod to a customer before you can update it.")
+    if "metadata" in params:
+        method["metadata"] = merged(method["metadata"], params["metadata"])
+    if params.get("billing_details"):
+        _apply_billing(method, params["billing_details"])
+    for name in ("exp_month", "exp_year"):
+        if name in (params.get("card") or {}):
+            method["card"][name] = params["card"][name]
+    if params.get("allow_redisplay"):
+        method["allow_redisplay"] = params["allow_redisplay"]
+    call.save(method)
+    emit(call, "payment_method.updated", method, {})
+    return method
+
+
+def list_methods(call: Call, params: Json) -> Json:
+    if params.get("customer"):
+        call.load_param("customer", params["customer"], noun="customer", param="customer")
+        return page_of_customer(call, params, params["customer"], "/v1/payment_methods")
+    return list_page(
+        call, "payment_method", "/v1/payment_methods", params, condition="customer IS NOT NULL"
+    )
+
+
+def page_of_customer(call: Call, params: Json, customer_id: str, url: str) -> Json:
+    filters = {"customer": customer_id}
+    if params.get("type"):
+        filters["type"] = params["type"]
+    return list_page(call, "payment_method", url, params, filters)
+
+
+def _apply_billing(method: Json, change: Json) -> None:
+    billing = method["billing_details"]
+    for name in ("email", "name", "phone", "tax_id"):
+        if name in change:
+            billing[name] = unset(change[name])
+    if change.get("address") == "":
+        billing["address"] = dict(NO_BILLING["address"])
+    for name, value in (change.get("address") or {}).items():
+        billing["address"][name] = unset(value)

@@ -1,0 +1,130 @@
+"""The API's addresses: which call answers "METHOD /path"."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stripesim.objects import (
+    account,
+    balance_transactions,
+    charges,
+    confirmation_tokens,
+    customers,
+    disputes,
+    events,
+    payment_methods,
+    refunds,
+    setup_intents,
+    tokens,
+    webhook_endpoints,
+)
+from stripesim.objects.listing import list_page
+from stripesim.objects.payment_intents import lifecycle
+from stripesim.world import Call
+
+Json = dict[str, Any]
+Handler = Callable[..., Json]
+ID = "{id}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """`name` is the endpoint as the parameter tables know it."""
+
+    name: str
+    handler: Handler
+    allows_publishable: bool
+
+
+def _no_invoices(call: Call, params: Json) -> Json:
+    """The simulator has no invoices, so no payment belongs to one."""
+    page = {"limit": params.get("limit") or 10}
+    return list_page(call, "invoice_payment", "/v1/invoice_payments", page)
+
+
+SECRET_ONLY: dict[str, Handler] = {
+    "POST /v1/customers": customers.create,
+    "GET /v1/customers": customers.list_customers,
+    "GET /v1/customers/{id}": customers.retrieve,
+    "POST /v1/customers/{id}": customers.update,
+    "DELETE /v1/customers/{id}": customers.delete,
+    "GET /v1/customers/{id}/payment_methods": customers.list_payment_methods,
+    "GET /v1/customers/{id}/payment_methods/{id}": customers.retrieve_payment_method,
+    "GET /v1/customers/{id}/sources": customers.list_sources,
+    "GET /v1/payment_methods": payment_methods.list_methods,
+    "GET /v1/payment_methods/{id}": payment_methods.retrieve,
+    "POST /v1/payment_methods/{id}": payment_methods.update,
+    "POST /v1/payment_methods/{id}/attach": payment_methods.attach,
+    "POST /v1/payment_methods/{id}/detach": payment_methods.detach,
+    "POST /v1/payment_intents": lifecycle.create,
+    "GET /v1/payment_intents": lifecycle.list_intents,
+    "POST /v1/payment_intents/{id}": lifecycle.update,
+    "POST /v1/payment_intents/{id}/capture": lifecycle.capture,
+    "POST /v1/payment_intents/{id}/cancel": lifecycle.cancel,
+    "POST /v1/setup_intents": setup_intents.create,
+    "GET /v1/setup_intents": setup_intents.list_intents,
+    "GET /v1/setup_intents/{id}": setup_intents.retrieve,
+    "POST /v1/setup_intents/{id}": setup_intents.update,
+    "POST /v1/setup_intents/{id}/confirm": setup_intents.confirm,
+    "POST /v1/setup_intents/{id}/cancel": setup_intents.cancel,
+    "GET /v1/charges": charges.list_charges,
+    "GET /v1/charges/{id}": charges.retrieve,
+    "GET /v1/charges/{id}/refunds": charges.list_refunds,
+    "POST /v1/refunds": refunds.create,
+    "GET /v1/refunds": refunds.list_refunds,
+    "GET /v1/refunds/{id}": refunds.retrieve,
+    "POST /v1/refunds/{id}": refunds.update,
+    "GET /v1/balance_transactions": balance_transactions.list_transactions,
+    "GET /v1/balance_transactions/{id}": balance_transactions.retrieve,
+    "GET /v1/disputes": disputes.list_disputes,
+    "GET /v1/disputes/{id}": disputes.retrieve,
+    "POST /v1/disputes/{id}": disputes.update,
+    "POST /v1/disputes/{id}/close": disputes.close,
+    "GET /v1/tokens/{id}": tokens.retrieve,
+    "GET /v1/confirmation_tokens/{id}": confirmation_tokens.retrieve,
+    "POST /v1/test_helpers/confirmation_tokens": confirmation_tokens.create,
+    "GET /v1/events": events.list_events,
+    "GET /v1/events/{id}": events.retrieve,
+    "POST /v1/webhook_endpoints": webhook_endpoints.create,
+    "GET /v1/webhook_endpoints": webhook_endpoints.list_endpoints,
+    "GET /v1/webhook_endpoints/{id}": webhook_endpoints.retrieve,
+    "POST /v1/webhook_endpoints/{id}": webhook_endpoints.update,
+    "DELETE /v1/webhook_endpoints/{id}": webhook_endpoints.delete,
+    "GET /v1/account": account.retrieve,
+    "GET /v1/invoice_payments": _no_invoices,
+}
+# What Stripe's mobile and browser libraries call with the publishable key.
+PUBLISHABLE_TOO: dict[str, Handler] = {
+    "POST /v1/payment_methods": payment_methods.create,
+    "POST /v1/tokens": tokens.create,
+    "GET /v1/payment_intents/{id}": lifecycle.retrieve,
+    "POST /v1/payment_intents/{id}/confirm": lifecycle.confirm,
+}
+
+
+class Router:
+    """Finds the route of a path; ids stand where the table says {id}."""
+
+    def __init__(self) -> None:
+        self._tree: Json = {}
+        for table, allows_publishable in ((SECRET_ONLY, False), (PUBLISHABLE_TOO, True)):
+            for name, handler in table.items():
+                method, _, path = name.partition(" ")
+                node = self._tree
+                for step in path.strip("/").split("/"):
+                    node = node.setdefault(step, {})
+                node[method] = Route(name, handler, allows_publishable)
+
+    def find(self, method: str, path: str) -> tuple[Route, list[str]] | None:
+        """The route and the ids in the path, or None for an unrecognized URL."""
+        node, ids = self._tree, []
+        for step in path.strip("/").split("/"):
+            if step in node and not step.isupper():
+                node = node[step]
+            elif ID in node:
+                node = node[ID]
+                ids.append(step)
+            else:
+                return None
+        route = node.get(method)
+        return (route, ids) if isinstance(route, Route) else None

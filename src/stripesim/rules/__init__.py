@@ -1,0 +1,1 @@
+"""What Stripe's test mode knows by heart: cards and currencies."""

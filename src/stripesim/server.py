@@ -1,0 +1,63 @@
+"""The HTTP server: uvicorn with httptools and uvloop, and a protocol that can cut connections."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from stripesim.app import build_app
+from stripesim.config import Config
+from stripesim.http import ABORT_EXTENSION
+
+
+class CuttingProtocol(HttpToolsProtocol):
+    """Puts the transport's `abort` into the scope, for the drop faults."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, Any] = {ABORT_EXTENSION: self.transport.abort}
+        self.scope["extensions"] = extensions
+
+
+class Server(uvicorn.Server):
+    """Calls `on_ready` with its address once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if sockets and not self.should_exit:
+            host, port = sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            self._on_ready(f"http://{shown}:{port}")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def make_server(config: Config, on_ready: Callable[[str], None]) -> Server:
+    """A server with its simulator; start it with `run(sockets=[bind(host, port)])`."""
+    return Server(
+        uvicorn.Config(
+            build_app(config),
+            http=CuttingProtocol,
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            backlog=1024,
+        ),
+        on_ready,
+    )

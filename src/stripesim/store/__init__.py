@@ -1,0 +1,1 @@
+"""Where everything lives: SQLite, one transaction per request."""

@@ -1,0 +1,223 @@
+"""A running simulator for tests: in a thread of this process, or as a real process.
+
+Both offer the control plane as methods (`ControlClient`). Only the standard library is used, so
+that importing this is cheap.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from stripesim.config import Config
+
+Json = dict[str, Any]
+SECRET_KEY = "sk_test_stripesim"  # noqa: S105  every test key means the same account
+PUBLISHABLE_KEY = "pk_test_stripesim"
+READY_SECONDS = 20
+READY_WORDS = "stripesim ready on "
+
+
+class ControlError(Exception):
+    """The simulator answered a call of these helpers with an error; the text says which."""
+
+
+class ControlClient:
+    """The control plane of the simulator at `url`, and a card as the mobile SDK enters it."""
+
+    def __init__(self, url: str, control_token: str | None = None) -> None:
+        self.url = url
+        self.secret_key = SECRET_KEY
+        self.publishable_key = PUBLISHABLE_KEY
+        self._control_token = control_token
+
+    def health(self) -> Json:
+        return self._control("GET", "/_sim/health")
+
+    def reset(self) -> None:
+        """Empty the store; faults, clock and webhook settings as after the start."""
+        self._control("POST", "/_sim/reset")
+
+    def audit(self, group_by: str | None = None) -> Json:
+        """`{"groups": […], "totals": {…}}`, counted from the append-only ledger."""
+        query = f"?{urlencode({'group_by': group_by})}" if group_by else ""
+        return self._control("GET", f"/_sim/audit{query}")
+
+    def requests(self, after: int = 0) -> list[Json]:
+        """Every API request with `seq` greater than `after`."""
+        found: list[Json] = self._control("GET", f"/_sim/requests?after={after}")["requests"]
+        return found
+
+    def add_fault(self, *, kind: str, match: Json | None = None, **fault: Any) -> None:
+        """`add_fault(kind="drop_response", match={"path": "*/confirm", "nth": 1})`."""
+        self._control(
+            "POST", "/_sim/faults", {"match": match or {}, "fault": {"kind": kind, **fault}}
+        )
+
+    def clear_faults(self) -> None:
+        self._control("DELETE", "/_sim/faults")
+
+    def advance_clock(self, seconds: float) -> None:
+        self._control("POST", "/_sim/clock", {"advance_seconds": seconds})
+
+    def webhooks(self, **settings: Any) -> Json:
+        """Set `mode`, `duplicate`, `shuffle`, `delay_seconds`, `seed`; returns all settings."""
+        return self._control("POST", "/_sim/webhooks", settings)
+
+    def set_webhook_target(self, url: str | None, secret: str | None = None) -> None:
+        """Send every event there; None stops it."""
+        self._control("POST", "/_sim/webhooks", {"url": url, "secret": secret})
+
+    def flush_webhooks(self) -> Json:
+        """Send everything pending once, now; `{"delivered", "failed", "pending"}`."""
+        return self._control("POST", "/_sim/webhooks/flush")
+
+    def authenticate(self, intent_id: str, outcome: str = "success") -> Json:
+        """Press a button of the challenge page: "success" or "fail". Returns the PaymentIntent."""
+        path = f"/_sim/payment_intents/{intent_id}/authenticate"
+        return self._control("POST", path, {"outcome": outcome})
+
+    def create_card(self, number: str = "4242424242424242", **params: Any) -> str:
+        """A PaymentMethod made with the publishable key; returns its id.
+
+        exp_month, exp_year and cvc can be given; anything else is a parameter of the
+        PaymentMethod, for example `**{"billing_details[name]": "Ada"}`.
+        """
+        card = {"exp_month": 12, "exp_year": time.gmtime().tm_year + 4, "cvc": "123"}
+        entered = {name: params.pop(name, default) for name, default in card.items()}
+        form = {"type": "card", "card[number]": number, **params}
+        form |= {f"card[{name}]": value for name, value in entered.items() if value is not None}
+        answer = self._send(
+            "POST",
+            "/v1/payment_methods",
+            urlencode(form).encode(),
+            {"Authorization": f"Bearer {self.publishable_key}"},
+        )
+        return str(answer["id"])
+
+    def _control(self, method: str, path: str, body: Json | None = None) -> Json:
+        headers = {"Content-Type": "application/json"}
+        if self._control_token:
+            headers["Authorization"] = f"Bearer {self._control_token}"
+        return self._send(method, path, json.dumps(body or {}).encode(), headers)
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Json:
+        request = urllib.request.Request(  # noqa: S310  the address is the simulator's own
+            self.url + path, data=None if method == "GET" else body, headers=headers, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                found: Json = json.load(answer)
+                return found
+        except urllib.error.HTTPError as error:
+            text = error.read().decode("utf-8", "replace")
+            raise ControlError(f"{method} {path}: {error.code} {text}") from error
+
+
+class SimulatorThread(ControlClient):
+    """A simulator in a background thread, on a free loopback port. A context manager."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__("", (config or Config()).control_token)
+        self._config = config or Config()
+        self._ready = threading.Event()
+
+    def __enter__(self) -> Self:
+        # Imported here: the web server is loaded when a simulator starts, not with the plugin.
+        from stripesim.server import bind, make_server  # noqa: PLC0415
+
+        self._server = make_server(self._config, self._note_ready)
+        listener = bind("127.0.0.1", 0)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, daemon=True
+        )
+        self._thread.start()
+        if not self._ready.wait(READY_SECONDS):
+            raise ControlError("the simulator did not start")
+        return self
+
+    def _note_ready(self, url: str) -> None:
+        self.url = url
+        self._ready.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(READY_SECONDS)
+
+
+class SimulatorProcess(ControlClient):
+    """`stripesim serve` as a real process, on a free loopback port. A context manager.
+
+    `flags` are further arguments of `serve`; give `data` (a path) to keep the store over a kill.
+    A restart takes the same port, so that addresses stay valid.
+    """
+
+    def __init__(
+        self, *flags: str, data: str | os.PathLike[str] | None = None, token: str | None = None
+    ) -> None:
+        super().__init__("", token)
+        self._flags = [*flags, *(["--control-token", token] if token else [])]
+        self._data = data
+        self._process: subprocess.Popen[str] | None = None
+        self._port = 0
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ControlError("the simulator is not running")
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "stripesim", "serve", "--port", str(self._port)]
+        if self._data is not None:
+            command += ["--data", str(self._data)]
+        self._process = subprocess.Popen(  # noqa: S603
+            [*command, *self._flags], stdout=subprocess.PIPE, text=True
+        )
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line.startswith(READY_WORDS):
+            self.stop()
+            raise ControlError(f"the simulator did not start: {line!r}")
+        self.url = line.removeprefix(READY_WORDS).strip()
+        self._port = int(self.url.rpartition(":")[2])
+
+    def kill(self) -> None:
+        """kill -9: nothing is written any more, connections break."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Start again on the same port with the same data (after `kill` or instead of it)."""
+        self.stop()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(how)
+        try:
+            process.wait(READY_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(READY_SECONDS)
+        if process.stdout:
+            process.stdout.close()

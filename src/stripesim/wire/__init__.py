@@ -1,0 +1,1 @@
+"""Stripe's HTTP conventions: forms, parameters, keys, errors, expansion, versions, paging."""

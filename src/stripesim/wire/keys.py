@@ -1,0 +1,61 @@
+"""API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+from stripesim.wire.errors import StripeError
+
+KEY = re.compile(r"^(sk|pk)_test_[A-Za-z0-9_]+$")
+NO_KEY = (
+    "You did not provide an API key. You need to provide your API key in the Authorization header, "
+    "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
+    "https://stripe.com/docs/api#authentication for details, or we can help at "
+    "https://support.stripe.com/."
+)
+PUBLISHABLE_NOT_ALLOWED = (
+    "This API call cannot be made with a publishable API key. Please use a secret API key. You can "
+    "find a list of your API keys at https://dashboard.stripe.com/account/apikeys."
+)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    is_publishable: bool
+
+
+def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
+    """The key of a request, from Bearer or Basic (as user name), or the `key` parameter that
+    Stripe's browser library sends. Raises StripeError 401.
+    """
+    text = _from_header(authorization) or (key_param if isinstance(key_param, str) else None)
+    if not text:
+        raise StripeError(401, NO_KEY)
+    if not KEY.match(text):
+        raise StripeError(401, f"Invalid API Key provided: {_masked(text)}")
+    return ApiKey(is_publishable=text.startswith("pk_"))
+
+
+def secret_key_required() -> StripeError:
+    return StripeError(401, PUBLISHABLE_NOT_ALLOWED, code="secret_key_required")
+
+
+def _from_header(authorization: str | None) -> str | None:
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return value
+    return None
+
+
+def _masked(text: str) -> str:
+    """The first part and the last four characters; the rest is never shown."""
+    shown = 8 if re.match(r"^(sk|pk|rk)_(test|live)_", text) else 2
+    if len(text) < shown + 8:
+        return text[:2] + "*" * max(len(text) - 2, 0)
+    return text[:shown] + "*" * (len(text) - shown - 4) + text[-4:]

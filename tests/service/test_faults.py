@@ -1,0 +1,574 @@
+"""Stripe slow, gone, refusing, or cut off in the middle: no lying answer, and one charge."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from paidonce.gateway import client as gateway_client
+from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
+from support.processes import free_port
+from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
+
+KINDS = [
+    "drop_request",
+    "drop_response",
+    "error_before",
+    "error_after",
+    "rate_limit",
+    "lock_timeout",
+    "key_in_use",
+    "truncate",
+    "bad_gateway_html",
+]
+NOT_EXECUTED = {"rate_limit", "lock_timeout"}
+EXECUTED = {"drop_response", "error_after", "truncate", "bad_gateway_html"}
+CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
+LOOK = {"method": "GET", "path": "/v1/payment_intents/*"}
+CREATE = {"method": "POST", "path": "/v1/payment_intents"}
+ATTACH = {"method": "POST", "path": "/v1/payment_methods/*/attach"}
+CUSTOMER = {"method": "POST", "path": "/v1/customers"}
+STAGES = {
+    "customer": CUSTOMER,
+    "attach": ATTACH,
+    "create": CREATE,
+    "confirm": CONFIRM,
+    "confirm_known": CONFIRM,
+    "look": LOOK,
+}
+DAY = 24 * 3600 + 60
+
+
+@pytest.fixture
+def service(start_service: StartService) -> Iterator[Running]:
+    """A running service; whatever the test did, no order is charged twice at its end."""
+    running = start_service()
+    yield running
+    groups = running.simulator.audit(group_by="order_id")["groups"]
+    assert [group for group in groups if group["succeeded_charges"] > 1] == []
+
+
+def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, Any]:
+    """A call that a person makes at Stripe, not the service."""
+    answer = requests.request(
+        method,
+        f"{service.simulator.url}{path}",
+        data=form or None,
+        headers={"Authorization": f"Bearer {service.simulator.secret_key}"},
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    data: dict[str, Any] = answer.json()
+    return data
+
+
+def intent_of(service: Running, order_id: str) -> str:
+    """The recorded intent of the order's latest generation."""
+    rows = service.rows(
+        "SELECT stripe_payment_intent_id AS id FROM payments WHERE order_id = $1"
+        " ORDER BY generation DESC LIMIT 1",
+        order_id,
+    )
+    return str(rows[0]["id"])
+
+
+def generations(service: Running, order_id: str) -> list[str]:
+    """The states of an order's payments, first generation first."""
+    rows = service.rows(
+        "SELECT state FROM payments WHERE order_id = $1 ORDER BY generation", order_id
+    )
+    return [str(row["state"]) for row in rows]
+
+
+def customer_of(service: Running, user: str = "alice") -> str:
+    rows = service.rows("SELECT stripe_customer_id AS id FROM users WHERE id = $1", user)
+    return str(rows[0]["id"])
+
+
+def keys_of(service: Running, path: str, after: int = 0) -> list[str]:
+    """The idempotency keys of the POSTs to `path`, in order."""
+    return [
+        item["idempotency_key"]
+        for item in service.simulator.requests(after=after)
+        if item["method"] == "POST" and item["path"] == path
+    ]
+
+
+def paying_method(service: Running, order_id: str) -> str:
+    """The method whose charge succeeded, by Stripe's object."""
+    intent = stripe(service, "GET", f"/v1/payment_intents/{intent_of(service, order_id)}")
+    assert intent["status"] == "succeeded", intent
+    return str(intent["payment_method"])
+
+
+def lose_every_confirm(service: Running, kind: str, times: int | None = None) -> None:
+    match = CONFIRM if times is None else {**CONFIRM, "times": times}
+    service.simulator.add_fault(match=match, kind=kind)
+
+
+# --- every fault at every call -------------------------------------------------------------------
+
+
+def expected_answer(stage: str, kind: str) -> tuple[int, str | None]:
+    if stage == "look":
+        return 409, "payment_processing"
+    if stage.startswith("confirm"):
+        if kind in NOT_EXECUTED:
+            return 503, "stripe_unavailable"
+        return (200, None) if kind in EXECUTED else (409, "payment_processing")
+    return (200, None) if kind == "error_after" else (503, "stripe_unavailable")
+
+
+def begin(service: Running, stage: str, kind: str, user: str) -> tuple[str, str]:
+    """An order whose next pay request meets the fault; and the card it is paid with."""
+    card = service.simulator.create_card(GOOD)
+    is_early = stage in ("customer", "create")
+    if stage == "confirm_known":
+        assert_success(service.pay(service.order(user), card, user=user))
+    order_id = "" if is_early else service.order(user)
+    match = STAGES[stage]
+    if kind == "error_after":  # the saved answer alone repeats it
+        match = {**match, "times": 1}
+    if stage == "look":
+        service.simulator.add_fault(match={**CONFIRM, "times": 3}, kind="drop_response")
+    service.simulator.add_fault(match=match, kind=kind)
+    return order_id or service.order(user, is_prepared=False), card
+
+
+@pytest.mark.parametrize("ending", ["repeat", "recovery"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_fault_of_any_call_lies_or_charges_twice(
+    service: Running, kind: str, ending: str
+) -> None:
+    for stage in STAGES:
+        case, user = f"{kind} at {stage}", f"user-{stage}"
+        order_id, card = begin(service, stage, kind, user)
+        answer = service.pay(order_id, card, user=user)
+        body = assert_envelope(answer)
+        found = (answer.status_code, body.get("code"))
+        assert found == expected_answer(stage, kind), (case, body)
+        charges = service.charges(order_id)
+        assert charges == 1 or answer.status_code != 200, case
+        assert charges == 0 or answer.status_code != 503, case
+        service.simulator.clear_faults()
+        if ending == "recovery":
+            service.recover()
+            is_unpaid = answer.status_code == 503
+            assert service.charges(order_id) == (0 if is_unpaid else 1), case
+            status = service.order_view(order_id, user)["status"]
+            assert status == ("pending" if is_unpaid else "paid"), case
+        assert_success(service.pay(order_id, card, user=user))
+        assert service.charges(order_id) == 1, case
+        assert service.order_view(order_id, user)["status"] == "paid", case
+
+
+# --- 5xx saved under a key -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("match", "path"),
+    [(CREATE, "/v1/payment_intents"), (CUSTOMER, "/v1/customers")],
+    ids=["create", "customer"],
+)
+def test_a_harmless_call_gets_its_next_key_after_a_saved_error(
+    service: Running, match: dict[str, Any], path: str
+) -> None:
+    service.simulator.add_fault(match={**match, "times": 1}, kind="error_after")
+    order_id = service.order()
+    numbers = [key.rpartition(":")[2] for key in keys_of(service, path)]
+    if path == "/v1/customers":  # it was executed: found by its metadata, not made again
+        assert numbers == ["0", "0"]
+        assert service.simulator.audit()["totals"]["customers"] == 1
+    else:
+        assert numbers == ["0", "0", "1"]
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+
+
+def test_an_attach_gets_its_next_key_after_a_saved_error(service: Running) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    service.simulator.add_fault(match={**ATTACH, "times": 1}, kind="error_after")
+    assert_success(service.pay(order_id, card))
+    keys = keys_of(service, f"/v1/payment_methods/{card}/attach")
+    assert [key.rpartition(":")[2] for key in keys] == ["0", "0", "1"]
+    assert len({key.rpartition(":")[0] for key in keys}) == 1
+    assert service.charges(order_id) == 1
+
+
+def test_a_confirm_never_gets_another_key_after_a_saved_error(service: Running) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "error_after")
+    assert_success(service.pay(order_id, card))
+    keys = keys_of(service, f"/v1/payment_intents/{intent_of(service, order_id)}/confirm")
+    assert len(keys) == 2 and len(set(keys)) == 1
+    assert service.charges(order_id) == 1
+
+
+def test_a_saved_error_of_a_confirm_that_declined_is_found_out_by_looking(
+    service: Running,
+) -> None:
+    order_id, card = service.order(), service.simulator.create_card(DECLINED_AT_CHARGE)
+    lose_every_confirm(service, "error_after", times=1)
+    answer = service.pay(order_id, card)
+    body = assert_envelope(answer)
+    assert body["status"] == "error" and answer.status_code in (402, 409), body
+    assert service.charges(order_id) == 0
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+
+
+# --- gone ----------------------------------------------------------------------------------------
+
+
+def start_without_stripe(start_service: StartService) -> Running:
+    return start_service(stripe_api_base=f"http://127.0.0.1:{free_port()}")
+
+
+def test_stripe_gone_from_the_start_is_unavailable_and_charges_later(
+    start_service: StartService,
+) -> None:
+    lonely = start_without_stripe(start_service)
+    order_id, card = lonely.order(), lonely.simulator.create_card(GOOD)
+    for _ in range(2):
+        body = assert_error(lonely.pay(order_id, card), 503, "stripe_unavailable", "retry")
+        assert body["retryAfter"] > 0
+    assert lonely.charges(order_id) == 0
+    service = start_service()
+    assert_success(service.pay(order_id, card))
+    assert service.charges(order_id) == 1
+    assert assert_success(lonely.pay(order_id, card))["orderId"] == order_id
+
+
+def test_stripe_gone_before_a_prepared_confirm_is_surely_not_executed(
+    start_service: StartService,
+) -> None:
+    service = start_service()
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))
+    order_id = service.order()
+    lonely = start_without_stripe(start_service)
+    assert_error(lonely.pay(order_id, card), 503, "stripe_unavailable", "retry")
+    assert service.charges(order_id) == 0
+    service.recover()
+    assert service.charges(order_id) == 0
+    assert_success(service.pay(order_id, card))
+    assert service.charges(order_id) == 1
+
+
+def test_stripe_gone_after_a_send_is_never_called_unavailable(
+    start_service: StartService,
+) -> None:
+    service = start_service()
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_response")
+    service.simulator.add_fault(match=LOOK, kind="drop_request")
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    lonely = start_without_stripe(start_service)
+    for method in (card, service.simulator.create_card(GOOD)):
+        assert_error(lonely.pay(order_id, method), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    assert_success(service.pay(order_id, card))
+    assert service.charges(order_id) == 1
+
+
+def test_an_open_circuit_is_never_called_unavailable_while_an_attempt_is_unknown(
+    service: Running,
+) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_response")
+    service.simulator.add_fault(match=LOOK, kind="drop_request")
+    for _ in range(4):
+        assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    assert service.context.gateway.is_circuit_open
+    before = service.last_request()
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    other = service.order(is_prepared=False)
+    assert_error(service.pay(other, card), 503, "stripe_unavailable", "retry")
+    assert service.stripe_calls(before) == []
+    assert service.charges(order_id) == 1 and service.charges(other) == 0
+
+
+# --- slow ----------------------------------------------------------------------------------------
+
+
+def test_a_confirm_that_arrives_late_is_found_out_and_charges_once(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_client, "CALL_TIMEOUT_SECONDS", 0.2)
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    service.simulator.add_fault(match={**CONFIRM, "times": 1}, kind="latency", seconds=1.5)
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    assert service.charges(order_id) == 0
+    monkeypatch.undo()
+    for _ in range(30):
+        answer = service.pay(order_id, card)
+        if answer.status_code == 200:
+            break
+        assert_error(answer, 409, "payment_processing", "wait")
+    assert_success(answer)
+    assert service.charges(order_id) == 1
+
+
+def test_a_confirm_that_arrives_late_cannot_charge_beside_another_card(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_client, "CALL_TIMEOUT_SECONDS", 0.2)
+    order_id, first = service.order(), service.simulator.create_card(GOOD)
+    second = service.simulator.create_card(GOOD)
+    service.simulator.add_fault(match={**CONFIRM, "times": 1}, kind="latency", seconds=1.2)
+    assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
+    old = intent_of(service, order_id)
+    monkeypatch.undo()
+    assert_success(service.pay(order_id, second))
+
+    def has_arrived() -> bool:
+        confirms = [
+            item
+            for item in service.simulator.requests(after=0)
+            if item["path"] == f"/v1/payment_intents/{old}/confirm" and item["status"] != 409
+        ]
+        return bool(confirms)
+
+    wait = threading.Event()
+    for _ in range(100):
+        if has_arrived():
+            break
+        wait.wait(0.03)
+    assert has_arrived()
+    assert service.charges(order_id) == 1
+    service.recover()
+    assert service.charges(order_id) == 1
+
+
+# --- unknown, and another card -------------------------------------------------------------------
+
+
+def test_another_card_after_a_lost_confirm_cancels_the_intent_and_pays_in_the_next_generation(
+    service: Running,
+) -> None:
+    order_id, first = service.order(), service.simulator.create_card(GOOD)
+    second = service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_request", times=3)
+    assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
+    old = intent_of(service, order_id)
+    assert_success(service.pay(order_id, second))
+    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
+    assert generations(service, order_id) == ["canceled", "succeeded"]
+    assert paying_method(service, order_id) == second
+    assert service.charges(order_id) == 1
+
+
+def test_another_card_after_a_lost_success_gets_the_first_ones_success(service: Running) -> None:
+    order_id, first = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_response")
+    service.simulator.add_fault(match=LOOK, kind="drop_request")
+    assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert paying_method(service, order_id) == first
+    assert generations(service, order_id) == ["succeeded"]
+    assert service.charges(order_id) == 1
+
+
+def test_another_card_waits_while_stripe_cannot_cancel_the_unknown_one(service: Running) -> None:
+    order_id, first = service.order(), service.simulator.create_card(GOOD)
+    second = service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_request")
+    service.simulator.add_fault(
+        match={"method": "POST", "path": "/v1/payment_intents/*/cancel"}, kind="error_before"
+    )
+    assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
+    assert_error(service.pay(order_id, second), 409, "payment_processing", "wait")
+    assert service.charges(order_id) == 0
+    service.simulator.clear_faults()
+    assert_success(service.pay(order_id, second))
+    assert service.charges(order_id) == 1
+
+
+def test_a_never_sent_attempt_gives_way_to_another_card(service: Running) -> None:
+    order_id, slow = service.order(), service.simulator.create_card(GOOD)
+    other = service.simulator.create_card(GOOD)
+    path = f"/v1/payment_methods/{slow}/attach"
+    service.simulator.add_fault(match={"method": "POST", "path": path}, kind="latency", seconds=0.5)
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(service.pay, order_id, slow)
+        while not service.rows(
+            "SELECT id FROM payment_attempts WHERE requested_method_id = $1", slow
+        ):
+            pass
+        assert_success(service.pay(order_id, other))
+        assert_success(first.result())
+    assert paying_method(service, order_id) == other
+    states = service.rows("SELECT state FROM payment_attempts ORDER BY n")
+    assert [row["state"] for row in states] == ["superseded", "succeeded"]
+    assert service.charges(order_id) == 1
+
+
+# --- keys that Stripe has forgotten --------------------------------------------------------------
+
+
+def let_a_day_pass(service: Running) -> None:
+    service.clock.added += DAY
+    service.simulator.advance_clock(DAY)
+
+
+@pytest.mark.parametrize("who", ["client", "recovery"])
+@pytest.mark.parametrize("kind", ["drop_request", "drop_response"])
+def test_a_confirm_older_than_a_day_is_never_sent_again(
+    service: Running, kind: str, who: str
+) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, kind)
+    service.simulator.add_fault(match=LOOK, kind="drop_request")
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    old = intent_of(service, order_id)
+    was_charged = service.charges(order_id) == 1
+    assert was_charged == (kind == "drop_response")
+    service.simulator.clear_faults()
+    let_a_day_pass(service)
+    before = service.last_request()
+    if who == "recovery":
+        service.recover()
+        assert service.order_view(order_id)["status"] == ("paid" if was_charged else "pending")
+    assert_success(service.pay(order_id, card))
+    assert keys_of(service, f"/v1/payment_intents/{old}/confirm", before) == []
+    expected = "succeeded" if was_charged else "canceled"
+    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == expected
+    assert service.charges(order_id) == 1
+
+
+def test_an_intent_whose_answer_was_lost_a_day_ago_is_adopted(service: Running) -> None:
+    service.simulator.add_fault(match=CREATE, kind="drop_response")
+    order_id = service.order()
+    service.simulator.clear_faults()
+    made = service.simulator.audit()["totals"]["payment_intents"]
+    assert made == 1 and intent_of(service, order_id) == "None"
+    let_a_day_pass(service)
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.simulator.audit()["totals"]["payment_intents"] == 1
+    assert service.charges(order_id) == 1
+
+
+def test_a_customer_whose_answer_was_lost_a_day_ago_is_adopted(service: Running) -> None:
+    service.simulator.add_fault(match=CUSTOMER, kind="drop_response")
+    order_id = service.order()
+    service.simulator.clear_faults()
+    assert customer_of(service) == "None"
+    let_a_day_pass(service)
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.simulator.audit()["totals"]["customers"] == 1
+    assert service.charges(order_id) == 1
+
+
+# --- changed by hand at Stripe -------------------------------------------------------------------
+
+
+def test_a_customer_deleted_before_the_order_is_replaced(service: Running) -> None:
+    assert_success(service.pay(service.order(), service.simulator.create_card(GOOD)))
+    gone = customer_of(service)
+    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    order_id = service.order()
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert customer_of(service) != gone
+    assert service.charges(order_id) == 1
+
+
+def test_a_customer_deleted_before_the_attach_is_replaced(service: Running) -> None:
+    order_id = service.order()
+    gone, old = customer_of(service), intent_of(service, order_id)
+    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert customer_of(service) != gone
+    assert generations(service, order_id) == ["canceled", "succeeded"]
+    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
+    assert service.charges(order_id) == 1
+
+
+def test_a_customer_deleted_between_attach_and_create_is_replaced(service: Running) -> None:
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))
+    gone = customer_of(service)
+    service.simulator.add_fault(match=CREATE, kind="error_before")
+    order_id = service.order()
+    service.simulator.clear_faults()
+    assert intent_of(service, order_id) == "None"
+    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    answer = service.pay(order_id, card)
+    if answer.status_code != 200:  # Stripe keeps the card with the customer who is gone
+        assert_error(answer, 404, "payment_method_not_found")
+        assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert customer_of(service) != gone
+    assert service.charges(order_id) == 1
+
+
+def test_a_customer_deleted_before_the_confirm_does_not_block_the_order(service: Running) -> None:
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))
+    order_id = service.order()
+    stripe(service, "DELETE", f"/v1/customers/{customer_of(service)}")
+    answer = service.pay(order_id, card)
+    if answer.status_code != 200:
+        body = assert_envelope(answer)
+        assert body["code"] in ("payment_method_not_found", "payment_method_consumed"), body
+        assert service.charges(order_id) == 0
+        assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+    next_order = service.order()
+    assert_success(service.pay(next_order, service.simulator.create_card(GOOD)))
+    assert service.charges(next_order) == 1
+
+
+@pytest.mark.parametrize("is_known_card", [True, False], ids=["known-card", "new-card"])
+def test_an_intent_canceled_by_hand_makes_way_for_the_next_generation(
+    service: Running, is_known_card: bool
+) -> None:
+    card = service.simulator.create_card(GOOD)
+    if is_known_card:
+        assert_success(service.pay(service.order(), card))
+    order_id = service.order()
+    stripe(service, "POST", f"/v1/payment_intents/{intent_of(service, order_id)}/cancel")
+    assert_success(service.pay(order_id, card))
+    assert generations(service, order_id) == ["canceled", "succeeded"]
+    assert service.charges(order_id) == 1
+
+
+def test_an_intent_canceled_by_hand_during_the_challenge_fails_the_authentication(
+    service: Running,
+) -> None:
+    order_id, card = service.order(), service.simulator.create_card(NEEDS_3DS)
+    action = assert_requires_action(service.pay(order_id, card))
+    stripe(service, "POST", f"/v1/payment_intents/{action['paymentIntentId']}/cancel")
+    assert_error(service.confirm(order_id), 402, "authentication_failed", "retry")
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+
+
+def test_a_card_detached_by_hand_is_consumed_and_another_one_pays(service: Running) -> None:
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))
+    order_id = service.order()
+    stripe(service, "POST", f"/v1/payment_methods/{card}/detach")
+    for _ in range(2):
+        body = assert_error(
+            service.pay(order_id, card), 402, "payment_method_consumed", "use_other_method"
+        )
+        assert "may not be used again" not in str(body)
+    assert service.charges(order_id) == 0
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+
+
+def test_a_card_detached_by_hand_after_it_paid_unheard_is_not_called_consumed(
+    service: Running,
+) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    lose_every_confirm(service, "drop_response")
+    service.simulator.add_fault(match=LOOK, kind="drop_request")
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    stripe(service, "POST", f"/v1/payment_methods/{card}/detach")
+    assert_success(service.pay(order_id, card))
+    assert service.charges(order_id) == 1

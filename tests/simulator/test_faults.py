@@ -1,0 +1,165 @@
+"""Every kind of fault, and which requests a rule strikes."""
+
+import time
+
+import pytest
+import requests
+import stripe
+
+PATH = "/v1/customers"
+
+
+def customers(wire):
+    return len(wire.get(PATH).json()["data"])
+
+
+def strike(wire, kind, **fault):
+    wire.simulator.add_fault(kind=kind, match={"method": "POST", "path": PATH, "times": 1}, **fault)
+
+
+def test_drop_request_cuts_the_connection_before_executing(wire):
+    strike(wire, "drop_request")
+    with pytest.raises(requests.ConnectionError):
+        wire.post(PATH, {})
+    assert customers(wire) == 0
+    logged = wire.simulator.requests()[0]
+    assert (logged["status"], logged["fault"]) == (None, "drop_request")
+
+
+def test_drop_response_executes_and_then_cuts_the_connection(wire):
+    strike(wire, "drop_response")
+    with pytest.raises(requests.ConnectionError):
+        wire.post(PATH, {}, idempotency_key="k")
+    assert customers(wire) == 1
+    assert wire.post(PATH, {}, idempotency_key="k").headers["Idempotent-Replayed"] == "true"
+    assert customers(wire) == 1
+
+
+def test_the_official_sdk_sees_a_lost_answer_as_a_connection_error(wire, client):
+    strike(wire, "drop_response")
+    with pytest.raises(stripe.APIConnectionError):
+        client.v1.customers.create({}, {"max_network_retries": 0})
+    assert customers(wire) == 1
+
+
+def test_error_before_answers_5xx_without_executing_or_saving(wire):
+    strike(wire, "error_before", status=503)
+    status, error = wire.error(PATH, {}, idempotency_key="k")
+    assert (status, error["type"]) == (503, "api_error")
+    assert customers(wire) == 0
+    assert "Idempotent-Replayed" not in wire.post(PATH, {}, idempotency_key="k").headers
+
+
+def test_error_after_answers_5xx_although_it_executed(wire):
+    strike(wire, "error_after", status=502)
+    status, error = wire.error(PATH, {})
+    assert (status, error["type"]) == (502, "api_error")
+    assert customers(wire) == 1
+
+
+def test_rate_limit_is_429_and_not_executed(wire):
+    strike(wire, "rate_limit")
+    answer = wire.post(PATH, {})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit")
+    assert "Stripe-Should-Retry" not in answer.headers
+    assert customers(wire) == 0
+
+
+def test_lock_timeout_is_429_that_asks_to_be_retried(wire):
+    strike(wire, "lock_timeout")
+    answer = wire.post(PATH, {})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "lock_timeout")
+    assert answer.headers["Stripe-Should-Retry"] == "true"
+    assert customers(wire) == 0
+
+
+def test_key_in_use_is_409(wire):
+    strike(wire, "key_in_use")
+    status, error = wire.error(PATH, {}, idempotency_key="k")
+    assert (status, error["code"]) == (409, "idempotency_key_in_use")
+    assert customers(wire) == 0
+
+
+def test_truncate_promises_a_whole_body_and_sends_half(wire):
+    strike(wire, "truncate")
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        wire.post(PATH, {})
+    assert customers(wire) == 1
+
+
+def test_slow_body_takes_its_time_and_is_whole(wire):
+    strike(wire, "slow_body", seconds=0.3)
+    started = time.monotonic()
+    assert wire.ok(PATH, {})["object"] == "customer"
+    assert time.monotonic() - started >= 0.25
+
+
+def test_latency_waits_before_executing(wire):
+    strike(wire, "latency", seconds=0.3)
+    with pytest.raises(requests.Timeout):
+        requests.post(
+            wire.simulator.url + PATH,
+            headers={"Authorization": f"Bearer {wire.simulator.secret_key}"},
+            timeout=0.05,
+        )
+    assert customers(wire) == 0
+    time.sleep(0.4)
+    assert customers(wire) == 1
+
+
+def test_bad_gateway_html_is_html_after_executing(wire):
+    strike(wire, "bad_gateway_html")
+    answer = wire.post(PATH, {})
+    assert answer.status_code == 502 and answer.headers["Content-Type"] == "text/html"
+    assert "502 Bad Gateway" in answer.text and customers(wire) == 1
+
+
+def test_the_pattern_crosses_slashes_and_the_method_counts(wire):
+    wire.simulator.add_fault(kind="rate_limit", match={"method": "POST", "path": "/v1/*/confirm"})
+    made = wire.intent(payment_method=wire.card())
+    status, _ = wire.error(f"/v1/payment_intents/{made['id']}/confirm")
+    assert status == 429
+    assert wire.get(f"/v1/payment_intents/{made['id']}").status_code == 200
+
+
+def test_nth_strikes_that_one_and_with_times_the_following(wire):
+    wire.simulator.add_fault(kind="rate_limit", match={"path": PATH, "nth": 2})
+    assert [wire.get(PATH).status_code for _ in range(4)] == [200, 429, 200, 200]
+    wire.simulator.clear_faults()
+    wire.simulator.add_fault(kind="rate_limit", match={"path": PATH, "nth": 2, "times": 2})
+    assert [wire.get(PATH).status_code for _ in range(5)] == [200, 429, 429, 200, 200]
+
+
+def test_the_first_striking_rule_wins_and_others_wait_their_turn(wire):
+    for nth, kind in ((1, "rate_limit"), (2, "error_before")):
+        wire.simulator.add_fault(kind=kind, match={"path": PATH, "nth": nth})
+    wire.simulator.add_fault(kind="lock_timeout", match={"path": PATH, "times": 1})
+    codes = [wire.get(PATH).status_code for _ in range(4)]
+    assert codes == [429, 500, 429, 200]
+
+
+def test_replays_match_too(wire):
+    wire.ok(PATH, {}, idempotency_key="k")
+    strike(wire, "drop_response")
+    with pytest.raises(requests.ConnectionError):
+        wire.post(PATH, {}, idempotency_key="k")
+    assert wire.simulator.requests()[-1]["replayed"] is True
+
+
+def test_probability_strikes_some(wire):
+    wire.simulator.add_fault(kind="rate_limit", match={"path": PATH, "probability": 0.5})
+    codes = [wire.get(PATH).status_code for _ in range(60)]
+    assert 5 < codes.count(429) < 55
+
+
+def test_a_fault_strikes_the_api_only(wire):
+    wire.simulator.add_fault(kind="drop_request")
+    assert wire.simulator.health()["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"fault": {"kind": "nope"}}, {"fault": {"kind": "latency", "seconds": "x"}}]
+)
+def test_a_rule_that_cannot_be_understood_is_400(wire, body):
+    answer = requests.post(f"{wire.simulator.url}/_sim/faults", json=body, timeout=5)
+    assert answer.status_code == 400
