@@ -46,6 +46,7 @@ def serve(
     settings = _settings()
     configure_logging()
     _stop_unless_ready(settings)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
     uvicorn.run(
         build_app(settings, has_worker=worker),
         host=host,

@@ -143,7 +143,7 @@ Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired
         secret = ["--webhook-secret", self._environment["STRIPE_WEBHOOK_SECRET"]]
         data = ["--data", str(self._data_dir / "stripe.db")]
         port = ["--port", str(self._stripe_port)]
-        self._run(["stripesim", "serve", *port, *data, *webhook, *secret])
+        self._run(["stripesim", "serve", "--strict-method-types", *port, *data, *webhook, *secret])
         self._wait_until_up(f"{self.stripe_url}/_sim/health")
         self._run(["paidonce", "serve", "--port", str(self._port)])
         self._wait_until_up(f"{self.url}/readyz")

@@ -85,8 +85,10 @@ class Courier:
         wait = IDLE_SECONDS
         if due_at is not None and self._world.webhooks.mode != "pause":
             wait = min(max(due_at - self._world.clock.now(), 0.01), IDLE_SECONDS)
+        # Not wait_for: in Python 3.11 it can swallow a cancellation that comes with the wake-up.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _send_due(self) -> int:

@@ -1,6 +1,7 @@
 """`paidonce serve` as a real process, and the app and the merchant as they call it."""
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from support.processes import Process, StartProcess, free_port, script
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes"
 MERCHANT_API_KEY = "merchant-key-of-the-tests"
 WEBHOOK_SECRET = "whsec_of_the_tests"
+DRAINED = (0, -signal.SIGTERM)
+"""Exit codes after SIGTERM: by itself, or by the same signal once the last answer has left."""
 
 
 def environment(database_url: str, stripe_url: str, **changes: str) -> dict[str, str]:

@@ -165,9 +165,12 @@ async def _declined(ctx: Context, job: Job, failure: Failure) -> Verdict:
 
 async def _customer_replaced(ctx: Context, job: Job, visitor: Visitor, reason: Reason) -> Verdict:
     """The intent's customer is gone, or the method is not its own: a new generation."""
+    if reason is Reason.METHOD_FOREIGN and job.payment.method_policy == "single_use":
+        return await record.close_only_send(ctx, job, errors.payment_method_not_found())
     customer_id, method_id = job.payment.stripe_customer_id, job.attempt.stripe_payment_method_id
     if reason is Reason.CUSTOMER_GONE and customer_id is not None:
         await prepare.forget_customer(ctx, job.order.user_id, customer_id)
     elif method_id is not None:
         await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
+    await record.close_only_send(ctx, job, errors.stripe_unavailable())  # it was not executed
     return await settle.cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)

@@ -5,7 +5,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
-from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.payments import record, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
@@ -23,7 +23,7 @@ from paidonce.payments.context import (
 from paidonce.payments.leases import wait_for_attempt
 from paidonce.payments.pay import drive
 from paidonce.store import attempts, orders, payments
-from paidonce.store.engine import Transaction
+from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
 MAX_ROUNDS = 4
@@ -39,9 +39,12 @@ async def confirm_payment(
     refusal = payability(order)
     if refusal is not None:
         raise refusal
-    verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
-    if verdict is None:
-        verdict = await _answer_of_latest(ctx, order_id)
+    try:
+        verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
+        if verdict is None:
+            verdict = await _answer_of_latest(ctx, order_id)
+    except (DatabaseUnavailable, UnknownCommit):
+        raise errors.payment_processing() from None
     if isinstance(verdict, Again):
         raise errors.stripe_unavailable()
     if isinstance(verdict, ServiceError):
@@ -137,6 +140,8 @@ async def _answer_of_latest(ctx: Context, order_id: str) -> Verdict:
         return refusal
     if attempt is None:
         return errors.invalid_request("No payment of this order has been started.")
+    if attempt.state in LIVE_ATTEMPTS:
+        return errors.payment_in_progress()
     return answer_of(order, attempt)
 
 

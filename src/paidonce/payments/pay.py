@@ -21,11 +21,11 @@ async def pay(ctx: Context, command: PayCommand) -> Paid | ActionRequired:
     """Pay the order with the method, once. Raises the ServiceError that answers anything else."""
     visitor = visitor_for(ctx, Role.PAYER, command.request_id, command.payment_method_id)
     await prepare.wait_for_preparation(ctx, command.order_id, visitor.deadline.left / 2)
-    verdict: Verdict = Again("not begun")
-    for _ in range(MAX_ROUNDS):
-        verdict = await _round(ctx, command, visitor)
+    verdict = await _first_round(ctx, command, visitor)
+    for _ in range(MAX_ROUNDS - 1):
         if not isinstance(verdict, Again):
             break
+        verdict = await _next_round(ctx, command, visitor)
     if isinstance(verdict, Again):
         raise errors.payment_in_progress()
     if isinstance(verdict, ServiceError):
@@ -33,24 +33,40 @@ async def pay(ctx: Context, command: PayCommand) -> Paid | ActionRequired:
     return verdict
 
 
-async def _round(ctx: Context, command: PayCommand, visitor: Visitor) -> Verdict:
+async def _first_round(ctx: Context, command: PayCommand, visitor: Visitor) -> Verdict:
+    """Until the first claim is committed nothing was begun, and only then 503 is the truth."""
     try:
-        claim = await _claim(ctx, command, visitor)
-    except (DatabaseUnavailable, UnknownCommit):
+        claim = await claim_for_payer(ctx, command, visitor)
+    except DatabaseUnavailable:
         return errors.service_unavailable()
+    except UnknownCommit:
+        return await _next_round(ctx, command, visitor)  # the lease is our own: we go on with it
+    return await _follow(ctx, claim, visitor)
+
+
+async def _next_round(ctx: Context, command: PayCommand, visitor: Visitor) -> Verdict:
+    try:
+        claim = await claim_for_payer(ctx, command, visitor)
+    except (DatabaseUnavailable, UnknownCommit):
+        return errors.payment_processing()
+    return await _follow(ctx, claim, visitor)
+
+
+async def _follow(ctx: Context, claim: Claim, visitor: Visitor) -> Verdict:
+    """Work on what was claimed. A refusal of another card's attempt is no answer to this payer."""
     match claim:
         case Wait():
             return await _wait(ctx, claim, visitor)
         case Look():
-            return await _look(ctx, claim, visitor)
+            verdict = await _look(ctx, claim, visitor)
         case Drive():
             verdict = await drive(ctx, claim, visitor)
-            is_answer = visitor.wants(claim.job.attempt)
-            if not is_answer and isinstance(verdict, PaymentFailed | Unavailable):
-                return Again("another card's attempt is over; now the one asked for")
-            return verdict
         case _:
             return claim
+    is_refusal = isinstance(verdict, PaymentFailed | Unavailable)
+    if is_refusal and not visitor.wants(claim.job.attempt):
+        return Again("another card's attempt is over; now the one asked for")
+    return verdict
 
 
 async def _look(ctx: Context, claim: Look, visitor: Visitor) -> Verdict:
@@ -60,16 +76,12 @@ async def _look(ctx: Context, claim: Look, visitor: Visitor) -> Verdict:
         return errors.payment_processing()
 
 
-async def _claim(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim:
-    try:
-        return await claim_for_payer(ctx, command, visitor)
-    except UnknownCommit:
-        return await claim_for_payer(ctx, command, visitor)
-
-
 async def _wait(ctx: Context, claim: Wait, visitor: Visitor) -> Verdict:
     """A duplicate gets the first one's answer, if that comes in time."""
-    order, attempt = await wait_for_attempt(ctx, claim.attempt_id, visitor)
+    try:
+        order, attempt = await wait_for_attempt(ctx, claim.attempt_id, visitor)
+    except (DatabaseUnavailable, UnknownCommit):
+        return errors.payment_in_progress()
     if attempt.state is AttemptState.OPEN:
         if attempt.lease_until > ctx.clock.now():
             return errors.payment_in_progress()

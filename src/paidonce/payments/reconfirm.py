@@ -24,7 +24,7 @@ async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
         return await record.record_success(ctx, job.payment, job.attempt, answer)
     if answer.status is IntentStatus.REQUIRES_ACTION:
         await _next_key(ctx, job)
-        return record.action_required(job, answer)
+        return await record.answer_action(ctx, job, answer)
     return errors.payment_processing()
 
 

@@ -89,12 +89,12 @@ async def _record_success(
         raise LookupError("a payment's order has a row")
     now = ctx.clock.now()
     await payments.set_charge(tx, payment.id, intent.latest_charge)
+    if payment.state in (PaymentState.CANCELED, PaymentState.SURPLUS):
+        return await _surplus(ctx, tx, order, payment)
     if intent.amount_refunded is not None:
         await orders.set_refunded(tx, order.id, intent.amount_refunded)
     if payment.state is PaymentState.SUCCEEDED:
         return paid_answer(order, payment.id)
-    if payment.state not in (PaymentState.LIVE, PaymentState.AUTHORIZED):
-        return await _surplus(ctx, tx, order, payment)
     await payments.set_payment_state(tx, payment.id, payment.state, PaymentState.SUCCEEDED, now)
     await _credit_attempt(ctx, tx, payment, attempt_id, intent)
     await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
@@ -206,12 +206,28 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
             next_check_at = now + timedelta(seconds=check_pause_seconds(0))
             await attempts.set_action(tx, attempt.id, now, next_check_at)
             await history.note(ctx, tx, "attempt.action", order.id, attempt.payment_id, attempt.id)
-        return action_required(job, intent)
+        return _action_required(job, intent)
 
     return await ctx.db.transaction("action", work)
 
 
-def action_required(job: Job, intent: Intent) -> ActionRequired:
+async def answer_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
+    """Stripe was seen waiting for the card holder: last checked against our books. A look never
+    turns an open attempt into one that waits."""
+
+    async def look(tx: Transaction) -> tuple[OrderRow | None, AttemptRow]:
+        attempt = await attempts.get_attempt(tx, job.attempt.id)
+        return await orders.get_order(tx, job.order.id), attempt
+
+    order, attempt = await ctx.db.read(look)
+    if order is not None and order.status is OrderStatus.PAID:
+        return paid_answer(order, job.payment.id)
+    if order is not None and attempt.state not in LIVE_ATTEMPTS:
+        return answer_of(order, attempt)
+    return _action_required(job, intent)
+
+
+def _action_required(job: Job, intent: Intent) -> ActionRequired:
     return ActionRequired(job.payment.id, intent.id, intent.client_secret)
 
 

@@ -49,6 +49,8 @@ async def _conclude(ctx: Context, job: Job, visitor: Visitor, intent: Intent, wh
         case IntentStatus.SUCCEEDED:
             return await record.record_success(ctx, job.payment, None, intent)
         case IntentStatus.CANCELED:
+            if why is Why.UNEXPECTED_STATE:  # the confirm was refused, so this card was not used
+                await record.close_only_send(ctx, job, errors.stripe_unavailable())
             await record.retire(
                 ctx, job.payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED
             )
@@ -83,7 +85,7 @@ async def _still_pending(
         return await cancel_intent(
             ctx, job, visitor, action_becomes=AttemptState.AUTHENTICATION_FAILED
         )
-    return record.action_required(job, intent)
+    return await record.answer_action(ctx, job, intent)
 
 
 async def _not_charged_now(

@@ -2,6 +2,7 @@
 the others wait for its lock and find nothing left to do."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ def head() -> str | None:
 
 
 def _config() -> Config:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are no news to an operator
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     return config
