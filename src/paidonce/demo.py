@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from paidonce.settings import Settings
+
 START_SECONDS = 50.0
 STOP_SECONDS = 30.0
 PRODUCTS = [
@@ -49,9 +51,11 @@ class Demo:
         self._environment = self._read_or_make_environment()
 
     def __enter__(self) -> "Demo":
-        for port in (self._port, self._stripe_port):
-            _check_free(port)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
         try:
+            for port in (self._port, self._stripe_port):
+                _check_free(port)
             self._start()
         except BaseException:
             self._stop_all()
@@ -68,8 +72,6 @@ class Demo:
 
     def wait(self) -> None:
         """Until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._stop.set())
         while not self._stop.wait(0.2):
             for process in self._processes:
                 if process.poll() is not None:
@@ -164,12 +166,14 @@ Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired
 
     def _wait_until_up(self, url: str) -> None:
         ends_at = time.monotonic() + START_SECONDS
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and not self._stop.is_set():
             if self._processes[-1].poll() is not None:
                 raise DemoError("a process of the demo could not start; its words stand above.")
             with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):  # noqa: S310
                 return
             time.sleep(0.05)
+        if self._stop.is_set():
+            raise DemoError("stopped while starting.")
         raise DemoError(f"{url} did not answer within {START_SECONDS:.0f} s.")
 
     def _token(self, user: str) -> str:
@@ -215,8 +219,7 @@ def _check_free(port: int) -> None:
 
 def _without_settings() -> dict[str, str]:
     """The caller's environment less what configures a real service."""
-    prefixes = ("STRIPE_", "AUTH_", "PAYMENT_", "DATABASE_URL", "MERCHANT_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    return {k: v for k, v in os.environ.items() if k.lower() not in Settings.model_fields}
 
 
 def _put_json(url: str, key: str, body: Any) -> None:

@@ -183,7 +183,7 @@ class Service:
 
     @_needs_database
     async def confirm(
-        self, user_id: str, order_id: str, payment_intent_id: str | None, client_address: str
+        self, user_id: str, order_id: str, payment_intent_id: str | None
     ) -> Paid | ActionRequired:
         return await follow_up.confirm_payment(self.ctx, user_id, order_id, payment_intent_id)
 
@@ -208,7 +208,8 @@ class Service:
         try:
             await ctx.db.read(lambda tx: tx.fetch_one("SELECT namespace FROM installation"))
         except DatabaseUnavailable as error:
-            return {"database": str(error), "stripe": circuit}
+            log.warning("database.unavailable", error=str(error))
+            return {"database": "cannot be reached", "stripe": circuit}
         return {"database": "ok", "stripe": circuit, "migrations": "ok"}
 
     @_needs_database

@@ -3,18 +3,23 @@
 Any number of workers may run: rows are taken under leases.
 """
 
+import asyncio
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
+from typing import Any
 
 from paidonce.observability import get_logger
 from paidonce.payments.cancel import finish_canceling
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, new_id, visitor_for
-from paidonce.payments.follow_up import follow_up
+from paidonce.payments.follow_up import follow_up, look_at_standing_payment
 from paidonce.payments.leases import check_pause_seconds
-from paidonce.store import attempts, orders
+from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
-from paidonce.store.rows import AttemptRow
+from paidonce.store.rows import AttemptRow, PaymentRow
 
-BATCH = 20
+BATCH = 8
+FIRST_LOOK_PAUSE = timedelta(seconds=45)
+LAST_LOOK = timedelta(hours=24)
 log = get_logger(__name__)
 
 
@@ -22,22 +27,53 @@ async def sweep_once(ctx: Context) -> int:
     """Attempts whose time has come: a lost answer, a dead process, a challenge nobody reported."""
     worker_id = new_id()
     due = await ctx.db.transaction("sweep", lambda tx: _take_due(ctx, tx, worker_id))
-    for attempt in due:
-        try:
-            await _recover(ctx, attempt, worker_id)
-        except (DatabaseUnavailable, UnknownCommit):
-            raise
-        except Exception:
-            log.exception("recovery.failed", attempt_id=attempt.id)
+    await _all(_recover(ctx, attempt, worker_id) for attempt in due)
+    return len(due)
+
+
+async def look_once(ctx: Context) -> int:
+    """Payments that only the app could have confirmed since: it has their client secret."""
+    due = await ctx.db.transaction("look", lambda tx: _take_looks(ctx, tx))
+    await _all(_look(ctx, payment) for payment in due)
     return len(due)
 
 
 async def resume_canceling(ctx: Context) -> int:
     """The second step of cancelations whose first step was taken."""
-    order_ids = await ctx.db.read(lambda tx: orders.list_canceling(tx, BATCH))
-    for order_id in order_ids:
-        await finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
+    now = ctx.clock.now()
+    later = now + timedelta(seconds=LEASE_SECONDS)
+    order_ids = await ctx.db.transaction(
+        "take_canceling", lambda tx: orders.take_canceling(tx, now, later, BATCH)
+    )
+    await _all(
+        finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
+        for order_id in order_ids
+    )
     return len(order_ids)
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """All at once, so that every lease is worked under; one bad row does not stop the others."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, DatabaseUnavailable | UnknownCommit):
+            log.warning("recovery.database_unavailable", error=str(result))
+        elif isinstance(result, Exception):
+            log.error("recovery.failed", exc_info=result)
+
+
+async def _take_looks(ctx: Context, tx: Transaction) -> list[PaymentRow]:
+    now = ctx.clock.now()
+    due = await payments.list_to_look_at(tx, now, BATCH)
+    for payment, secret_out_at in due:
+        age = now - secret_out_at
+        pause = max(FIRST_LOOK_PAUSE, age / 20)
+        await payments.look_at(tx, payment.id, now + pause if age < LAST_LOOK else None)
+    return [payment for payment, _ in due]
+
+
+async def _look(ctx: Context, payment: PaymentRow) -> None:
+    visitor = visitor_for(ctx, Role.WORKER, new_id())
+    await look_at_standing_payment(ctx, payment.order_id, visitor)
 
 
 async def _take_due(ctx: Context, tx: Transaction, worker_id: str) -> list[AttemptRow]:

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     def _known_database(cls, value: str) -> str:
         if not re.match(r"sqlite:///.+|postgres(ql)?://.+", value):
             raise ValueError("must be sqlite:///file.db or postgresql://…")
+        try:
+            _port = urlsplit(value).port
+        except ValueError:
+            raise ValueError("must be sqlite:///file.db or postgresql://…") from None
         return value
 
     @field_validator("stripe_secret_key")

@@ -4,6 +4,7 @@ An event is a hint where to look: what is true is read from Stripe, so events ma
 in any order, or never (recovery finds out by itself).
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from paidonce.store import events
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.events import InboxEvent
 
-BATCH = 50
+BATCH = 16
 MAX_TRIES = 15
 LONGEST_PAUSE_SECONDS = 3600
 LATEST_TIME = 2**33  # in the year 2242
@@ -53,8 +54,7 @@ async def drain_once(ctx: Context) -> int:
     due = await ctx.db.transaction(
         "take_events", lambda tx: events.take_due_events(tx, now, retry_at, BATCH)
     )
-    for event in due:
-        await _work_on(ctx, event)
+    await asyncio.gather(*(_work_on(ctx, event) for event in due))
     return len(due)
 
 
@@ -66,7 +66,10 @@ async def _work_on(ctx: Context, event: InboxEvent) -> None:
     except Exception as error:
         log.exception("event.failed", event_id=event.id, type=event.type)
         state, note = "pending", type(error).__name__
-    await ctx.db.transaction("event_worked", lambda tx: _finish(ctx, tx, event, state, note))
+    try:
+        await ctx.db.transaction("event_worked", lambda tx: _finish(ctx, tx, event, state, note))
+    except (DatabaseUnavailable, UnknownCommit):
+        log.warning("event.not_finished", event_id=event.id)
 
 
 async def _finish(

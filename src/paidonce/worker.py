@@ -28,6 +28,7 @@ async def work_once(ctx: Context) -> int:
     """One round; how many things were worked on."""
     worked = await webhooks.drain_once(ctx)
     worked += await recovery.sweep_once(ctx)
+    worked += await recovery.look_once(ctx)
     return worked + await recovery.resume_canceling(ctx)
 
 

@@ -260,14 +260,11 @@ def test_no_database_connection_is_held_during_a_stripe_call(
             threads.submit(service.pay, fresh, service.simulator.create_card(GOOD)),
         ]
         time.sleep(0.35)
-        started_at = time.monotonic()
         for order_id in (known, fresh):
             assert service.call("GET", "/api/mobile-app/orders").status_code == 200
             assert service.order_view(order_id)["status"] == "pending"
         other = service.order("bob")  # a write as well
-        took = time.monotonic() - started_at
-        assert took < 0.5, f"{took} s"
-        assert not any(future.done() for future in paying), "the confirm was not slow enough"
+        assert not any(future.done() for future in paying), "they waited for a payment's connection"
         for future in paying:
             assert_success(future.result())
     assert service.stripe_calls(before).count(CONFIRM_CALL) == 2

@@ -3,7 +3,7 @@ in every other case nothing at all."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -46,13 +46,22 @@ class StandingClock:
         raise AssertionError(f"nothing here waits, {seconds} s")
 
 
+@pytest.fixture(scope="module")
+def shared_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One database for the module: every test makes a world of its own in it."""
+    server = request.getfixturevalue("postgres_server")
+    name = server.create_database(request.getfixturevalue("_postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
 @pytest.fixture
-async def ctx(postgres_url: str) -> AsyncIterator[Context]:
+async def ctx(shared_url: str) -> AsyncIterator[Context]:
     no_stripe = SimpleNamespace(
         secret_key="sk_test_x", publishable_key="pk_test_x", url="http://127.0.0.1:1"
     )
     settings = make_settings(
-        postgres_url,
+        shared_url,
         no_stripe,
         declines_per_user_and_hour=USER_LIMIT,
         declines_per_address_and_hour=ADDRESS_LIMIT,
@@ -293,15 +302,15 @@ NOT_PLAIN_BEFORE_CLAIM = {
     "payment succeeded": "UPDATE payments SET state = 'succeeded' WHERE id = '{payment}'",
     "open attempt": attempts_in("open"),
     "attempt in action": attempts_in("action"),
-    "method of another user": "INSERT INTO users (id, created_at) VALUES ('x', now());"
-    " UPDATE payment_methods SET user_id = 'x' WHERE stripe_payment_method_id = '{method}'",
+    "method of another user": "INSERT INTO users (id, created_at) VALUES ('x-{name}', now());"
+    " UPDATE payment_methods SET user_id = 'x-{name}' WHERE stripe_payment_method_id = '{method}'",
     "method released": "UPDATE payment_methods SET state = 'released'"
     " WHERE stripe_payment_method_id = '{method}'",
     "method unknown": "DELETE FROM payment_methods WHERE stripe_payment_method_id = '{method}'",
     "method on another customer": "UPDATE payment_methods SET stripe_customer_id = 'cus_x'"
     " WHERE stripe_payment_method_id = '{method}'",
     "intent missing": "UPDATE payments SET stripe_payment_intent_id = NULL WHERE id = '{payment}'",
-    "customer changed": "UPDATE users SET stripe_customer_id = 'cus_y' WHERE id = '{user}'",
+    "customer changed": "UPDATE users SET stripe_customer_id = 'cus_y_{name}' WHERE id = '{user}'",
     "customer forgotten": "UPDATE users SET stripe_customer_id = NULL WHERE id = '{user}'",
     "single use": "UPDATE payments SET method_policy = 'single_use' WHERE id = '{payment}'",
     "limit of the user": attempts_in("declined", USER_LIMIT),

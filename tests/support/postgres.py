@@ -43,6 +43,14 @@ SERVER_OPTIONS = {
 }
 
 
+def _fast_folder() -> str | None:
+    """Memory where there is enough of it: a test's database is made ten times faster there."""
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30:
+        return str(memory)
+    return None
+
+
 class PostgresUnavailable(Exception):
     """No PostgreSQL can be run here; the message says why."""
 
@@ -109,7 +117,7 @@ class PostgresServer:
         """Start the server from `binaries`; raises PostgresUnavailable with its own words."""
         self.port = free_port()
         self._owner = _choose_owner()
-        self._folder = Path(tempfile.mkdtemp(prefix="paidonce-postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="paidonce-postgres-", dir=_fast_folder()))
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         try:

@@ -97,9 +97,7 @@ class MobileRoutes:
                 raise errors.invalid_request(
                     "paymentMethodId is required: a PaymentMethod (pm_…) of the card to charge."
                 )
-            outcome = await self._use_cases.confirm(
-                user.user_id, order_id, payment_intent_id, address
-            )
+            outcome = await self._use_cases.confirm(user.user_id, order_id, payment_intent_id)
             return views.payment_outcome(outcome)
 
         return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
@@ -109,12 +107,10 @@ class MobileRoutes:
         user = await self._authentication.user(request)
         order_id = order_id_of(request)
         raw, body = await read_json_object(request, is_empty_allowed=True)
-        address: str = request.scope[CLIENT_ADDRESS]
 
         async def work() -> Answer:
-            outcome = await self._use_cases.confirm(
-                user.user_id, order_id, payment_intent_of(body), address
-            )
+            payment_intent_id = payment_intent_of(body)
+            outcome = await self._use_cases.confirm(user.user_id, order_id, payment_intent_id)
             return views.payment_outcome(outcome)
 
         return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)

@@ -1,4 +1,5 @@
-"""The states as tables that can be read aloud, and the only test of a move: `can_move`.
+"""The states as tables that can be read aloud, and the only test of a move: `check_move`,
+which every writer of a state calls.
 
 An order is `pending` until it is `paid`; `canceling` is the time between our decision to cancel
 and Stripe's word that nothing can be charged any more.
@@ -79,6 +80,11 @@ ATTEMPT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
 LIVE_ATTEMPTS = frozenset({AttemptState.OPEN, AttemptState.ACTION})
 
 
-def can_move(moves: dict[State, frozenset[State]], old: State, new: State) -> bool:
-    """Whether the table allows the move; staying where one is is not a move."""
-    return new in moves[old]
+class IllegalMove(Exception):
+    """A move that its table does not have: a bug, stopped before it is written."""
+
+
+def check_move(moves: dict[State, frozenset[State]], old: State, new: State) -> None:
+    """Raise IllegalMove unless the table has the move; staying where one is is not a move."""
+    if new not in moves[old]:
+        raise IllegalMove(f"{old} -> {new}")

@@ -5,10 +5,10 @@ The SDK retries nothing: a send that nobody counted could charge behind our back
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import stripe
 
@@ -22,6 +22,7 @@ from paidonce.settings import Settings
 CALL_TIMEOUT_SECONDS = 10.0
 PAGE_SIZE = 100
 MAX_PAGES = 20
+Shape = TypeVar("Shape")
 log = get_logger(__name__)
 
 
@@ -87,7 +88,7 @@ class StripeGateway:
     async def create_customer(self, request: Keyed, time_left: float) -> str | Failure:
         """POST /v1/customers; the customer's id."""
         answer = await self._post("create_customer", "/v1/customers", request, time_left)
-        return answer if isinstance(answer, Failure) else str(answer.data["id"])
+        return _translated(answer, _object_id)
 
     async def attach_method(
         self, method_id: str, request: Keyed, time_left: float
@@ -95,7 +96,7 @@ class StripeGateway:
         """POST /v1/payment_methods/:id/attach. A card that declines is refused here with a 402."""
         path = f"/v1/payment_methods/{method_id}/attach"
         answer = await self._post("attach", path, request, time_left)
-        return answer if isinstance(answer, Failure) else translate_method(answer.data)
+        return _translated(answer, translate_method)
 
     async def cancel_intent(
         self, intent_id: str, request: Keyed, time_left: float
@@ -115,10 +116,13 @@ class StripeGateway:
     async def list_intents_of(self, customer_id: str, time_left: float) -> list[Intent] | Failure:
         """GET /v1/payment_intents of a customer, newest first, read to the end (bounded)."""
         intents: list[Intent] = []
-        async for item in self._list("/v1/payment_intents", {"customer": customer_id}, time_left):
-            if isinstance(item, Failure):
-                return item
-            intents.append(translate_intent(item))
+        async for page in self._pages("/v1/payment_intents", {"customer": customer_id}, time_left):
+            found = _translated(
+                page, lambda data: [translate_intent(item) for item in data["data"]]
+            )
+            if isinstance(found, Failure):
+                return found
+            intents += found
         return intents
 
     async def find_customer(
@@ -126,17 +130,25 @@ class StripeGateway:
     ) -> str | Failure | None:
         """A customer created between the two times whose metadata holds the given values."""
         window = {"created": {"gte": int(first.timestamp()), "lte": int(last.timestamp())}}
-        async for item in self._list("/v1/customers", window, time_left):
-            if isinstance(item, Failure):
-                return item
-            if metadata.items() <= dict(item.get("metadata") or {}).items():
-                return str(item["id"])
+        async for page in self._pages("/v1/customers", window, time_left):
+            found = _translated(
+                page,
+                lambda data: [
+                    _object_id(item)
+                    for item in data["data"]
+                    if metadata.items() <= dict(item.get("metadata") or {}).items()
+                ],
+            )
+            if isinstance(found, Failure):
+                return found
+            if found:
+                return found[0]
         return None
 
     async def retrieve_account_id(self, time_left: float) -> str | Failure:
         """GET /v1/account: whose key this is."""
         answer = await self._call("retrieve_account", "get", "/v1/account", {}, {}, time_left)
-        return answer if isinstance(answer, Failure) else str(answer.data["id"])
+        return _translated(answer, _object_id)
 
     # --- the one way out -------------------------------------------------------------------------
 
@@ -146,20 +158,18 @@ class StripeGateway:
         options = {"idempotency_key": request.key, "stripe_version": request.stripe_version}
         return await self._call(name, "post", path, request.params, options, time_left)
 
-    async def _list(
+    async def _pages(
         self, path: str, params: Mapping[str, Any], time_left: float
-    ) -> AsyncIterator[dict[str, Any] | Failure]:
+    ) -> AsyncIterator[Answered | Failure]:
+        """A list, page by page; it ends with the first Failure."""
         query = {**params, "limit": PAGE_SIZE}
         for _ in range(MAX_PAGES):
             answer = await self._call("list", "get", path, query, {}, time_left)
-            if isinstance(answer, Failure):
-                yield answer
+            yield answer
+            last = _translated(answer, _last_of_page)
+            if isinstance(last, Failure) or last is None:
                 return
-            for item in answer.data["data"]:
-                yield item
-            if not answer.data["has_more"]:
-                return
-            query["starting_after"] = answer.data["data"][-1]["id"]
+            query["starting_after"] = last
 
     async def _call(
         self,
@@ -203,9 +213,26 @@ class StripeGateway:
 
 
 def _intent(answer: Answered | Failure) -> Intent | Failure:
+    is_replayed = isinstance(answer, Answered) and answer.is_replayed
+    return _translated(answer, lambda data: translate_intent(data, is_replayed=is_replayed))
+
+
+def _translated(
+    answer: Answered | Failure, translate: Callable[[Mapping[str, Any]], Shape]
+) -> Shape | Failure:
+    """The answer in our shape; JSON of another form than Stripe's is an unknown outcome."""
     if isinstance(answer, Failure):
         return answer
     try:
-        return translate_intent(answer.data, is_replayed=answer.is_replayed)
-    except (KeyError, TypeError):
-        return Failure(Reason.UNKNOWN, "Stripe's answer is no PaymentIntent")
+        return translate(answer.data)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return Failure(Reason.UNKNOWN, "Stripe's answer has another form than expected")
+
+
+def _object_id(data: Mapping[str, Any]) -> str:
+    return str(data["id"])
+
+
+def _last_of_page(data: Mapping[str, Any]) -> str | None:
+    """The id to go on after, or None on the last page."""
+    return _object_id(data["data"][-1]) if data["has_more"] else None

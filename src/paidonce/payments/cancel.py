@@ -1,12 +1,14 @@
 """Canceling an order is two steps: `canceling` in our books, then `canceled` when Stripe has said
 that the intent can never charge. Recovery resumes the second step."""
 
+from datetime import timedelta
+
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.payments import follow_up, history, record
-from paidonce.payments.context import Context, Role, Visitor, new_id, visitor_for
+from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import Transaction
@@ -61,7 +63,8 @@ async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError |
             return errors.payment_in_progress()
         reason = CardRefusal("order_not_payable", "the order was canceled")
         await history.close(ctx, tx, attempt, AttemptState.REFUSED, reason)
-    await orders.set_order_status(tx, order_id, OrderStatus.PENDING, OrderStatus.CANCELING, None)
+    later = ctx.clock.now() + timedelta(seconds=LEASE_SECONDS)
+    await orders.begin_canceling(tx, order_id, later)
     await history.note(ctx, tx, "order.canceling", order_id)
     return None
 

@@ -191,17 +191,17 @@ def _is_attached(method: MethodRow | None, customer_id: str | None) -> bool:
 
 
 async def _limits(ctx: Context, tx: Transaction, command: PayCommand) -> ServiceError | None:
-    since = ctx.clock.now() - DECLINE_WINDOW
-    of_user, of_address = await attempts.count_declines(
-        tx, command.user_id, command.client_address, since
+    now, settings = ctx.clock.now(), ctx.settings
+    declines = await attempts.count_declines(
+        tx, command.user_id, command.client_address, now - DECLINE_WINDOW
     )
-    settings = ctx.settings
     if (
-        of_user >= settings.declines_per_user_and_hour
-        or of_address >= settings.declines_per_address_and_hour
+        declines.of_user < settings.declines_per_user_and_hour
+        and declines.of_address < settings.declines_per_address_and_hour
     ):
-        return errors.too_many_attempts(int(DECLINE_WINDOW.total_seconds()))
-    return None
+        return None
+    free_at = (declines.first_at or now) + DECLINE_WINDOW
+    return errors.too_many_attempts(max(1, int((free_at - now).total_seconds())))
 
 
 async def insert_payment(ctx: Context, tx: Transaction, order: OrderRow) -> PaymentRow:
@@ -226,6 +226,7 @@ async def insert_payment(ctx: Context, tx: Transaction, order: OrderRow) -> Paym
         stripe_charge_id=None,
         created_at=ctx.clock.now(),
         finished_at=None,
+        next_look_at=None,
     )
     await payments.insert_payment(tx, payment)
     await history.note(ctx, tx, "payment.opened", order.id, payment.id, generation=generation)

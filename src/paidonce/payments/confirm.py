@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from paidonce.domain import errors
+from paidonce.domain.errors import OutcomeUnknown, ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
 from paidonce.domain.model import ActionRequired
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
@@ -142,17 +143,24 @@ async def _refused(ctx: Context, job: Job, visitor: Visitor, failure: Failure) -
         case Reason.CUSTOMER_GONE | Reason.METHOD_FOREIGN:
             return await _customer_replaced(ctx, job, visitor, failure.reason)
         case Reason.METHOD_MISSING:
-            return await record.close_only_send(ctx, job, errors.payment_method_not_found())
+            return await _not_executed(ctx, job, visitor, errors.payment_method_not_found())
         case Reason.INVALID:
             log.error("confirm.refused", payment_id=job.payment.id, detail=failure.message)
-            return await record.close_only_send(
-                ctx, job, errors.order_not_payable("Stripe refused it")
-            )
+            refusal = errors.order_not_payable("Stripe refused it")
+            return await _not_executed(ctx, job, visitor, refusal)
         case Reason.NOT_EXECUTED:
-            return await record.close_only_send(ctx, job, errors.stripe_unavailable())
+            return await _not_executed(ctx, job, visitor, errors.stripe_unavailable())
         case _:  # KEY_CONFLICT, INTENT_MISSING: an alarm, and the truth is at Stripe
             log.error("confirm.contradiction", payment_id=job.payment.id, reason=failure.reason)
             return await settle.settle(ctx, job, visitor)
+
+
+async def _not_executed(ctx: Context, job: Job, visitor: Visitor, refusal: ServiceError) -> Verdict:
+    """This send did nothing. If an earlier one is unknown, it is still to be found out."""
+    verdict = await record.close_only_send(ctx, job, refusal)
+    if isinstance(verdict, OutcomeUnknown):
+        return await settle.settle(ctx, job, visitor)
+    return verdict
 
 
 async def _declined(ctx: Context, job: Job, failure: Failure) -> Verdict:
@@ -166,7 +174,7 @@ async def _declined(ctx: Context, job: Job, failure: Failure) -> Verdict:
 async def _customer_replaced(ctx: Context, job: Job, visitor: Visitor, reason: Reason) -> Verdict:
     """The intent's customer is gone, or the method is not its own: a new generation."""
     if reason is Reason.METHOD_FOREIGN and job.payment.method_policy == "single_use":
-        return await record.close_only_send(ctx, job, errors.payment_method_not_found())
+        return await _not_executed(ctx, job, visitor, errors.payment_method_not_found())
     customer_id, method_id = job.payment.stripe_customer_id, job.attempt.stripe_payment_method_id
     if reason is Reason.CUSTOMER_GONE and customer_id is not None:
         await prepare.forget_customer(ctx, job.order.user_id, customer_id)

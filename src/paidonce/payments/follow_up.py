@@ -58,7 +58,7 @@ async def follow_up(ctx: Context, order_id: str, visitor: Visitor) -> Verdict | 
         claim = await claim_standing(ctx, order_id, visitor)
         match claim:
             case None:
-                return await _look_at_standing_payment(ctx, order_id, visitor)
+                return await look_at_standing_payment(ctx, order_id, visitor)
             case Look():
                 verdict = await settle.settle(ctx, claim.job, visitor)
             case Drive():
@@ -81,9 +81,7 @@ async def _wait(ctx: Context, claim: Wait, visitor: Visitor) -> Verdict:
     return answer_of(order, attempt)
 
 
-async def _look_at_standing_payment(
-    ctx: Context, order_id: str, visitor: Visitor
-) -> Verdict | None:
+async def look_at_standing_payment(ctx: Context, order_id: str, visitor: Visitor) -> Verdict | None:
     """No attempt of ours is live, but the app may have confirmed by itself, or Stripe canceled."""
     payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
     if payment is None or payment.stripe_payment_intent_id is None:
@@ -157,7 +155,19 @@ async def payment_status(ctx: Context, user_id: str, order_id: str) -> PaymentSt
     verdict: Verdict | None = None
     if job is not None and (job.attempt.state is AttemptState.ACTION or job.attempt.sends > 0):
         verdict = await settle.settle(ctx, job, visitor)
+    elif job is None and await ctx.db.read(lambda tx: _is_secret_out(tx, order)):
+        verdict = await look_at_standing_payment(ctx, order_id, visitor)
     return await ctx.db.read(lambda tx: _status(tx, order_id, verdict))
+
+
+async def _is_secret_out(tx: Transaction, order: OrderRow) -> bool:
+    """The app may have confirmed by itself: it was given the client secret of the live intent."""
+    payment = await payments.get_standing_payment(tx, order.id)
+    return (
+        payment is not None
+        and payment.state is PaymentState.LIVE
+        and payment.next_look_at is not None
+    )
 
 
 async def _live_job(tx: Transaction, order: OrderRow) -> Job | None:

@@ -1,7 +1,13 @@
 """POST …/pay: claim, work, answer. Read from `pay` downwards."""
 
 from paidonce.domain import errors
-from paidonce.domain.errors import OutcomeUnknown, PaymentFailed, ServiceError, Unavailable
+from paidonce.domain.errors import (
+    OutcomeUnknown,
+    PaymentFailed,
+    Refused,
+    ServiceError,
+    Unavailable,
+)
 from paidonce.domain.model import ActionRequired, Paid, PayCommand
 from paidonce.domain.states import AttemptState
 from paidonce.payments import prepare, record, settle
@@ -9,7 +15,16 @@ from paidonce.payments.answers import answer_of
 from paidonce.payments.attach import attach_method
 from paidonce.payments.claim import Claim, Drive, Look, Wait, claim_for_payer
 from paidonce.payments.confirm import confirm
-from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor, visitor_for
+from paidonce.payments.context import (
+    LAST_SEND_SECONDS,
+    Again,
+    Context,
+    Job,
+    Role,
+    Verdict,
+    Visitor,
+    visitor_for,
+)
 from paidonce.payments.leases import release_lease, wait_for_attempt
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
@@ -23,7 +38,7 @@ async def pay(ctx: Context, command: PayCommand) -> Paid | ActionRequired:
     await prepare.wait_for_preparation(ctx, command.order_id, visitor.deadline.left / 2)
     verdict = await _first_round(ctx, command, visitor)
     for _ in range(MAX_ROUNDS - 1):
-        if not isinstance(verdict, Again):
+        if not isinstance(verdict, Again) or visitor.deadline.left < LAST_SEND_SECONDS:
             break
         verdict = await _next_round(ctx, command, visitor)
     if isinstance(verdict, Again):
@@ -63,7 +78,7 @@ async def _follow(ctx: Context, claim: Claim, visitor: Visitor) -> Verdict:
             verdict = await drive(ctx, claim, visitor)
         case _:
             return claim
-    is_refusal = isinstance(verdict, PaymentFailed | Unavailable)
+    is_refusal = isinstance(verdict, PaymentFailed | Unavailable | Refused)
     if is_refusal and not visitor.wants(claim.job.attempt):
         return Again("another card's attempt is over; now the one asked for")
     return verdict
@@ -106,8 +121,7 @@ async def _work(ctx: Context, claim: Drive, visitor: Visitor) -> Verdict:
     job = claim.job
     if claim.is_sent:
         return await confirm(ctx, job, visitor, is_send_recorded=True)
-    if job.attempt.sends > 0 and not visitor.wants(job.attempt):
-        # Sending the other card's confirm again could charge a card that the payer has left.
+    if job.attempt.sends > 0 and not _may_send_again(ctx, job, visitor):
         return await settle.settle(ctx, job, visitor)
     if job.attempt.sends == 0:
         if visitor.role is not Role.PAYER:
@@ -116,6 +130,13 @@ async def _work(ctx: Context, claim: Drive, visitor: Visitor) -> Verdict:
         if refusal is not None:
             return refusal
     return await confirm(ctx, job, visitor)
+
+
+def _may_send_again(ctx: Context, job: Job, visitor: Visitor) -> bool:
+    """Not a card that the payer has left for another, nor an absent payer's after the window."""
+    if visitor.role is Role.WORKER:
+        return not settle.is_window_over(ctx, job.attempt)
+    return visitor.wants(job.attempt)
 
 
 async def _make_ready(ctx: Context, job: Job, visitor: Visitor) -> Verdict | None:

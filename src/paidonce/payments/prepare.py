@@ -12,10 +12,12 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure, Intent, Reason
 from paidonce.domain.states import OrderStatus, PaymentState
+from paidonce.gateway import Keyed
 from paidonce.observability import get_logger
 from paidonce.payments import claim, history
 from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Again, Context
 from paidonce.payments.requests import (
+    cancel_request,
     customer_metadata,
     customer_request,
     intent_params,
@@ -211,14 +213,23 @@ async def _adopt_or_create_intent(
 
 
 async def _save_intent(ctx: Context, payment: PaymentRow, intent: Intent) -> None:
-    async def work(tx: Transaction) -> None:
+    async def work(tx: Transaction) -> bool:
         await orders.lock_order(tx, payment.order_id)
         await payments.save_intent(tx, payment.id, intent.id)
         winner = await payments.get_payment(tx, payment.id)
-        kind = "intent.recorded" if winner.stripe_payment_intent_id == intent.id else "intent.lost"
+        is_winner = winner.stripe_payment_intent_id == intent.id
+        kind = "intent.recorded" if is_winner else "intent.lost"
         await history.note(ctx, tx, kind, payment.order_id, payment.id, intent=intent.id)
+        return is_winner
 
-    await ctx.db.transaction("intent", work)
+    if not await ctx.db.transaction("intent", work):
+        request = cancel_request(ctx, payment)
+        ctx.background.start(f"cancel:{intent.id}", lambda: _cancel_loser(ctx, intent.id, request))
+
+
+async def _cancel_loser(ctx: Context, intent_id: str, request: Keyed) -> None:
+    """An intent that another one was recorded before. Nobody ever confirms it; this is tidying."""
+    await ctx.gateway.cancel_intent(intent_id, request, REQUEST_SECONDS)
 
 
 async def _next_intent_key(ctx: Context, payment: PaymentRow) -> None:

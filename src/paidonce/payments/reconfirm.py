@@ -9,9 +9,23 @@ from paidonce.payments.requests import reconfirm_request
 from paidonce.store import attempts, orders
 from paidonce.store.engine import Transaction
 
+FINAL_REASONS = frozenset(
+    {
+        Reason.METHOD_DEAD,
+        Reason.METHOD_FOREIGN,
+        Reason.METHOD_MISSING,
+        Reason.CUSTOMER_GONE,
+        Reason.INVALID,
+    }
+)
+"""Not executed, and it never will be: this intent cannot be confirmed any more."""
 
-async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
-    """Send `rc` under its own key. The same intent, so it can charge once at most."""
+
+async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict | Failure:
+    """Send `rc` under its own key. The same intent, so it can charge once at most.
+
+    A Failure is one of FINAL_REASONS; the caller gives the intent up.
+    """
     intent_id = job.payment.stripe_payment_intent_id
     is_live = job.attempt.state in LIVE_ATTEMPTS
     if intent_id is None or not is_live or visitor.deadline.left < LAST_SEND_SECONDS:
@@ -28,7 +42,9 @@ async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
     return errors.payment_processing()
 
 
-async def _failed(ctx: Context, job: Job, failure: Failure) -> Verdict:
+async def _failed(ctx: Context, job: Job, failure: Failure) -> Verdict | Failure:
+    if failure.reason in FINAL_REASONS:
+        return failure
     if failure.reason is Reason.DECLINED:
         refusal = failure.refusal or CardRefusal("card_declined", failure.message)
         return await record.record_negative(ctx, job, AttemptState.DECLINED, refusal)

@@ -22,6 +22,7 @@ from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
+PAYABLE = (OrderStatus.PENDING, OrderStatus.CANCELING)
 log = get_logger(__name__)
 
 
@@ -73,6 +74,7 @@ async def _record_in_one_trip(
         outbox_payload=_paid_notice(payment),
         event_id=new_id(),
         event_data=json.dumps({"charge": intent.latest_charge}),
+        attempt_event_id=new_id(),
     )
     if not is_recorded:
         return None
@@ -89,7 +91,8 @@ async def _record_success(
         raise LookupError("a payment's order has a row")
     now = ctx.clock.now()
     await payments.set_charge(tx, payment.id, intent.latest_charge)
-    if payment.state in (PaymentState.CANCELED, PaymentState.SURPLUS):
+    is_retired = payment.state in (PaymentState.CANCELED, PaymentState.SURPLUS)
+    if is_retired or (payment.state is not PaymentState.SUCCEEDED and order.status not in PAYABLE):
         return await _surplus(ctx, tx, order, payment)
     if intent.amount_refunded is not None:
         await orders.set_refunded(tx, order.id, intent.amount_refunded)
@@ -164,7 +167,10 @@ async def _insert_client_attempt(
 
 
 async def _surplus(ctx: Context, tx: Transaction, order: OrderRow, payment: PaymentRow) -> Verdict:
-    """Money on a retired generation: kept visible, raised, and never a second paid order."""
+    """Money on a retired generation, or on an order that was paid or canceled otherwise: kept
+    visible, raised, and never a second paid order."""
+    if payment.state in (PaymentState.LIVE, PaymentState.AUTHORIZED):
+        await retire_locked(ctx, tx, payment.id, action_becomes=AttemptState.SUPERSEDED)
     is_new = await payments.set_payment_state(
         tx, payment.id, PaymentState.CANCELED, PaymentState.SURPLUS, ctx.clock.now()
     )
@@ -205,6 +211,7 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
             now = ctx.clock.now()
             next_check_at = now + timedelta(seconds=check_pause_seconds(0))
             await attempts.set_action(tx, attempt.id, now, next_check_at)
+            await payments.look_at(tx, attempt.payment_id, next_check_at)
             await history.note(ctx, tx, "attempt.action", order.id, attempt.payment_id, attempt.id)
         return _action_required(job, intent)
 

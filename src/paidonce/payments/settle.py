@@ -13,7 +13,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState
 from paidonce.observability import get_logger
-from paidonce.payments import reconfirm, record
+from paidonce.payments import prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.requests import cancel_request
 from paidonce.store import payments
@@ -58,10 +58,7 @@ async def _conclude(ctx: Context, job: Job, visitor: Visitor, intent: Intent, wh
         case IntentStatus.REQUIRES_ACTION:
             return await _still_pending(ctx, job, visitor, intent, why)
         case IntentStatus.REQUIRES_CONFIRMATION:
-            can_confirm = job.payment.confirmation_method == "manual"
-            if can_confirm and visitor.role is not Role.VIEWER:
-                return await reconfirm.confirm_again(ctx, job, visitor)
-            return errors.payment_processing()
+            return await _authenticated(ctx, job, visitor)
         case IntentStatus.REQUIRES_PAYMENT_METHOD:
             return await _not_charged_now(ctx, job, visitor, intent, why)
         case IntentStatus.REQUIRES_CAPTURE:
@@ -81,11 +78,26 @@ async def _still_pending(
     is_payer = visitor.role is Role.PAYER
     if is_payer and (is_foreign or not visitor.wants(attempt)):
         return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
-    if visitor.role is Role.WORKER and _is_window_over(ctx, attempt):
+    if _is_late(ctx, job, visitor):
         return await cancel_intent(
             ctx, job, visitor, action_becomes=AttemptState.AUTHENTICATION_FAILED
         )
     return await record.answer_action(ctx, job, intent)
+
+
+async def _authenticated(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
+    """The challenge was passed. With `manual` the server confirms once more, within the window."""
+    if visitor.role is Role.VIEWER:
+        return errors.payment_processing()
+    if job.payment.confirmation_method != "manual" or _is_late(ctx, job, visitor):
+        return await _end_unless_in_time(ctx, job, visitor)
+    verdict = await reconfirm.confirm_again(ctx, job, visitor)
+    if not isinstance(verdict, Failure):
+        return verdict
+    customer_id = job.payment.stripe_customer_id
+    if verdict.reason is Reason.CUSTOMER_GONE and customer_id is not None:
+        await prepare.forget_customer(ctx, job.order.user_id, customer_id)
+    return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
 
 
 async def _not_charged_now(
@@ -99,9 +111,14 @@ async def _not_charged_now(
         return await _challenge_over(ctx, job, visitor, intent)
     if why is Why.SAVED_ERROR:
         return await record.record_negative(ctx, job, AttemptState.ABANDONED)
-    wants_other = visitor.role is Role.PAYER and not visitor.wants(attempt)
-    is_late = visitor.role is Role.WORKER and _is_window_over(ctx, attempt)
-    if wants_other or is_late:
+    return await _end_unless_in_time(ctx, job, visitor)
+
+
+async def _end_unless_in_time(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
+    """An unknown outcome is made final by canceling: when the payer comes with another card, or
+    when the window is over. Until then it stays unknown."""
+    wants_other = visitor.role is Role.PAYER and not visitor.wants(job.attempt)
+    if wants_other or _is_late(ctx, job, visitor):
         return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
     return errors.payment_processing()
 
@@ -162,7 +179,11 @@ async def _look_after_refused_cancel(
     return errors.payment_processing()
 
 
-def _is_window_over(ctx: Context, attempt: AttemptRow) -> bool:
+def _is_late(ctx: Context, job: Job, visitor: Visitor) -> bool:
+    return visitor.role is Role.WORKER and is_window_over(ctx, job.attempt)
+
+
+def is_window_over(ctx: Context, attempt: AttemptRow) -> bool:
     """The time in which an unknown outcome, or a challenge, may end by itself."""
     since: datetime | None
     if attempt.state is AttemptState.ACTION:

@@ -3,10 +3,11 @@
 Every function that changes a row expects the order's row to be locked (`orders.lock_order`).
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.domain.intent import CardRefusal
-from paidonce.domain.states import AttemptState
+from paidonce.domain.states import ATTEMPT_MOVES, AttemptState, check_move
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import AttemptRow, columns, row_as, row_or_none
 
@@ -49,20 +50,30 @@ async def is_method_consumed(tx: Transaction, requested_method_id: str) -> bool:
     return row is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Declines:
+    """Declined attempts since a time: of a user, of an address, and when the first one was."""
+
+    of_user: int
+    of_address: int
+    first_at: datetime | None
+
+
 async def count_declines(
     tx: Transaction, user_id: str, client_address: str, since: datetime
-) -> tuple[int, int]:
-    """Declined attempts since then: of the user, of the address."""
+) -> Declines:
     row = await tx.fetch_one(
-        "SELECT (SELECT count(*) FROM payment_attempts"
-        "   WHERE user_id = $1 AND state = 'declined' AND closed_at > $3) AS of_user,"
-        " (SELECT count(*) FROM payment_attempts"
-        "   WHERE client_address = $2 AND state = 'declined' AND closed_at > $3) AS of_address",
+        "SELECT count(*) FILTER (WHERE user_id = $1) AS of_user,"
+        " count(*) FILTER (WHERE client_address = $2) AS of_address, min(closed_at) AS first_at"
+        " FROM payment_attempts WHERE (user_id = $1 OR client_address = $2)"
+        " AND state = 'declined' AND closed_at > $3",
         user_id,
         client_address,
         since,
     )
-    return (int(row["of_user"]), int(row["of_address"])) if row else (0, 0)
+    if row is None:
+        raise LookupError("a count has a row")
+    return Declines(int(row["of_user"]), int(row["of_address"]), row["first_at"])
 
 
 async def next_attempt_number(tx: Transaction, payment_id: str) -> int:
@@ -168,6 +179,7 @@ async def close_attempt(
     refusal: CardRefusal | None = None,
 ) -> bool:
     """End an attempt; False when it was ended already."""
+    check_move(ATTEMPT_MOVES, AttemptState.ACTION, state)
     changed = await tx.execute(
         "UPDATE payment_attempts SET state = $2, closed_at = $3, error_code = $4,"
         " error_message = $5, decline_code = $6, advice_code = $7"

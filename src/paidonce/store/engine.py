@@ -39,8 +39,6 @@ Work = Callable[[Transaction], Awaitable[Result]]
 class Database(Protocol):
     """An open database. Times are aware UTC datetimes on both sides; JSON columns are text."""
 
-    is_postgresql: bool
-
     async def transaction(self, name: str, work: Work[Result]) -> Result:
         """Run `work` in one transaction and commit; `name` is its step in traces and tests.
 

@@ -34,6 +34,7 @@ WITH ready AS (
       JOIN payment_methods m ON m.stripe_payment_method_id = $4 AND m.user_id = o.user_id
        AND m.state = 'attached' AND m.stripe_customer_id = p.stripe_customer_id
      WHERE o.id = $1 AND o.user_id = $2 AND o.status = 'pending'
+       AND o.amount_refunded_minor < o.amount_minor
        AND p.stripe_payment_intent_id IS NOT NULL AND p.method_policy = 'attach'
        AND NOT EXISTS (SELECT 1 FROM payment_attempts a
                         WHERE a.payment_id = p.id AND a.state IN ('open', 'action'))
@@ -55,7 +56,7 @@ WITH ready AS (
     RETURNING {columns(AttemptRow)}
 ), history AS (
     INSERT INTO payment_events (id, order_id, payment_id, attempt_id, kind, data, created_at)
-    SELECT $14, order_id, payment_id, id, 'attempt.sent', '{{}}', $10 FROM attempt
+    SELECT $14, order_id, payment_id, id, 'attempt.sent', format('{{"n": %s}}', n), $10 FROM attempt
 )
 SELECT ready.*, {_prefixed(AttemptRow, "attempt", "a_")} FROM ready, attempt
 """
@@ -88,7 +89,11 @@ WITH standing AS (
     SELECT $6, order_id, 'order.paid', $7, $5 FROM standing ON CONFLICT DO NOTHING
 ), history AS (
     INSERT INTO payment_events (id, order_id, payment_id, attempt_id, kind, data, created_at)
-    SELECT $8, order_id, payment_id, attempt_id, 'payment.succeeded', $9, $5 FROM standing
+    SELECT $8, order_id, payment_id, attempt_id, 'payment.succeeded', $9, $5::timestamptz
+      FROM standing
+    UNION ALL
+    SELECT $10, order_id, payment_id, attempt_id, 'attempt.succeeded', '{"code": null}', $5
+      FROM standing
 )
 SELECT id FROM paid
 """
@@ -152,6 +157,7 @@ async def record_paid(
     outbox_payload: str,
     event_id: str,
     event_data: str,
+    attempt_event_id: str,
 ) -> bool:
     """P7 after a success: attempt, payment, order, method and outbox in one commit."""
     row = await db.statement(
@@ -166,5 +172,6 @@ async def record_paid(
         outbox_payload,
         event_id,
         event_data,
+        attempt_event_id,
     )
     return row is not None

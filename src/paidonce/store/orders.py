@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from paidonce.domain.model import Product
-from paidonce.domain.states import OrderStatus
+from paidonce.domain.states import ORDER_MOVES, OrderStatus, check_move
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import OrderRow, UserRow, columns, row_as, row_or_none
 
@@ -46,6 +46,7 @@ async def set_order_status(
     tx: Transaction, order_id: str, old: OrderStatus, new: OrderStatus, paid_at: datetime | None
 ) -> bool:
     """Move a status; False when it is not `old` any more."""
+    check_move(ORDER_MOVES, old, new)
     changed = await tx.execute(
         "UPDATE orders SET status = $3, paid_at = $4 WHERE id = $1 AND status = $2",
         order_id,
@@ -65,10 +66,30 @@ async def set_refunded(tx: Transaction, order_id: str, amount_refunded_minor: in
     )
 
 
-async def list_canceling(tx: Transaction, limit: int) -> list[str]:
-    rows = await tx.fetch(
-        "SELECT id FROM orders WHERE status = 'canceling' ORDER BY id LIMIT $1", limit
+async def begin_canceling(tx: Transaction, order_id: str, next_check_at: datetime) -> None:
+    """The first step of a cancelation; recovery comes for the second one at `next_check_at`."""
+    await tx.execute(
+        "UPDATE orders SET status = 'canceling', next_check_at = $2"
+        " WHERE id = $1 AND status = 'pending'",
+        order_id,
+        next_check_at,
     )
+
+
+async def take_canceling(
+    tx: Transaction, now: datetime, next_check_at: datetime, limit: int
+) -> list[str]:
+    """Orders whose cancelation is to be resumed, put off against other workers."""
+    rows = await tx.fetch(
+        "SELECT id FROM orders WHERE status = 'canceling' AND next_check_at <= $1"
+        " ORDER BY next_check_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    for row in rows:
+        await tx.execute(
+            "UPDATE orders SET next_check_at = $2 WHERE id = $1", row["id"], next_check_at
+        )
     return [row["id"] for row in rows]
 
 

@@ -5,7 +5,7 @@ Every function that changes a row expects the order's row to be locked (`orders.
 
 from datetime import datetime
 
-from paidonce.domain.states import PaymentState
+from paidonce.domain.states import PAYMENT_MOVES, PaymentState, check_move
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import PaymentRow, columns, row_as, row_or_none
 
@@ -109,6 +109,7 @@ async def save_intent(tx: Transaction, payment_id: str, stripe_payment_intent_id
 async def set_payment_state(
     tx: Transaction, payment_id: str, old: PaymentState, new: PaymentState, now: datetime
 ) -> bool:
+    check_move(PAYMENT_MOVES, old, new)
     changed = await tx.execute(
         "UPDATE payments SET state = $3, finished_at = $4 WHERE id = $1 AND state = $2",
         payment_id,
@@ -125,3 +126,28 @@ async def set_charge(tx: Transaction, payment_id: str, stripe_charge_id: str | N
         payment_id,
         stripe_charge_id,
     )
+
+
+async def look_at(tx: Transaction, payment_id: str, next_look_at: datetime | None) -> None:
+    """When recovery looks at the payment although none of its attempts is live; None: never."""
+    await tx.execute(
+        "UPDATE payments SET next_look_at = $2 WHERE id = $1", payment_id, next_look_at
+    )
+
+
+async def list_to_look_at(
+    tx: Transaction, now: datetime, limit: int
+) -> list[tuple[PaymentRow, datetime]]:
+    """Live payments whose client secret is out and whose attempts are all over: the app may have
+    confirmed by itself. With the time the secret was last given out."""
+    rows = await tx.fetch(
+        f"SELECT {_PAYMENT}, (SELECT max(action_at) FROM payment_attempts"
+        " WHERE payment_id = payments.id) AS secret_out_at FROM payments"
+        " WHERE state = 'live' AND next_look_at <= $1"
+        " AND NOT EXISTS (SELECT 1 FROM payment_attempts"
+        "   WHERE payment_id = payments.id AND state IN ('open', 'action'))"
+        " ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    return [(row_as(PaymentRow, row), row["secret_out_at"]) for row in rows]

@@ -5,6 +5,7 @@ transaction costs one round trip, which is why the pay path has a one-statement 
 """
 
 import asyncio
+import contextlib
 from typing import Any, TypeVar
 
 import asyncpg
@@ -22,9 +23,12 @@ MAX_RESTARTS = 5
 _CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     OSError,
     TimeoutError,
 )
@@ -52,8 +56,6 @@ class PostgresqlTransaction:
 
 class PostgresqlDatabase:
     """See `engine.Database`."""
-
-    is_postgresql = True
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -83,7 +85,8 @@ class PostgresqlDatabase:
             raise DatabaseUnavailable("the transaction met others too often")
 
     async def statement(self, name: str, sql: str, *args: Any) -> Row | None:
-        """One statement in its own transaction, in one round trip; its first row or None."""
+        """One statement in its own transaction, in one round trip: its first row, or None when it
+        changed nothing or met others."""
         async with step(f"commit.{name}"):
             try:
                 connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
@@ -91,9 +94,10 @@ class PostgresqlDatabase:
                 raise DatabaseUnavailable(str(error)) from error
             try:
                 row: Row | None = await connection.fetchrow(sql, *args)
-            except _RESTARTABLE as error:
-                raise DatabaseUnavailable(str(error)) from error
+            except _RESTARTABLE:
+                return None
             except _CONNECTION_LOST as error:
+                _give_up(connection)
                 raise UnknownCommit(str(error)) from error
             finally:
                 await self._pool.release(connection)
@@ -116,21 +120,31 @@ class PostgresqlDatabase:
         is_committing = False
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-                transaction = connection.transaction()
-                await transaction.start()
                 try:
-                    result = await work(PostgresqlTransaction(connection))
-                except BaseException:
-                    if not connection.is_closed():
-                        await transaction.rollback()
+                    transaction = connection.transaction()
+                    await transaction.start()
+                    try:
+                        result = await work(PostgresqlTransaction(connection))
+                    except BaseException:
+                        if not connection.is_closed():
+                            await transaction.rollback()
+                        raise
+                    is_committing = True
+                    await transaction.commit()
+                    return result
+                except _CONNECTION_LOST:
+                    _give_up(connection)
                     raise
-                is_committing = True
-                await transaction.commit()
-                return result
         except _CONNECTION_LOST as error:
             if is_committing:
                 raise UnknownCommit(str(error)) from error
             raise DatabaseUnavailable(str(error)) from error
+
+
+def _give_up(connection: Any) -> None:
+    """A half-dead session is not handed out again."""
+    with contextlib.suppress(asyncpg.InterfaceError):  # the pool has noticed by itself
+        connection.terminate()
 
 
 async def _keep_as_it_is(_connection: Any) -> None:

@@ -47,6 +47,7 @@ class PaymentRow:
     stripe_charge_id: str | None
     created_at: datetime
     finished_at: datetime | None
+    next_look_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

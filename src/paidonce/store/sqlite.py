@@ -46,8 +46,6 @@ class SqliteTransaction:
 class SqliteDatabase:
     """See `engine.Database`."""
 
-    is_postgresql = False
-
     def __init__(self, path: str) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reader")

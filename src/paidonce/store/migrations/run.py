@@ -3,11 +3,13 @@ the others wait for its lock and find nothing left to do."""
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -66,8 +68,9 @@ def _with_connection(database_url: str, run: Callable[[sa.Connection], Result]) 
         if database_url.startswith("sqlite:///"):
             return _on_sqlite(sqlite_path(database_url), run)
         return _on_postgresql(database_url, run)
-    except (sa.exc.OperationalError, OSError) as error:
-        raise DatabaseUnavailable(str(error).splitlines()[0]) from error
+    except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise DatabaseUnavailable(str(cause).splitlines()[0]) from error
 
 
 def _on_sqlite(path: str, run: Callable[[sa.Connection], Result]) -> Result:

@@ -110,10 +110,11 @@ def _orders() -> None:
         sa.Column("metadata", sa.Text, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("paid_at", TIME),
+        sa.Column("next_check_at", TIME),
         sa.CheckConstraint("amount_minor > 0"),
     )
     _index("idx_orders_user", "orders", ["user_id", "created_at", "id"])
-    _index("idx_orders_canceling", "orders", ["id"], where="status = 'canceling'")
+    _index("idx_orders_canceling", "orders", ["next_check_at"], where="status = 'canceling'")
 
 
 def _payments() -> None:
@@ -137,6 +138,7 @@ def _payments() -> None:
         sa.Column("stripe_charge_id", sa.Text),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
+        sa.Column("next_look_at", TIME),
         sa.UniqueConstraint("order_id", "generation"),
     )
     _index(
@@ -146,6 +148,7 @@ def _payments() -> None:
         unique=True,
         where="state IN ('live', 'authorized', 'succeeded')",
     )
+    _index("idx_payments_look", "payments", ["next_look_at"], where="state = 'live'")
     _index("idx_payments_user", "payments", ["user_id", "created_at", "id"])
 
 
