@@ -26,6 +26,10 @@ Result = TypeVar("Result")
 _LOCK_NUMBER = 7_041_776_015  # any number that nobody else uses for pg_advisory_xact_lock
 
 
+# Its steps are no news to an operator, and a refused start says one sentence and nothing else.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
 def upgrade(database_url: str) -> None:
     """Bring the schema to the newest version, in one transaction."""
 
@@ -57,7 +61,6 @@ def head() -> str | None:
 
 
 def _config() -> Config:
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are no news to an operator
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     return config
