@@ -4,6 +4,7 @@ The keys and secrets are made anew for every demo; they open nothing but the sim
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -160,7 +161,8 @@ Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired
                 env={**_without_settings(), **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for the demo alone, which stops them in order
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread of the demo holds a lock
             )
         )
 
@@ -204,6 +206,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the demo dies, however it dies (Linux's PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _check_free(port: int) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -260,6 +261,18 @@ def test_it_ends_with_its_processes_and_its_data(tmp_path: Path, how: signal.Sig
         assert "Traceback" not in process.stderr()
     finally:
         end_with_children(process)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's own")
+def test_a_killed_demo_leaves_no_process_behind(start_process: StartProcess) -> None:
+    process = start_process(*COMMAND)
+    process.wait_for_line(r"^\{.*\}$", READY_SECONDS)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
 
 
 def test_its_data_stays_where_it_was_told_to(tmp_path: Path) -> None:
