@@ -100,6 +100,7 @@ Stripe simulator      {self.stripe_url}
 
   export URL={self.url}
   export TOKEN={token}
+  export MERCHANT_API_KEY={self._environment["MERCHANT_API_KEY"]}
 
 1. An order (440.00 usd):
   ORDER=$(curl -s $URL/api/mobile-app/orders -H "Authorization: Bearer $TOKEN" \\
@@ -112,10 +113,14 @@ Stripe simulator      {self.stripe_url}
     -H "Content-Type: application/json" -d '{{"paymentToken":"pm_card_visa"}}'
 
 3. What was charged, from the simulator's own ledger:
-  curl -s {self.stripe_url}/_sim/audit?group_by=order_id
+  curl -s "{self.stripe_url}/_sim/audit?group_by=order_id"
 
-Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired asks for
-3-D Secure (open next_action's page at the simulator). Ctrl-C stops the demo.
+pm_card_chargeCustomerFail declines. pm_card_authenticationRequired asks for 3-D Secure: open the
+address that this prints for the answer's paymentIntentId, then POST …/pay/confirm:
+  curl -s {self.stripe_url}/v1/payment_intents/$INTENT -u sk_test_any: \\
+    | sed 's/.*"stripe_js":"\\([^"]*\\)".*/\\1/'
+
+Ctrl-C stops the demo.
 """
 
     def _read_or_make_environment(self) -> dict[str, str]:
@@ -139,6 +144,7 @@ Other cards: pm_card_chargeCustomerFail declines, pm_card_authenticationRequired
             "STRIPE_API_BASE": self.stripe_url,
             "DATABASE_URL": f"sqlite:///{(self._data_dir / 'paidonce.db').resolve()}",
             "PAYMENT_RETURN_URL": f"{self.url}/healthz",
+            "DECLINES_PER_USER_AND_HOUR": "1000",  # a person tries every declining card
         }
 
     def _start(self) -> None:

@@ -21,7 +21,7 @@ from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.rules.cards import passes_luhn
 from stripesim.store.journal import SavedAnswer
-from stripesim.wire import expand, forms, keys, params, versions
+from stripesim.wire import expand, forms, included, keys, params, versions
 from stripesim.wire.errors import StripeError
 from stripesim.world import Call, World
 
@@ -193,6 +193,7 @@ class Api:
         typed = params.check(route.name, raw, from_client_library=call.is_publishable)
         wanted = typed.pop("expand", None) or []
         result = route.handler(call, typed, *ids)
+        included.include_for_version(call, result)
         if wanted:
             expand.expand(call, result, wanted)
         body = json.dumps(versions.render(result, call.version), separators=(",", ":"))
@@ -207,6 +208,8 @@ class Api:
 
     def _error_outcome(self, call: Call, error: StripeError) -> Outcome:
         fields = error.fields()
+        included.include_for_version(call, fields)
+        fields = versions.render(fields, call.version)
         if error.status != 401:
             fields["request_log_url"] = (
                 f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs"

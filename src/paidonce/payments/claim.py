@@ -5,7 +5,7 @@ One transaction under the order's lock. It ends in a `Drive` (an attempt is ours
 works on it), `Paid`, or a refusal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from paidonce.domain import errors
@@ -247,35 +247,17 @@ async def _insert_attempt(
     params = confirm_params(
         ctx, payment.method_policy, method_id, is_saving_method=command.save_payment_method
     )
-    attempt = AttemptRow(
-        id=new_id(),
-        payment_id=payment.id,
-        order_id=payment.order_id,
-        user_id=payment.user_id,
-        n=await attempts.next_attempt_number(tx, payment.id),
-        source="server",
-        state=AttemptState.OPEN,
-        requested_method_id=method_id,
+    attempt = replace(
+        await attempts.new_attempt(tx, payment, new_id(), method_id, now),
         stripe_payment_method_id=method_id if is_known else None,
         is_saving_method=command.save_payment_method,
         confirm_params=params if is_ready else None,
-        stripe_version=payment.stripe_version,
         sends=1 if is_ready else 0,
-        attach_key_no=0,
-        reconfirm_key_no=0,
+        first_sent_at=now if is_ready else None,
         lease_owner=command.request_id,
         lease_until=until,
-        checks=0,
         next_check_at=until,
-        error_code=None,
-        error_message=None,
-        decline_code=None,
-        advice_code=None,
         client_address=command.client_address,
-        created_at=now,
-        first_sent_at=now if is_ready else None,
-        action_at=None,
-        closed_at=None,
     )
     await attempts.insert_attempt(tx, attempt)
     kind = "attempt.sent" if is_ready else "attempt.opened"

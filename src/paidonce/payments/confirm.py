@@ -25,6 +25,7 @@ from paidonce.payments.requests import confirm_params, confirm_request
 from paidonce.payments.settle import Why
 from paidonce.store import attempts, methods, orders, payments
 from paidonce.store.engine import Transaction
+from paidonce.store.rows import AttemptRow
 
 MAX_SENDS = 3
 PAUSE_SECONDS = 0.3
@@ -62,16 +63,16 @@ async def _fence(ctx: Context, job: Job, visitor: Visitor) -> Job | Verdict:
     if visitor.deadline.left < LAST_SEND_SECONDS:
         return errors.payment_processing()
     fenced = await ctx.db.transaction("fence", lambda tx: _fence_locked(ctx, tx, job))
-    if isinstance(fenced, Job) and _is_key_too_old(ctx, fenced):
+    if isinstance(fenced, Job) and _is_key_too_old(ctx, fenced.attempt):
         return await settle.cancel_intent(
             ctx, fenced, visitor, action_becomes=AttemptState.SUPERSEDED
         )
     return fenced
 
 
-def _is_key_too_old(ctx: Context, job: Job) -> bool:
+def _is_key_too_old(ctx: Context, attempt: AttemptRow) -> bool:
     """Stripe may have forgotten the key: sending it again would be a new request."""
-    first = job.attempt.first_sent_at
+    first = attempt.first_sent_at
     return first is not None and ctx.clock.now() - first > KEY_LIFE
 
 
@@ -92,14 +93,13 @@ async def _fence_locked(ctx: Context, tx: Transaction, job: Job) -> Job | Verdic
     if payment.state is not PaymentState.LIVE or payment.stripe_payment_intent_id is None:
         await history.close(ctx, tx, attempt, AttemptState.ABANDONED)
         return Again("the payment was retired")
-    now = ctx.clock.now()
-    if attempt.first_sent_at is not None and now - attempt.first_sent_at > KEY_LIFE:
+    if _is_key_too_old(ctx, attempt):
         return Job(order, payment, attempt)
     method_id = attempt.stripe_payment_method_id or attempt.requested_method_id
     params = confirm_params(
         ctx, payment.method_policy, method_id, is_saving_method=attempt.is_saving_method
     )
-    await attempts.record_send(tx, attempt.id, params, now)
+    await attempts.record_send(tx, attempt.id, params, ctx.clock.now())
     await history.note(ctx, tx, "attempt.sent", order.id, payment.id, attempt.id)
     return Job(order, payment, await attempts.get_attempt(tx, attempt.id))
 

@@ -5,6 +5,7 @@ meanwhile is answered from what closed it.
 """
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from paidonce.domain import errors
@@ -133,34 +134,11 @@ async def _insert_client_attempt(
 ) -> None:
     now = ctx.clock.now()
     method_id = intent.payment_method or ""
-    attempt = AttemptRow(
-        id=new_id(),
-        payment_id=payment.id,
-        order_id=payment.order_id,
-        user_id=payment.user_id,
-        n=await attempts.next_attempt_number(tx, payment.id),
+    attempt = replace(
+        await attempts.new_attempt(tx, payment, new_id(), method_id, now),
         source="client",
         state=AttemptState.SUCCEEDED,
-        requested_method_id=method_id,
         stripe_payment_method_id=method_id,
-        is_saving_method=False,
-        confirm_params=None,
-        stripe_version=payment.stripe_version,
-        sends=0,
-        attach_key_no=0,
-        reconfirm_key_no=0,
-        lease_owner="",
-        lease_until=now,
-        checks=0,
-        next_check_at=now,
-        error_code=None,
-        error_message=None,
-        decline_code=None,
-        advice_code=None,
-        client_address="",
-        created_at=now,
-        first_sent_at=None,
-        action_at=None,
         closed_at=now,
     )
     await attempts.insert_attempt(tx, attempt)
@@ -203,10 +181,9 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
 
     async def work(tx: Transaction) -> Verdict:
         order, attempt = await _reload(tx, job)
-        if order.status is OrderStatus.PAID:
-            return paid_answer(order, job.payment.id)
-        if attempt.state not in LIVE_ATTEMPTS:
-            return answer_of(order, attempt)
+        known = _known_by_now(order, attempt)
+        if known is not None:
+            return known
         if attempt.state is AttemptState.OPEN:
             now = ctx.clock.now()
             next_check_at = now + timedelta(seconds=check_pause_seconds(0))
@@ -222,16 +199,9 @@ async def answer_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
     """Stripe was seen waiting for the card holder: last checked against our books. A look never
     turns an open attempt into one that waits."""
 
-    async def look(tx: Transaction) -> tuple[OrderRow | None, AttemptRow]:
-        attempt = await attempts.get_attempt(tx, job.attempt.id)
-        return await orders.get_order(tx, job.order.id), attempt
-
-    order, attempt = await ctx.db.read(look)
-    if order is not None and order.status is OrderStatus.PAID:
-        return paid_answer(order, job.payment.id)
-    if order is not None and attempt.state not in LIVE_ATTEMPTS:
-        return answer_of(order, attempt)
-    return _action_required(job, intent)
+    order, attempt = await ctx.db.read(lambda tx: _reload(tx, job, is_locking=False))
+    known = _known_by_now(order, attempt)
+    return known if known is not None else _action_required(job, intent)
 
 
 def _action_required(job: Job, intent: Intent) -> ActionRequired:
@@ -255,10 +225,9 @@ async def record_negative(
 
     async def work(tx: Transaction) -> Verdict:
         order, attempt = await _reload(tx, job)
-        if order.status is OrderStatus.PAID:
-            return paid_answer(order, job.payment.id)
-        if attempt.state not in LIVE_ATTEMPTS:
-            return answer_of(order, attempt)
+        known = _known_by_now(order, attempt)
+        if known is not None:
+            return known
         if (only_unsent and attempt.sends > 0) or (only_from and attempt.state is not only_from):
             return Again("somebody else went on with this attempt")
         await history.close(ctx, tx, attempt, state, refusal)
@@ -280,10 +249,9 @@ async def close_only_send(ctx: Context, job: Job, refusal: ServiceError) -> Verd
 async def _close_refused(ctx: Context, job: Job, refusal: ServiceError, *, sends: int) -> Verdict:
     async def work(tx: Transaction) -> Verdict:
         order, attempt = await _reload(tx, job)
-        if order.status is OrderStatus.PAID:
-            return paid_answer(order, job.payment.id)
-        if attempt.state not in LIVE_ATTEMPTS:
-            return answer_of(order, attempt)
+        known = _known_by_now(order, attempt)
+        if known is not None:
+            return known
         if attempt.state is not AttemptState.OPEN or attempt.sends > sends:
             return errors.payment_processing()
         reason = CardRefusal(refusal.code, refusal.message)
@@ -352,8 +320,18 @@ async def record_authorized(ctx: Context, payment: PaymentRow) -> Verdict:
     return await ctx.db.transaction("authorized", work)
 
 
-async def _reload(tx: Transaction, job: Job) -> tuple[OrderRow, AttemptRow]:
-    order = await orders.lock_order(tx, job.order.id)
+def _known_by_now(order: OrderRow, attempt: AttemptRow) -> Verdict | None:
+    """Paid meanwhile, or closed meanwhile: then that is the answer."""
+    if order.status is OrderStatus.PAID:
+        return paid_answer(order, attempt.payment_id)
+    return answer_of(order, attempt) if attempt.state not in LIVE_ATTEMPTS else None
+
+
+async def _reload(
+    tx: Transaction, job: Job, *, is_locking: bool = True
+) -> tuple[OrderRow, AttemptRow]:
+    get = orders.lock_order if is_locking else orders.get_order
+    order = await get(tx, job.order.id)
     if order is None:
         raise LookupError("orders are never deleted")
     return order, await attempts.get_attempt(tx, job.attempt.id)

@@ -9,7 +9,7 @@ from datetime import datetime
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import ATTEMPT_MOVES, AttemptState, check_move
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import AttemptRow, columns, row_as, row_or_none
+from paidonce.store.rows import AttemptRow, PaymentRow, columns, row_as, row_or_none
 
 _ATTEMPT = columns(AttemptRow)
 
@@ -76,12 +76,48 @@ async def count_declines(
     return Declines(int(row["of_user"]), int(row["of_address"]), row["first_at"])
 
 
-async def next_attempt_number(tx: Transaction, payment_id: str) -> int:
+async def _next_number(tx: Transaction, payment_id: str) -> int:
     row = await tx.fetch_one(
         "SELECT COALESCE(max(n), 0) + 1 AS n FROM payment_attempts WHERE payment_id = $1",
         payment_id,
     )
     return int(row["n"]) if row else 1
+
+
+async def new_attempt(
+    tx: Transaction, payment: PaymentRow, attempt_id: str, method_id: str, now: datetime
+) -> AttemptRow:
+    """The payment's next attempt, open and not sent, under nobody's lease; not inserted yet."""
+    return AttemptRow(
+        id=attempt_id,
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        user_id=payment.user_id,
+        n=await _next_number(tx, payment.id),
+        source="server",
+        state=AttemptState.OPEN,
+        requested_method_id=method_id,
+        stripe_payment_method_id=None,
+        is_saving_method=False,
+        confirm_params=None,
+        stripe_version=payment.stripe_version,
+        sends=0,
+        attach_key_no=0,
+        reconfirm_key_no=0,
+        lease_owner="",
+        lease_until=now,
+        checks=0,
+        next_check_at=now,
+        error_code=None,
+        error_message=None,
+        decline_code=None,
+        advice_code=None,
+        client_address="",
+        created_at=now,
+        first_sent_at=None,
+        action_at=None,
+        closed_at=None,
+    )
 
 
 async def insert_attempt(tx: Transaction, attempt: AttemptRow) -> None:

@@ -1,12 +1,12 @@
 """`expand[]`: ids replaced by their objects, four levels deep, through lists with `data.`."""
 
-from collections.abc import Callable
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects.listing import list_page
 from stripesim.wire.errors import invalid_request
+from stripesim.wire.included import ON_REQUEST
 from stripesim.wire.params import expandable_fields
+from stripesim.wire.versions import PRIVATE
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -21,62 +21,6 @@ KINDS = {
     "re_": "refund",
     "seti_": "setup_intent",
     "txn_": "balance_transaction",
-}
-
-
-def _sources(call: Call, customer: Json) -> Json:
-    del call
-    found = customer["_sim"]["sources"]
-    url = f"/v1/customers/{customer['id']}/sources"
-    return _list(found, url)
-
-
-def _refunds(call: Call, charge: Json) -> Json:
-    url = f"/v1/charges/{charge['id']}/refunds"
-    page = list_page(call, "refund", url, {"limit": 10}, {"charge": charge["id"]})
-    page["total_count"] = call.world.objects.count("refund", "charge", charge["id"])
-    return page
-
-
-def _subscriptions(call: Call, customer: Json) -> Json:
-    del call
-    return _list([], f"/v1/customers/{customer['id']}/subscriptions")
-
-
-def _tax_ids(call: Call, customer: Json) -> Json:
-    del call
-    return _list([], f"/v1/customers/{customer['id']}/tax_ids")
-
-
-def _list(found: list[Json], url: str) -> Json:
-    return {
-        "object": "list",
-        "data": found,
-        "has_more": False,
-        "total_count": len(found),
-        "url": url,
-    }
-
-
-def _tax(call: Call, customer: Json) -> Json:
-    del call, customer
-    return {
-        "automatic_tax": "unrecognized_location",
-        "ip_address": None,
-        "location": None,
-        "provider": "stripe",
-    }
-
-
-# Fields that are there only when they are asked for.
-INCLUDED: dict[tuple[str, str], Callable[[Call, Json], Any]] = {
-    ("customer", "sources"): _sources,
-    ("customer", "subscriptions"): _subscriptions,
-    ("customer", "tax_ids"): _tax_ids,
-    ("customer", "tax"): _tax,
-    ("customer", "invoice_credit_balance"): lambda _call, _customer: {},
-    ("customer", "cash_balance"): lambda _call, _customer: None,
-    ("charge", "refunds"): _refunds,
 }
 
 
@@ -121,11 +65,13 @@ def _expand_inside(call: Call, value: Json, inner: Json, steps: list[str], path:
 
 def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> Any:
     kind = value.get("object", "")
-    include = INCLUDED.get((kind, name))
+    include = ON_REQUEST.get((kind, name))
     if include is not None:
         if name not in value:
             value[name] = include(call, value)
         return value[name]
+    if (kind, name) == ("customer", "default_source"):
+        value[name] = _default_source(value)
     if name in expandable_fields(kind):
         if isinstance(value.get(name), str):
             value[name] = _object(call, value[name])
@@ -136,6 +82,12 @@ def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> An
     if isinstance(value.get(name), dict) and "object" in value[name]:
         return value[name]
     raise _cannot(path)
+
+
+def _default_source(customer: Json) -> Any:
+    """The card itself; cards are kept with their customer."""
+    cards = {card["id"]: card for card in customer[PRIVATE]["sources"]}
+    return cards.get(customer["default_source"], customer["default_source"])
 
 
 def _object(call: Call, object_id: str) -> Any:

@@ -2,7 +2,7 @@
 
 Recorded: additive fields appear in every version on the day Stripe ships them, so for versions of
 the last years the version's own date stands for the day of the recording; breaking differences
-(the `charges` list, `invoice`, `default_currency`) follow the version itself.
+(`invoice`, `default_currency`, the lists of `wire.included`) follow the version itself.
 """
 
 import re
@@ -17,7 +17,8 @@ PRIVATE = "_sim"
 VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 EXCLUDED_TYPES_SINCE = "2025-09-30"
 BASIL = "2025-03-31"  # removed `invoice` from PaymentIntents and charges
-LATEST_CHARGE = "2022-11-15"  # removed the `charges` list from PaymentIntents
+LATEST_CHARGE = "2022-11-15"  # removed `charges` from PaymentIntents and `refunds` from charges
+LEAN_CUSTOMERS = "2020-08-27"  # removed a customer's lists, unless they are expanded
 AUTOMATIC_METHODS = "2023-08-16"  # the dashboard's methods when no types are named
 ENDIVE = "2026-09-30"  # no longer takes `payment_method_types` in requests
 ASYNC_CAPTURE = "2024-04-10"  # `automatic_async` when no capture_method is named
@@ -88,7 +89,7 @@ def _render(value: Any, fields_as_of: str, day: str) -> Any:
     if kind in RULED_KINDS:
         _apply_field_rules(out, kind, fields_as_of)
     if day < BASIL:
-        _apply_breaking_rules(out, kind, day)
+        _apply_breaking_rules(out, kind)
     return out
 
 
@@ -102,17 +103,8 @@ def _apply_field_rules(out: Json, kind: str, as_of: str) -> None:
         (out.get("last_payment_error") or {}).pop("payment_method_type", None)
 
 
-def _apply_breaking_rules(out: Json, kind: str, day: str) -> None:
+def _apply_breaking_rules(out: Json, kind: str) -> None:
     if kind in ("payment_intent", "charge"):
         out["invoice"] = None
     if kind == "customer" and not out.get("deleted"):
         out["default_currency"] = out.get("currency")
-    if kind == "payment_intent" and day < LATEST_CHARGE and "charges" not in out:
-        charge = out.get("latest_charge")
-        out["charges"] = {
-            "object": "list",
-            "data": [charge] if isinstance(charge, dict) else [],
-            "has_more": False,
-            "total_count": 1 if charge else 0,
-            "url": f"/v1/charges?payment_intent={out['id']}",
-        }
