@@ -15,7 +15,14 @@ from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.demo import Demo, DemoError
 from paidonce.main import DRAIN_SECONDS, build_app, preflight, run_worker_alone
 from paidonce.observability import configure_logging
-from paidonce.settings import Settings, SettingsError, load_settings
+from paidonce.settings import (
+    AnySettings,
+    DatabaseSettings,
+    Settings,
+    SettingsError,
+    TokenSettings,
+    load,
+)
 from paidonce.store import migrations
 from paidonce.store.engine import DatabaseUnavailable
 
@@ -34,16 +41,22 @@ def main() -> None:
     app()
 
 
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise typer.BadParameter("must not be empty")
+    return value
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
     worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Recovery and webhooks inside.")
     ] = True,
 ) -> None:
     """Serve the HTTP API; recovery and the work on webhooks run inside."""
-    settings = _settings()
+    settings = _load(Settings)
     configure_logging()
     _stop_unless_ready(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
@@ -59,7 +72,7 @@ def serve(
 @app.command()
 def worker() -> None:
     """Recovery and the work on webhooks alone, without the HTTP API."""
-    settings = _settings()
+    settings = _load(Settings)
     configure_logging()
     _stop_unless_ready(settings)
     asyncio.run(_work_until_stopped(settings))
@@ -67,8 +80,12 @@ def worker() -> None:
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(help="Port of paidonce; 0 picks one.")] = 8000,
-    stripe_port: Annotated[int, typer.Option(help="Port of the simulator; 0 picks one.")] = 8100,
+    port: Annotated[
+        int, typer.Option(help="Port of paidonce; 0 picks one.", min=0, max=65535)
+    ] = 8000,
+    stripe_port: Annotated[
+        int, typer.Option(help="Port of the simulator; 0 picks one.", min=0, max=65535)
+    ] = 8100,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keep the data here; without it the demo starts empty.")
     ] = None,
@@ -89,18 +106,20 @@ def demo(
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Option(help="The user's id, the token's `sub`.")],
+    user: Annotated[
+        str, typer.Option(help="The user's id, the token's `sub`.", callback=_not_empty)
+    ],
     email: Annotated[str | None, typer.Option(help="The user's e-mail.")] = None,
 ) -> None:
     """Print a token of the app for a user (development; needs AUTH_JWT_SECRET)."""
-    settings = _settings()
+    settings = _load(TokenSettings)
     secret = settings.auth_jwt_secret.get_secret_value()
     if not secret:
         _fail("AUTH_JWT_SECRET is not set; tokens of a JWKS URL are made where its keys are.")
     print(make_token(settings, secret, user, email))  # noqa: T201
 
 
-def make_token(settings: Settings, secret: str, user: str, email: str | None) -> str:
+def make_token(settings: TokenSettings, secret: str, user: str, email: str | None) -> str:
     now = int(time.time())
     claims: dict[str, object] = {"sub": user, "iat": now, "exp": now + TOKEN_DAYS * 86400}
     optional = {
@@ -115,7 +134,7 @@ def make_token(settings: Settings, secret: str, user: str, email: str | None) ->
 @db_app.command()
 def upgrade() -> None:
     """Bring the schema to the newest version."""
-    settings = _settings()
+    settings = _load(DatabaseSettings)
     try:
         migrations.upgrade(settings.database_url)
     except DatabaseUnavailable as error:
@@ -126,7 +145,7 @@ def upgrade() -> None:
 @db_app.command()
 def current() -> None:
     """Print the version of the schema, and the newest one there is."""
-    settings = _settings()
+    settings = _load(DatabaseSettings)
     try:
         version = migrations.current(settings.database_url)
     except DatabaseUnavailable as error:
@@ -134,9 +153,9 @@ def current() -> None:
     print(f"{version or 'none'} (newest: {migrations.head()})")  # noqa: T201
 
 
-def _settings() -> Settings:
+def _load(kind: type[AnySettings]) -> AnySettings:
     try:
-        return load_settings()
+        return load(kind)
     except SettingsError as error:
         _fail(str(error))
 

@@ -41,6 +41,8 @@ class Demo:
     """A running demo. Leaving the context stops its processes, the server first."""
 
     def __init__(self, *, port: int, stripe_port: int, data_dir: Path | None) -> None:
+        if port and port == stripe_port:
+            raise DemoError("--port and --stripe-port must differ.")
         self._port = port or free_port()
         self._stripe_port = stripe_port or free_port()
         self._is_temporary = data_dir is None
@@ -49,10 +51,13 @@ class Demo:
         self._stop = threading.Event()
         self.url = f"http://127.0.0.1:{self._port}"
         self.stripe_url = f"http://127.0.0.1:{self._stripe_port}"
-        self._environment = self._read_or_make_environment()
+        try:
+            self._environment = self._read_or_make_environment()
+        except (OSError, ValueError) as error:
+            raise DemoError(f"--data-dir {data_dir} cannot be used: {error}.") from None
 
     def __enter__(self) -> "Demo":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
         try:
             for port in (self._port, self._stripe_port):

@@ -2,39 +2,85 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal
+from typing import Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Mode = Literal["test", "live"]
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 class SettingsError(Exception):
     """A missing or wrong setting, in one sentence that names it."""
 
 
-class Settings(BaseSettings):
-    """Environment variables, upper case, by the names of the fields."""
+class DatabaseSettings(BaseSettings):
+    """What a migration needs. Environment variables, upper case, by the names of the fields."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(
         "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
     )
-    stripe_secret_key: SecretStr = Field(description="test or live secret key")
-    stripe_publishable_key: str = Field(description="test or live publishable key")
-    stripe_webhook_secret: SecretStr = Field(
-        SecretStr(""), description="comma separated while rotating; empty closes the endpoint"
-    )
-    payment_return_url: str = Field(description="an https URL or the app's own scheme")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not re.match(r"sqlite:///.+|postgres(ql)?://.+", value):
+            raise ValueError("must be sqlite:///file.db or postgresql://…")
+        try:
+            _port = urlsplit(value).port
+        except ValueError:
+            raise ValueError("must be sqlite:///file.db or postgresql://…") from None
+        return value
+
+
+class TokenSettings(BaseSettings):
+    """How the app's tokens are checked."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
     auth_jwt_secret: SecretStr = Field(
         SecretStr(""), description="HS256 secret of the app's tokens, at least 32 bytes"
     )
     auth_jwks_url: str = Field("", description="JWKS URL of the app's RS256 or ES256 tokens")
     auth_audience: str = Field("", description="checked when set")
     auth_issuer: str = Field("", description="checked when set")
+
+    @field_validator("auth_jwt_secret")
+    @classmethod
+    def _jwt_secret(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("must have at least 32 bytes")
+        return value
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _jwks_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must be an http(s) URL")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_token(self) -> Self:
+        if not self.auth_jwt_secret.get_secret_value() and not self.auth_jwks_url:
+            raise ValueError("AUTH_JWT_SECRET or AUTH_JWKS_URL is required")
+        if self.auth_jwt_secret.get_secret_value() and self.auth_jwks_url:
+            raise ValueError("AUTH_JWT_SECRET and AUTH_JWKS_URL exclude each other: set one")
+        return self
+
+
+class Settings(DatabaseSettings, TokenSettings):
+    """Everything that the service needs."""
+
+    stripe_secret_key: SecretStr = Field(description="test or live secret key")
+    stripe_publishable_key: str = Field(description="test or live publishable key")
+    stripe_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="comma separated while rotating; empty closes the endpoint"
+    )
+    payment_return_url: str = Field(description="an https URL or the app's own scheme")
     merchant_api_key: SecretStr = Field(
         SecretStr(""), description="comma separated while rotating; empty closes the merchant side"
     )
@@ -79,17 +125,6 @@ class Settings(BaseSettings):
     def trusted_proxy_networks(self) -> list[IPv4Network | IPv6Network]:
         return [ip_network(part, strict=False) for part in _split(self.trusted_proxies)]
 
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        if not re.match(r"sqlite:///.+|postgres(ql)?://.+", value):
-            raise ValueError("must be sqlite:///file.db or postgresql://…")
-        try:
-            _port = urlsplit(value).port
-        except ValueError:
-            raise ValueError("must be sqlite:///file.db or postgresql://…") from None
-        return value
-
     @field_validator("stripe_secret_key")
     @classmethod
     def _secret_key(cls, value: SecretStr) -> SecretStr:
@@ -125,20 +160,6 @@ class Settings(BaseSettings):
             raise ValueError("must be empty or an http(s) address without a path")
         return value.rstrip("/")
 
-    @field_validator("auth_jwt_secret")
-    @classmethod
-    def _jwt_secret(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() and len(value.get_secret_value().encode()) < 32:
-            raise ValueError("must have at least 32 bytes")
-        return value
-
-    @field_validator("auth_jwks_url")
-    @classmethod
-    def _jwks_url(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("must be an http(s) URL")
-        return value
-
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies(cls, value: str) -> str:
@@ -150,17 +171,13 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Settings":
+    def _fits_together(self) -> Self:
         if key_mode(self.stripe_publishable_key) != self.mode:
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
             )
         if self.mode == "live" and self.stripe_api_base:
             raise ValueError("STRIPE_API_BASE must be empty with live keys")
-        if not self.auth_jwt_secret.get_secret_value() and not self.auth_jwks_url:
-            raise ValueError("AUTH_JWT_SECRET or AUTH_JWKS_URL is required")
-        if self.auth_jwt_secret.get_secret_value() and self.auth_jwks_url:
-            raise ValueError("AUTH_JWT_SECRET and AUTH_JWKS_URL exclude each other: set one")
         return self
 
 
@@ -171,15 +188,20 @@ def key_mode(key: str) -> Mode:
 
 def load_settings() -> Settings:
     """Read the environment, or raise SettingsError with one sentence that names the setting."""
+    return load(Settings)
+
+
+def load(kind: type[AnySettings]) -> AnySettings:
+    """The part of the settings that a command needs; raises as `load_settings` does."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment fills it
+        return kind()
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper() if first["loc"] else ""
         if first["type"] == "missing":
             raise SettingsError(f"{name} is required but not set.") from None
-        reason = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name} {reason}.".strip()) from None
+        reason = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        raise SettingsError(f"{name} {reason}".strip().removesuffix("…") + ".") from None
 
 
 def _split(value: str) -> list[str]:

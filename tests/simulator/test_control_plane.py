@@ -1,5 +1,6 @@
 """The control plane: health, reset, audit, request log, clock, who may use it."""
 
+import json
 import re
 
 import pytest
@@ -147,3 +148,44 @@ def test_flags_make_the_simulator_stricter(wire_to):
         status, error = wire.error("/v1/payment_intents", form)
         assert error["code"] == "payment_method_types_no_longer_supported"
         assert wire.ok("/v1/payment_intents", form, version="2026-06-24.dahlia")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("clock", {}),
+        ("clock", {"advance_seconds": -1}),
+        ("clock", {"advance_seconds": True}),
+        ("clock", {"advance_seconds": 1e300}),
+        ("clock", {"advance_seconds": float("nan")}),
+        ("webhooks", {"mode": "sometimes"}),
+        ("webhooks", {"mode": "pause", "duplicate": -1}),
+        ("webhooks", {"mode": "pause", "duplicate": 1e9}),
+        ("webhooks", {"mode": "pause", "delay_seconds": -1}),
+        ("webhooks", {"mode": "pause", "seed": "x"}),
+        ("webhooks", {"mode": "pause", "shuffle": "false"}),
+        ("webhooks", {"mode": "pause", "url": "nowhere"}),
+        ("faults", {"fault": {"kind": "nothing"}}),
+        ("faults", {"fault": {"kind": "latency", "seconds": -1}}),
+        ("faults", {"fault": {"kind": "latency", "seconds": "soon"}}),
+        ("faults", {"fault": {"kind": "error_before", "status": 200}}),
+        ("faults", {"fault": {"kind": "latency"}, "match": {"nth": 0}}),
+        ("faults", {"fault": {"kind": "latency"}, "match": {"probability": "NaN"}}),
+        ("faults", {"fault": {"kind": "latency"}, "match": {"probability": 2}}),
+    ],
+)
+def test_a_call_with_a_bad_value_changes_nothing(wire, path, body):
+    url = f"{wire.simulator.url}/_sim"
+    before = [requests.get(f"{url}/{name}", timeout=5).json() for name in ("webhooks", "faults")]
+    answer = requests.post(f"{url}/{path}", data=json.dumps(body), timeout=5)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"]
+    after = [requests.get(f"{url}/{name}", timeout=5).json() for name in ("webhooks", "faults")]
+    assert before == after
+    assert requests.get(f"{url}/clock", timeout=5).json()["advanced_seconds"] == 0
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 30])
+def test_the_request_log_begins_at_a_number(wire, after):
+    answer = requests.get(f"{wire.simulator.url}/_sim/requests?after={after}", timeout=5)
+    assert answer.status_code == 400

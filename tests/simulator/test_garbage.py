@@ -1,12 +1,11 @@
 """Whatever is sent, the simulator answers in Stripe's envelope and never with a bug of its own."""
 
-import json
 import random
-from importlib.resources import files
 
 import pytest
 
 from stripesim.routes import PUBLISHABLE_TOO, SECRET_ONLY
+from stripesim.wire import params
 
 VALUES = [
     "", "1", "0", "-5", "abc", "true", "false", "usd", "card", "pm_card_visa", "tok_visa", "440",
@@ -40,8 +39,7 @@ def garbage(table, known, ids, dice):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_garbage_is_refused_and_never_a_500(wire, seed):
     dice = random.Random(seed)
-    text = files("stripesim.wire").joinpath("params.json").read_text(encoding="utf-8")
-    tables = json.loads(text)["endpoints"]
+    tables = params._document()["endpoints"]
     known = {name: list(names(tables[name], "", dice)) for name in tables}
     ids = ["x", wire.card(), wire.customer(), wire.intent()["id"]]
     statuses = set()
@@ -57,3 +55,9 @@ def test_garbage_is_refused_and_never_a_500(wire, seed):
         statuses.add(answer.status_code)
         ids += [body["id"]] if isinstance(body.get("id"), str) else []
     assert {200, 400, 404} <= statuses
+
+
+def test_a_form_nested_too_deeply_is_refused(wire):
+    status, error = wire.error("/v1/customers", {"metadata" + "[b]" * 3000: "1"})
+    assert (status, error["type"]) == (400, "invalid_request_error")
+    assert wire.simulator.requests()[-1]["status"] == 400

@@ -248,7 +248,7 @@ def payment_in_progress(retry_after_seconds: int = 5) -> OutcomeUnknown:
 def stripe_unavailable(retry_after_seconds: int = 5) -> Unavailable:
     return Unavailable(
         "stripe_unavailable",
-        "The payment was not made: Stripe cannot be reached. It is safe to try again.",
+        "The payment was not made: Stripe did not take it. It is safe to try again.",
         503,
         NextStep.RETRY,
         retry_after_seconds=retry_after_seconds,
