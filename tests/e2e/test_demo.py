@@ -244,7 +244,7 @@ def test_a_challenge_is_completed_in_a_real_browser(demo: Demo, browser_page: Pa
 # --- the end, and no beginning -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_ends_with_its_processes_and_its_data(tmp_path: Path, how: signal.Signals) -> None:
     process = run_demo(tmp_path)
     try:

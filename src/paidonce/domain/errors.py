@@ -134,9 +134,16 @@ def method_not_allowed() -> Refused:
 
 
 def order_not_payable(reason: str) -> Refused:
-    return Refused(
-        "order_not_payable", f"This order cannot be paid: {reason}.", 409, NextStep.CONTACT_SUPPORT
-    )
+    return _order_refused(f"This order cannot be paid: {reason}.")
+
+
+def order_not_cancelable(reason: str) -> Refused:
+    """To the merchant: the same code, since the order's state is what stands in the way."""
+    return _order_refused(f"This order cannot be canceled: {reason}.")
+
+
+def _order_refused(message: str) -> Refused:
+    return Refused("order_not_payable", message, 409, NextStep.CONTACT_SUPPORT)
 
 
 def idempotency_mismatch() -> Refused:

@@ -83,7 +83,7 @@ class Failure:
 
     `is_saved_error`: Stripe replayed a 5xx from the idempotency key, so the execution is over and
     the same key will never answer anything else. `intent_status` is set when the error's body
-    carried the PaymentIntent.
+    carried the PaymentIntent. `code` and `param` are Stripe's, for the log.
     """
 
     reason: Reason
@@ -91,6 +91,8 @@ class Failure:
     http_status: int | None = None
     refusal: CardRefusal | None = None
     intent_status: IntentStatus | None = None
+    code: str | None = None
+    param: str | None = None
     stripe_request_id: str | None = None
     is_saved_error: bool = False
 

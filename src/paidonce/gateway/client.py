@@ -207,6 +207,8 @@ class StripeGateway:
             call=name,
             reason=failure.reason.value,
             http_status=failure.http_status,
+            stripe_code=failure.code,
+            stripe_param=failure.param,
             stripe_request_id=failure.stripe_request_id,
         )
         return failure

@@ -92,6 +92,8 @@ def translate_error(error: Exception) -> Failure:
         http_status=status,
         refusal=translate_refusal(body) if reason is Reason.DECLINED else None,
         intent_status=translate_status(intent_status) if intent_status else None,
+        code=_text(body.get("code")),
+        param=_text(body.get("param")),
         stripe_request_id=headers.get("Request-Id"),
         is_saved_error=(status or 0) >= 500 and headers.get("Idempotent-Replayed") == "true",
     )
@@ -139,6 +141,10 @@ def _error_body(error: Exception) -> Mapping[str, Any]:
         inner: Mapping[str, Any] = body["error"]
         return inner
     return {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _id(value: object) -> str | None:

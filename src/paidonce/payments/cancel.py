@@ -44,7 +44,7 @@ async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> Ser
         return None
     if isinstance(answer, Intent) and answer.status is IntentStatus.SUCCEEDED:
         await follow_up.conclude_without_attempt(ctx, payment, answer)
-        return errors.order_not_payable("it is paid already")
+        return errors.order_not_cancelable("it is paid already")
     return errors.payment_processing()
 
 
@@ -53,7 +53,7 @@ async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError |
     if order is None:
         return errors.order_not_found()
     if order.status is OrderStatus.PAID:
-        return errors.order_not_payable("it is paid already")
+        return errors.order_not_cancelable("it is paid already")
     if order.status is not OrderStatus.PENDING:
         return None
     payment = await payments.get_standing_payment(tx, order_id)
