@@ -139,6 +139,13 @@ class Settings(DatabaseSettings, TokenSettings):
             raise ValueError("must be a publishable key (pk_test_… or pk_live_…)")
         return value
 
+    @field_validator("payment_method_types")
+    @classmethod
+    def _method_types(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z_]+(,[a-z_]+)*", value):
+            raise ValueError("must be comma separated types, card for one")
+        return value
+
     @field_validator("payment_return_url")
     @classmethod
     def _return_url(cls, value: str) -> str:

@@ -341,3 +341,14 @@ def test_single_use_after_a_challenge_that_is_over_needs_another_entry(
     assert REUSE_WORDS not in answer.text
     assert_success(single_either.pay(order_id, single_either.simulator.create_card(GOOD)))
     assert single_either.charges(order_id) == 1
+
+
+def test_a_used_up_card_entry_is_never_advised_for_a_retry(start_service: StartService) -> None:
+    """Under single use the same request again would only be told that the entry is used up."""
+    service = start_service(payment_method_policy="single_use")
+    order_id, card = service.order(), service.simulator.create_card(DECLINED_AT_CHARGE)
+    assert_error(service.pay(order_id, card), 402, "card_declined", "use_other_method")
+    order_id = service.order()
+    action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
+    service.simulator.authenticate(action["paymentIntentId"], "fail")
+    assert_error(service.confirm(order_id), 402, "authentication_failed", "use_other_method")

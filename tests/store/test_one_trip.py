@@ -232,10 +232,11 @@ async def make_world(ctx: Context, *, is_listed: bool = False) -> World:
 
 ATTEMPT = (
     "INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,"
-    " requested_method_id, stripe_payment_method_id, is_saving_method, stripe_version, sends,"
-    " lease_owner, lease_until, next_check_at, client_address, created_at, closed_at)"
+    " requested_method_id, stripe_payment_method_id, is_saving_method, is_single_use,"
+    " stripe_version, sends, lease_owner, lease_until, next_check_at, client_address,"
+    " created_at, closed_at)"
     " SELECT gen_random_uuid()::text, '{payment}', '{order}', '{user}', n, 'server', 'STATE',"
-    " 'pm_other', 'pm_other', FALSE, 'v', 1, 'x', TIME, TIME, 'address-{name}', TIME, TIME"
+    " 'pm_other', 'pm_other', FALSE, FALSE, 'v', 1, 'x', TIME, TIME, 'address-{name}', TIME, TIME"
     " FROM generate_series(1, COUNT) AS n"
 )
 

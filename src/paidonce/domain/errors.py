@@ -182,7 +182,7 @@ def too_many_attempts(retry_after_seconds: int) -> Refused:
         "too_many_attempts",
         "Too many declined attempts. Please wait.",
         429,
-        NextStep.WAIT,
+        NextStep.RETRY,
         retry_after_seconds=retry_after_seconds,
     )
 
@@ -204,12 +204,13 @@ def card_declined(
     )
 
 
-def authentication_failed() -> PaymentFailed:
+def authentication_failed(*, can_retry: bool = True) -> PaymentFailed:
+    """`can_retry`: with the same PaymentMethod, which a single use has used up."""
     return PaymentFailed(
         "authentication_failed",
         "Payment failed",
         402,
-        NextStep.RETRY,
+        NextStep.RETRY if can_retry else NextStep.USE_OTHER_METHOD,
         details=["The card holder was not authenticated. Please try again."],
     )
 

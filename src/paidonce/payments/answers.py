@@ -17,7 +17,7 @@ def answer_of(order: OrderRow, attempt: AttemptRow) -> Verdict:
         case AttemptState.DECLINED:
             return _declined(attempt)
         case AttemptState.AUTHENTICATION_FAILED:
-            return errors.authentication_failed()
+            return errors.authentication_failed(can_retry=not attempt.is_single_use)
         case AttemptState.CONSUMED:
             return errors.payment_method_consumed()
         case AttemptState.REFUSED:
@@ -40,7 +40,7 @@ def _declined(attempt: AttemptRow) -> Verdict:
     return errors.card_declined(
         refusal.message,
         decline_code=refusal.decline_code or refusal.code,
-        can_retry=refusal.can_retry,
+        can_retry=refusal.can_retry and not attempt.is_single_use,
     )
 
 

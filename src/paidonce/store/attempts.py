@@ -99,6 +99,7 @@ async def new_attempt(
         requested_method_id=method_id,
         stripe_payment_method_id=None,
         is_saving_method=False,
+        is_single_use=payment.method_policy == "single_use",
         confirm_params=None,
         stripe_version=payment.stripe_version,
         sends=0,

@@ -62,6 +62,7 @@ class AttemptRow:
     requested_method_id: str
     stripe_payment_method_id: str | None
     is_saving_method: bool
+    is_single_use: bool
     confirm_params: str | None
     stripe_version: str
     sends: int

@@ -165,6 +165,7 @@ def _payment_attempts() -> None:
         sa.Column("requested_method_id", sa.Text, nullable=False),
         sa.Column("stripe_payment_method_id", sa.Text),
         sa.Column("is_saving_method", sa.Boolean, nullable=False),
+        sa.Column("is_single_use", sa.Boolean, nullable=False),
         sa.Column("confirm_params", sa.Text),
         sa.Column("stripe_version", sa.Text, nullable=False),
         sa.Column("sends", sa.Integer, nullable=False),
