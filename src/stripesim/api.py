@@ -16,7 +16,7 @@ from stripesim import guesses
 from stripesim.control.faults import Fault
 from stripesim.http import Answer, Request
 from stripesim.ids import ACCOUNT_ID
-from stripesim.objects import refunds
+from stripesim.objects import direct_charges, refunds
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.rules.cards import passes_luhn
@@ -45,6 +45,7 @@ OTHER_ENDPOINT = (
 )
 TIMER_ACTIONS = {
     settle.EXPIRE_AUTHORIZATION: settle.expire_authorization,
+    direct_charges.EXPIRE_CHARGE: direct_charges.expire,
     refunds.SETTLE: refunds.settle,
     refunds.FAIL: refunds.fail,
 }

@@ -1,5 +1,6 @@
 """`build_app(config)`: the only place that wires the parts together."""
 
+import asyncio
 from dataclasses import dataclass
 
 from stripesim.api import Api
@@ -9,7 +10,16 @@ from stripesim.control.faults import Faults
 from stripesim.control.gate import Gate
 from stripesim.control.plane import ControlPlane
 from stripesim.delivery import Courier
-from stripesim.http import Answer, BodyTooLarge, Receive, Scope, Send, json_answer, send_answer
+from stripesim.http import (
+    Answer,
+    BodyTooLarge,
+    Receive,
+    Scope,
+    Send,
+    cut_connection,
+    json_answer,
+    send_answer,
+)
 from stripesim.objects.payment_intents.confirm import CHALLENGE_PATH
 from stripesim.world import World
 
@@ -32,6 +42,8 @@ class App:
                 await self._dispatch(scope, receive, send)
             except BodyTooLarge:
                 await send_answer(send, _too_large())
+            except asyncio.CancelledError:  # the server ends while a latency fault holds it
+                await cut_connection(scope, receive)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -109,6 +109,16 @@ MOST_CONFIRMS = 100  # Stripe: "a variable upper limit"; afterwards the intent i
 # A partial capture releases the rest, shown in the charge's amount_refunded.
 PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED = True
 
+# --- charges without a PaymentIntent -------------------------------------------------------------
+
+SOURCE_TYPE_MESSAGE = "Invalid source object: {type} is not supported here, only card."
+LINKED_SOURCE_MISSING_STATUS = 404  # the text is recorded, its status only in old notes
+CHARGE_CAPTURE_TOO_MUCH_MESSAGE = (
+    "You cannot capture a charge for an amount greater than it already has."
+)
+CHARGE_FAILED_MESSAGE = "Charge {id} has failed and cannot be captured."
+CHARGE_EXPIRED_MESSAGE = "Charge {id} has expired and can no longer be captured."
+
 # --- refunds -------------------------------------------------------------------------------------
 
 REFUND_SETTLES_AFTER_SECONDS = 5  # …7726: pending -> succeeded

@@ -97,6 +97,11 @@ async def send_answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def cut_connection(scope: Scope) -> None:
-    """Close the TCP connection with a reset; the client sees it drop, without an answer."""
+async def cut_connection(scope: Scope, receive: Receive) -> None:
+    """Close the TCP connection with a reset; the client sees it drop, without an answer.
+
+    Returns when the server knows, so that it does not report an unfinished answer.
+    """
     scope["extensions"][ABORT_EXTENSION]()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -11,9 +11,10 @@ STEM_LENGTH = 16  # "3" + five characters of time + the account's ten
 
 
 class Ids:
-    """Makes ids; with a seed the same sequence every time."""
+    """Makes ids; with a seed the same sequence every time, whatever the time is."""
 
     def __init__(self, seed: str | None = None) -> None:
+        self._is_seeded = seed is not None
         self._random = random.Random(seed)  # noqa: S311
 
     def text(self, length: int) -> str:
@@ -31,29 +32,28 @@ class Ids:
 
     def timed(self, prefix: str, now: int) -> str:
         """`pm_1…`, `seti_1…`: an object of its own."""
-        return f"{prefix}_1{_time_part(now)}{ACCOUNT_PART}{self.text(8)}"
+        return f"{prefix}_1{self._time_part(now)}{ACCOUNT_PART}{self.text(8)}"
 
     def payment(self, prefix: str, now: int) -> str:
         """`pi_3…`: the first object of a payment."""
-        return (
-            f"{prefix}_3{_time_part(now)}{ACCOUNT_PART}{self._random.choice('012')}{self.text(7)}"
-        )
+        return self.of_payment(prefix, f"{prefix}_3{self._time_part(now)}{ACCOUNT_PART}")
 
     def of_payment(self, prefix: str, payment_id: str) -> str:
         """`ch_3…`, `txn_3…`, `re_3…`, `evt_3…`: shares the payment's first part."""
         stem = payment_id.partition("_")[2][:STEM_LENGTH]
         return f"{prefix}_{stem}{self._random.choice('012')}{self.text(7)}"
 
+    def _time_part(self, now: int) -> str:
+        if self._is_seeded:
+            return self.text(5)
+        out = ""
+        for _ in range(5):
+            now, digit = divmod(now, len(ALPHABET))
+            out = ALPHABET[digit] + out
+        return out
+
 
 def fingerprint(card_number: str) -> str:
     """The same card number always has the same fingerprint; the number cannot be read back."""
     digest = hashlib.sha256(f"stripesim card {card_number}".encode()).digest()
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:16])
-
-
-def _time_part(now: int) -> str:
-    out = ""
-    for _ in range(5):
-        now, digit = divmod(now, len(ALPHABET))
-        out = ALPHABET[digit] + out
-    return out

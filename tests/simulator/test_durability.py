@@ -85,10 +85,14 @@ def test_a_seed_repeats_ids_on_a_fresh_store_and_never_on_a_used_one(wire_to, tm
     for run in ("one", "two"):
         with SimulatorProcess("--seed", "7", data=tmp_path / run) as simulator:
             wire = wire_to(simulator)
-            ids.append(wire.customer())
+            if run == "two":
+                simulator.advance_clock(1000)
+            paid = wire.pay(payment_method="pm_card_visa")
+            made = [paid["id"], paid["client_secret"], paid["latest_charge"], wire.customer()]
+            ids.append([*made, wire.card(), wire.events()[0]["id"]])
             if run == "two":
                 simulator.restart()
-                assert wire.customer() != ids[-1]
+                assert wire.customer() not in ids[-1]
     assert ids[0] == ids[1]
 
 

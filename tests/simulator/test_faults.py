@@ -1,10 +1,13 @@
 """Every kind of fault, and which requests a rule strikes."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 import stripe
+
+from stripesim.testing import SimulatorProcess
 
 PATH = "/v1/customers"
 
@@ -163,3 +166,28 @@ def test_a_fault_strikes_the_api_only(wire):
 def test_a_rule_that_cannot_be_understood_is_400(wire, body):
     answer = requests.post(f"{wire.simulator.url}/_sim/faults", json=body, timeout=5)
     assert answer.status_code == 400
+
+
+def test_cut_connections_and_a_stop_in_mid_request_leave_no_complaints(wire_to, capfd):
+    with SimulatorProcess() as simulator:
+        wire = wire_to(simulator)
+        for kind in ("drop_request", "drop_response", "truncate"):
+            simulator.add_fault(kind=kind, match={"times": 1})
+            with pytest.raises(
+                (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+            ):
+                wire.post("/v1/customers")
+            simulator.clear_faults()
+        simulator.add_fault(kind="latency", seconds=60)
+        with ThreadPoolExecutor(1) as pool:
+            held = pool.submit(wire.post, "/v1/customers")
+            while not requests.get(f"{simulator.url}/_sim/faults", timeout=5).json()["faults"][0][
+                "struck"
+            ]:
+                time.sleep(0.01)
+            began = time.monotonic()
+            simulator.stop()
+            assert time.monotonic() - began < 2
+            assert isinstance(held.exception(), requests.ConnectionError)
+    complaints = capfd.readouterr().err
+    assert "Traceback" not in complaints and "ASGI" not in complaints, complaints

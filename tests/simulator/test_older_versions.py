@@ -94,6 +94,14 @@ def test_a_held_charge_is_captured_in_part_and_only_once(wire):
     assert error["message"] == f"Charge {held['id']} has already been captured."
 
 
+@pytest.mark.parametrize("amount", [0, 2001])
+def test_a_held_charge_is_not_captured_beyond_its_amount(wire, amount):
+    held = charge(wire, capture="false")["id"]
+    status, error = wire.error(f"/v1/charges/{held}/capture", {"amount": amount})
+    assert (status, error["param"]) == (400, "amount")
+    assert wire.get(f"/v1/charges/{held}").json()["captured"] is False
+
+
 def test_a_held_charge_is_released_by_a_refund_or_by_time(wire):
     voided, forgotten = charge(wire, capture="false"), charge(wire, capture="false")
     assert wire.ok("/v1/refunds", {"charge": voided["id"]})["balance_transaction"] is None
@@ -158,6 +166,14 @@ def test_a_customers_cards_are_added_updated_and_replaced(wire):
     assert left == [first, replaced]
 
 
+def test_the_oldest_address_of_a_customers_cards_works_too(wire):
+    customer = wire.customer()
+    card = wire.ok(f"/v1/customers/{customer}/cards", {"card": "tok_visa"})["id"]
+    assert wire.get(f"/v1/customers/{customer}").json()["default_source"] == card
+    assert wire.get(f"/v1/customers/{customer}/cards/{card}").json()["last4"] == "4242"
+    assert wire.send("DELETE", f"/v1/customers/{customer}/cards/{card}").json()["deleted"] is True
+
+
 def test_a_detached_card_leaves_its_customer(wire):
     customer, card = customer_with_card(wire)
     wire.ok(f"/v1/payment_methods/{card}/detach")
@@ -199,6 +215,18 @@ def test_a_customer_carries_its_lists_before_2020_08_27_only(wire):
     assert "sources" not in wire.ok("/v1/customers", version=OLD)
     expanded = wire.get(f"/v1/customers/{older['id']}", {"expand[]": "default_source"}).json()
     assert expanded["default_source"]["last4"] == "4242"
+
+
+def test_fields_of_older_versions_can_be_expanded_there_only(wire):
+    paid = wire.pay(payment_method="pm_card_createDisputeInquiry")
+    charge_path = f"/v1/charges/{paid['latest_charge']}"
+    paths = {"expand[0]": "invoice.subscription", "expand[1]": "dispute"}
+    old = wire.get(charge_path, paths, version=OLD).json()
+    assert (old["invoice"], old["dispute"]["object"]) == (None, "dispute")
+    dahlia = wire.get(charge_path, {"expand[]": "dispute"}, version="2026-03-25.dahlia")
+    assert dahlia.json()["dispute"]["object"] == "dispute"
+    assert wire.get(charge_path, {"expand[]": "invoice"}).status_code == 400
+    assert wire.get(charge_path, {"expand[]": "dispute"}).status_code == 400
 
 
 def test_the_sdk_makes_captures_and_refunds_a_direct_charge(client):

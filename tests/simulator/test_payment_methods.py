@@ -292,3 +292,36 @@ def test_a_declined_setup_leaves_its_setup_intent_open(wire):
     assert wire.get(f"/v1/setup_intents/{left['id']}").json()["last_setup_error"]["code"] == (
         "expired_card"
     )
+
+
+def test_a_method_that_is_no_card_is_refused_at_the_payment_with_its_details_kept(wire):
+    link = wire.ok("/v1/payment_methods", {"type": "link"})["id"]
+    types = {"payment_method_types[0]": "card", "payment_method_types[1]": "link"}
+    assert wire.intent(payment_method=link, **types)["status"] == "requires_confirmation"
+    status, error = wire.pay_error(payment_method=link, **types)
+    assert (status, error["param"]) == (400, "payment_method")
+    token = wire.ok("/v1/test_helpers/confirmation_tokens", {"payment_method_data[type]": "link"})
+    assert token["payment_method_preview"]["link"] == {}
+
+
+def test_an_intent_may_name_every_type_that_stripe_has(wire):
+    assert wire.intent(**{"payment_method_types[]": "sepa_debit"})["payment_method_types"] == [
+        "sepa_debit"
+    ]
+    form = {"amount": 440, "currency": "usd", "payment_method_types[]": "barter"}
+    status, error = wire.error("/v1/payment_intents", form)
+    assert (status, error["param"]) == (400, "payment_method_types")
+
+
+def test_a_customer_is_made_with_a_factory_as_its_default_method(wire):
+    form = {
+        "payment_method": "pm_card_visa",
+        "invoice_settings[default_payment_method]": "pm_card_visa",
+    }
+    customer = wire.ok("/v1/customers", form)
+    default = customer["invoice_settings"]["default_payment_method"]
+    assert wire.get(f"/v1/payment_methods/{default}").json()["customer"] == customer["id"]
+
+
+def test_a_setup_intents_usage_is_always_off_session(wire):
+    assert wire.ok("/v1/setup_intents", {"usage": "on_session"})["usage"] == "off_session"

@@ -76,3 +76,13 @@ def test_a_refunds_events_are_its_own_and_the_charges(wire):
         "refund_id": "r1",
         "a": "b",
     }
+
+
+def test_a_disputed_charge_is_not_refunded(wire):
+    paid = wire.pay(payment_method="pm_card_createDispute")
+    status, error = wire.error("/v1/refunds", {"payment_intent": paid["id"]})
+    assert (status, error["code"]) == (400, "refund_disputed_payment")
+    dispute = wire.get("/v1/disputes").json()["data"][0]
+    assert dispute["payment_method_details"]["card"]["network"] == "visa"
+    asked = wire.pay(payment_method="pm_card_createDisputeInquiry")
+    assert wire.ok("/v1/refunds", {"payment_intent": asked["id"]})["status"] == "succeeded"

@@ -180,7 +180,8 @@ STATEMENTS = {
     "attempt": "INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,"
     " requested_method_id, is_saving_method, is_single_use, stripe_version, sends, lease_owner,"
     " lease_until, next_check_at, client_address, created_at)"
-    " VALUES ('{id}', '{payment}', 'o', 'u', {n}, 'server', '{state}', 'pm_1', FALSE, FALSE, 'v', 0, '', {now}, {now}, '', {now})",
+    " VALUES ('{id}', '{payment}', 'o', 'u', {n}, 'server', '{state}', 'pm_1', FALSE, FALSE, 'v',"
+    " 0, '', {now}, {now}, '', {now})",
     "outbox": "INSERT INTO outbox (id, order_id, kind, payload, created_at)"
     " VALUES ('{id}', 'o', '{kind}', '{{}}', {now})",
     "event": "INSERT INTO stripe_events (id, type, object_id, state, tries, next_try_at,"

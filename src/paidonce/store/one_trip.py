@@ -46,8 +46,8 @@ WITH ready AS (
 ), attempt AS (
     INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,
            requested_method_id, stripe_payment_method_id, is_saving_method, is_single_use,
-           confirm_params, stripe_version, sends, lease_owner, lease_until, next_check_at, client_address,
-           created_at, first_sent_at)
+           confirm_params, stripe_version, sends, lease_owner, lease_until, next_check_at,
+           client_address, created_at, first_sent_at)
     SELECT $3, p_id, o_id, o_user_id,
            (SELECT COALESCE(max(n), 0) + 1 FROM payment_attempts WHERE payment_id = p_id),
            'server', 'open', $4, method_id, $5, FALSE, $6, p_stripe_version, 1,

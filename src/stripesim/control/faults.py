@@ -7,6 +7,7 @@ rule that strikes wins; every rule counts the requests that match it.
 """
 
 import fnmatch
+import math
 import random
 import re
 from dataclasses import dataclass, field
@@ -112,24 +113,32 @@ def read_rule(body: Json) -> Rule:
         raise BadFault("match and fault have to be objects")
     if fault.get("kind") not in KINDS:
         raise BadFault(f"fault.kind has to be one of {', '.join(KINDS)}")
-    path = match.get("path") or "*"
+    path = str(match.get("path") or "*")
+    nth, times = _read(match, "nth", 1), _read(match, "times", 0)
+    seconds, status = _read(fault, "seconds", 0, 3600), _read(fault, "status", 400, 599)
+    return Rule(
+        fault=Fault(
+            kind=fault["kind"],
+            seconds=1.0 if seconds is None else seconds,
+            status=None if status is None else int(status),
+        ),
+        method=str(match["method"]).upper() if match.get("method") else None,
+        path=path,
+        nth=None if nth is None else int(nth),
+        times=None if times is None else int(times),
+        probability=_read(match, "probability", 0, 1),
+        pattern=re.compile(fnmatch.translate(path)),
+    )
+
+
+def _read(body: Json, name: str, least: float, most: float = 1e9) -> float | None:
+    """The number of that name, None without one. Raises BadFault outside of its bounds."""
+    if body.get(name) is None:
+        return None
     try:
-        return Rule(
-            fault=Fault(
-                kind=fault["kind"],
-                seconds=float(fault.get("seconds", 1.0)),
-                status=int(fault["status"]) if fault.get("status") else None,
-            ),
-            method=str(match["method"]).upper() if match.get("method") else None,
-            path=path,
-            nth=_optional_int(match, "nth"),
-            times=_optional_int(match, "times"),
-            probability=None if match.get("probability") is None else float(match["probability"]),
-            pattern=re.compile(fnmatch.translate(str(path))),
-        )
-    except (TypeError, ValueError) as error:
-        raise BadFault(f"a number is not a number: {error}") from error
-
-
-def _optional_int(body: Json, name: str) -> int | None:
-    return None if body.get(name) is None else int(body[name])
+        value = float(body[name])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not least <= value <= most:
+        raise BadFault(f"{name} has to be a number from {least:g} to {most:g}")
+    return value

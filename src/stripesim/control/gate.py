@@ -47,10 +47,10 @@ class Gate:
         fault = self._faults.strike(request.method, request.path)
         if fault and fault.kind == "drop_request":
             self._api.log_cut(request, fault)
-            cut_connection(scope)
+            await cut_connection(scope, receive)
             return
         answer = await self._execute(request, fault)
-        await self._send(scope, send, answer, fault)
+        await _send(scope, receive, send, answer, fault)
 
     async def _execute(self, request: Request, fault: Fault | None) -> Answer:
         refusal = refusal_of(request, fault)
@@ -69,19 +69,23 @@ class Gate:
         finally:
             self._keys_in_flight.discard(key or "")
 
-    async def _send(self, scope: Scope, send: Send, answer: Answer, fault: Fault | None) -> None:
-        kind = fault.kind if fault else None
-        if kind == "drop_response":
-            cut_connection(scope)
-        elif kind == "truncate":
-            await _send_half(scope, send, answer)
-        elif kind == "slow_body" and fault:
-            await _send_slowly(send, answer, fault.seconds)
-        elif kind == "bad_gateway_html":
-            status = (fault.status if fault else None) or 502
-            await send_answer(send, Answer(status, BAD_GATEWAY, {}, "text/html"))
-        else:
-            await send_answer(send, answer)
+
+async def _send(
+    scope: Scope, receive: Receive, send: Send, answer: Answer, fault: Fault | None
+) -> None:
+    """The answer as the fault lets it through."""
+    kind = fault.kind if fault else None
+    if kind == "drop_response":
+        await cut_connection(scope, receive)
+    elif kind == "truncate":
+        await _send_half(scope, receive, send, answer)
+    elif kind == "slow_body" and fault:
+        await _send_slowly(send, answer, fault.seconds)
+    elif kind == "bad_gateway_html":
+        status = (fault.status if fault else None) or 502
+        await send_answer(send, Answer(status, BAD_GATEWAY, {}, "text/html"))
+    else:
+        await send_answer(send, answer)
 
 
 def refusal_of(request: Request, fault: Fault | None) -> StripeError | None:
@@ -108,13 +112,13 @@ def key_in_use(key: str) -> StripeError:
     )
 
 
-async def _send_half(scope: Scope, send: Send, answer: Answer) -> None:
+async def _send_half(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
     """The whole length is promised, half of it is sent, then the connection is cut."""
     await send_head(send, answer)
     half = answer.body[: len(answer.body) // 2]
     await send({"type": "http.response.body", "body": half, "more_body": True})
     await asyncio.sleep(0.02)  # so that the first half is on its way before the reset
-    cut_connection(scope)
+    await cut_connection(scope, receive)
 
 
 async def _send_slowly(send: Send, answer: Answer, seconds: float) -> None:

@@ -22,10 +22,12 @@ from stripesim.http import (
 )
 from stripesim.objects.payment_intents.authenticate import ChallengeIsOver, authenticate
 from stripesim.wire.versions import render
-from stripesim.world import World
+from stripesim.world import WebhookSettings, World
 
 Json = dict[str, Any]
 MODES = ("deliver", "pause", "drop")
+FURTHEST_ADVANCE = 10 * 366 * 24 * 3600  # ten years at once
+MOST_COPIES = 100
 INTENT_PREFIX, INTENT_SUFFIX = "/_sim/payment_intents/", "/authenticate"
 
 
@@ -111,7 +113,7 @@ class ControlPlane:
     async def _requests(self, request: Request, body: Json) -> Json:
         del body
         after = _query(request, "after") or "0"
-        if not after.isdigit():
+        if not (after.isdecimal() and after.isascii() and len(after) <= 18):
             raise BadControl(400, "after has to be a number")
         return {"requests": self._world.journal.list_requests(int(after))}
 
@@ -133,9 +135,9 @@ class ControlPlane:
         return {"now": int(clock.now()), "advanced_seconds": clock.advanced_seconds}
 
     async def _advance(self, request: Request, body: Json) -> Json:
-        seconds = _number(body, "advance_seconds", None)
-        if seconds is None or seconds < 0:
-            raise BadControl(400, "advance_seconds has to be a number of at least 0")
+        if "advance_seconds" not in body:
+            raise BadControl(400, "advance_seconds is missing")
+        seconds = _number(body, "advance_seconds", 0, most=FURTHEST_ADVANCE)
         self._world.advance(seconds)
         self._api.run_timers()
         self._courier.wake()
@@ -156,17 +158,25 @@ class ControlPlane:
 
     async def _set_webhooks(self, request: Request, body: Json) -> Json:
         settings = self._world.webhooks
-        if "mode" in body and body["mode"] not in MODES:
+        if body.get("mode", settings.mode) not in MODES:
             raise BadControl(400, f"mode has to be one of {', '.join(MODES)}")
-        settings.mode = body.get("mode", settings.mode)
-        settings.duplicate = int(_number(body, "duplicate", settings.duplicate) or 0)
-        settings.shuffle = bool(body.get("shuffle", settings.shuffle))
-        settings.delay_seconds = _number(body, "delay_seconds", settings.delay_seconds) or 0
-        if "seed" in body:
-            seed = _number(body, "seed", None)
-            settings.seed = None if seed is None else int(seed)
+        if not isinstance(body.get("shuffle", settings.shuffle), bool):
+            raise BadControl(400, "shuffle has to be true or false")
+        url = str(body.get("url") or "")
+        if url and not url.startswith(("http://", "https://")):
+            raise BadControl(400, "url has to begin with http:// or https://")
+        seed = body.get("seed", settings.seed)
+        self._world.webhooks = WebhookSettings(
+            mode=body.get("mode", settings.mode),
+            duplicate=int(_number(body, "duplicate", settings.duplicate, most=MOST_COPIES)),
+            shuffle=body.get("shuffle", settings.shuffle),
+            delay_seconds=_number(
+                body, "delay_seconds", settings.delay_seconds, most=FURTHEST_ADVANCE
+            ),
+            seed=None if seed is None else int(_number({"seed": seed}, "seed", 0)),
+        )
         if "url" in body:
-            self._world.set_webhook_target(str(body["url"] or ""), str(body.get("secret") or ""))
+            self._world.set_webhook_target(url, str(body.get("secret") or ""))
         self._courier.wake()
         return await self._show_webhooks(request, body)
 
@@ -215,8 +225,11 @@ def _query(request: Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-def _number(body: Json, name: str, default: float | None) -> float | None:
-    value = body.get(name, default)
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    raise BadControl(400, f"{name} has to be a number")
+def _number(body: Json, name: str, default: float, *, most: float = 2**53) -> float:
+    value = body.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most:  # not-a-number compares false too
+        raise BadControl(400, f"{name} has to be a number from 0 to {most:g}")
+    return float(value)

@@ -33,6 +33,7 @@ def retrieve(call: Call, params: Json) -> Json:
         "metadata": {},
         "payouts_enabled": True,
         "settings": {
+            "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
             "card_payments": {
                 "decline_on": {"avs_failure": False, "cvc_failure": False},
                 "statement_descriptor_prefix": "STRIPESIM",

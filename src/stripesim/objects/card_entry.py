@@ -65,7 +65,7 @@ def details(card: Card, month: int, year: int, cvc_check: str | None) -> Json:
 
 
 def _read_expiry(call: Call, entered: Json) -> tuple[int, int]:
-    month, year = _as_int(entered["exp_month"]), _as_int(entered["exp_year"])
+    month, year = as_int(entered["exp_month"]), as_int(entered["exp_year"])
     if not 1 <= month <= 12:
         raise _card_error(
             "invalid_expiry_month", "Your card's expiration month is invalid.", "exp_month"
@@ -83,7 +83,7 @@ def _read_expiry(call: Call, entered: Json) -> tuple[int, int]:
     return month, year
 
 
-def _as_int(value: Any) -> int:
+def as_int(value: Any) -> int:
     return int(value) if str(value).isdigit() else -1
 
 

@@ -1,4 +1,4 @@
-"""Charges: made by PaymentIntents, read and listed here.
+"""Charges: made for PaymentIntents and for direct charges; retrieve, update, list.
 
 The shape is the recorded one of 2025-10-29.clover and 2026-03-25.dahlia.
 """
@@ -7,7 +7,9 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import payment_methods
+from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
+from stripesim.objects.metadata import merged, unset
 from stripesim.rules.cards import Card, Decline
 from stripesim.world import Call
 
@@ -18,9 +20,14 @@ SELLER_MESSAGE_GENERIC = "The bank did not return any further details with this 
 def make(
     call: Call, intent: Json, method: Json, *, decline: Decline | None, is_authenticated: bool
 ) -> Json:
-    """The charge of one attempt, succeeded or failed; not captured and not stored yet."""
+    """The charge of one attempt, succeeded or failed; not captured and not stored yet.
+
+    A direct charge has the terms of an intent whose id is None.
+    """
     card = payment_methods.card_of(method)
-    charge_id = call.world.ids.of_payment("ch", intent["id"])
+    ids = call.world.ids
+    is_direct = intent["id"] is None
+    charge_id = ids.payment("ch", call.now) if is_direct else ids.of_payment("ch", intent["id"])
     amount = intent["amount"]
     return {
         "id": charge_id,
@@ -55,7 +62,13 @@ def make(
         "payment_intent": intent["id"],
         "payment_method": method["id"],
         "payment_method_details": {
-            "card": _card_details(call, intent, method, is_authenticated=is_authenticated),
+            "card": _card_details(
+                call,
+                intent,
+                method,
+                amount_authorized=None if decline else amount,
+                is_authenticated=is_authenticated,
+            ),
             "type": "card",
         },
         "radar_options": {},
@@ -112,7 +125,15 @@ def _outcome(call: Call, card: Card, decline: Decline | None) -> Json:
     }
 
 
-def _card_details(call: Call, intent: Json, method: Json, *, is_authenticated: bool) -> Json:
+def _card_details(
+    call: Call,
+    intent: Json,
+    method: Json,
+    *,
+    amount_authorized: int | None,
+    is_authenticated: bool,
+) -> Json:
+    """Recorded: a declined charge has no authorized amount."""
     card = method["card"]
     secure = {
         "authentication_flow": "challenge",
@@ -124,12 +145,12 @@ def _card_details(call: Call, intent: Json, method: Json, *, is_authenticated: b
         "version": "2.2.0",
     }
     return {
-        "amount_authorized": intent["amount"],
+        "amount_authorized": amount_authorized,
         "authorization_code": str(call.world.ids.number(0, 999999)).zfill(6),
         "brand": card["brand"],
         **(
             {"capture_before": call.now + guesses.AUTHORIZATION_SECONDS}
-            if intent["capture_method"] == "manual"
+            if intent["capture_method"] == "manual" and amount_authorized is not None
             else {}
         ),
         "checks": dict(card["checks"]),
@@ -159,8 +180,25 @@ def retrieve(call: Call, params: Json, charge_id: str) -> Json:
     return call.load("charge", charge_id, noun="charge", param="id")
 
 
+def update(call: Call, params: Json, charge_id: str) -> Json:
+    charge = call.load("charge", charge_id, noun="charge", param="id")
+    for name in ("description", "receipt_email", "transfer_group", "shipping"):
+        if name in params:
+            charge[name] = unset(params[name])
+    if params.get("customer"):
+        call.load_param("customer", params["customer"], noun="customer", param="customer")
+        charge["customer"] = params["customer"]
+    if "metadata" in params:
+        charge["metadata"] = merged(charge["metadata"], params["metadata"])
+    for name, value in (params.get("fraud_details") or {}).items():
+        charge["fraud_details"][name] = value
+    call.save(charge)
+    emit(call, "charge.updated", charge, {})
+    return charge
+
+
 def list_charges(call: Call, params: Json) -> Json:
-    filters = {name: params[name] for name in ("customer", "payment_intent") if params.get(name)}
+    filters = {name: params[name] for name in ("payment_intent", "customer") if params.get(name)}
     return list_page(call, "charge", "/v1/charges", params, filters)
 
 

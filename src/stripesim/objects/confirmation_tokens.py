@@ -28,7 +28,7 @@ def create(call: Call, params: Json) -> Json:
             code="parameter_missing",
             param="payment_method_data",
         )
-    preview = ("billing_details", "card", "customer", "type", "allow_redisplay")
+    preview = ("billing_details", method["type"], "customer", "type", "allow_redisplay")
     token = {
         "id": call.world.ids.timed("ctoken", call.now),
         "object": "confirmation_token",

@@ -1,4 +1,4 @@
-"""Customers: create, retrieve, update, delete, list, their payment methods and card sources.
+"""Customers: create, retrieve, update, delete, list, and their payment methods.
 
 Recorded: a deleted customer still answers 200 with `deleted: true` and only three keys, is gone
 from lists, and deleting it again is 404. Emails are not unique.
@@ -6,7 +6,7 @@ from lists, and deleting it again is 404. Emails are not unique.
 
 from typing import Any
 
-from stripesim.objects import payment_methods, tokens
+from stripesim.objects import payment_methods, sources
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -89,15 +89,21 @@ def _apply(call: Call, customer: Json, params: Json) -> None:
 
 def _apply_methods(call: Call, customer: Json, params: Json) -> None:
     """`payment_method` and `source` attach; the default must belong to the customer."""
+    attached_id = None
     if params.get("payment_method"):
-        payment_methods.attach_to(call, params["payment_method"], customer)
-    if params.get("source"):
-        _add_source(call, customer, params["source"])
+        attached_id = payment_methods.attach_to(call, params["payment_method"], customer)["id"]
+    if params.get("source") or params.get("card"):
+        sources.replace_default(call, customer, params.get("source") or params["card"])
+    if params.get("default_source"):
+        if sources.find(customer, params["default_source"]) is None:
+            raise missing_in_body("source", params["default_source"], "default_source")
+        customer["default_source"] = params["default_source"]
     settings = params.get("invoice_settings") or {}
     if "default_payment_method" in settings:
-        customer["invoice_settings"]["default_payment_method"] = _own_method(
-            call, customer, settings["default_payment_method"]
-        )
+        wanted = settings["default_payment_method"]
+        if wanted and wanted == params.get("payment_method"):
+            wanted = attached_id  # `pm_card_visa` names the method that it became
+        customer["invoice_settings"]["default_payment_method"] = _own_method(call, customer, wanted)
 
 
 def _own_method(call: Call, customer: Json, method_id: str) -> str | None:
@@ -108,17 +114,6 @@ def _own_method(call: Call, customer: Json, method_id: str) -> str | None:
     if method is None or method["customer"] != customer["id"]:
         raise missing_in_body("PaymentMethod", method_id, param)
     return method_id
-
-
-def _add_source(call: Call, customer: Json, token_id: str) -> None:
-    """Recorded: the token's card becomes the customer's default source, its CVC checked."""
-    card = tokens.spend(call, token_id, "source")
-    card = {**card, "customer": customer["id"], "allow_redisplay": "unspecified"}
-    card.pop("networks", None)
-    if card["cvc_check"] == "unchecked":
-        card["cvc_check"] = "pass"
-    customer["_sim"]["sources"].append(card)
-    customer["default_source"] = card["id"]
 
 
 def retrieve(call: Call, params: Json, customer_id: str) -> Json:
@@ -139,18 +134,6 @@ def delete(call: Call, params: Json, customer_id: str) -> Json:
 def list_customers(call: Call, params: Json) -> Json:
     filters = {"email": params["email"]} if params.get("email") else {}
     return list_page(call, "customer", "/v1/customers", params, filters)
-
-
-def list_sources(call: Call, params: Json, customer_id: str) -> Json:
-    customer = _load_live(call, customer_id, param="customer")
-    limit = int(params.get("limit") or 10)
-    found = customer["_sim"]["sources"]
-    return {
-        "object": "list",
-        "data": found[:limit],
-        "has_more": len(found) > limit,
-        "url": f"/v1/customers/{customer_id}/sources",
-    }
 
 
 def list_payment_methods(call: Call, params: Json, customer_id: str) -> Json:

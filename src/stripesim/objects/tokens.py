@@ -33,7 +33,7 @@ def create(call: Call, params: Json) -> Json:
     token = {
         "id": call.world.ids.timed("tok", call.now),
         "object": "token",
-        "card": _legacy_card(call, card, details, entered),
+        "card": legacy_card(call, card, details, entered),
         "client_ip": call.client_ip,
         "created": call.now,
         "livemode": False,
@@ -53,7 +53,7 @@ def spend(call: Call, token_id: str, param: str) -> Json:
     """The card object of a token that from now on is used. Raises StripeError 400."""
     factory = cards.by_factory_id(token_id)
     if factory and token_id.startswith("tok_"):
-        return _legacy_card(call, factory, card_entry.read_factory(call, factory), {})
+        return legacy_card(call, factory, card_entry.read_factory(call, factory), {})
     token = call.world.objects.get("token", token_id)
     if token is None:
         raise missing_in_body("token", token_id, param)
@@ -67,7 +67,7 @@ def spend(call: Call, token_id: str, param: str) -> Json:
     return card
 
 
-def _legacy_card(call: Call, card: Card, details: Json, entered: Json) -> Json:
+def legacy_card(call: Call, card: Card, details: Json, entered: Json) -> Json:
     """A card in the shape older than PaymentMethods."""
     return {
         "id": call.world.ids.timed("card", call.now),

@@ -1,7 +1,9 @@
 """The auditor's book: money movements, only ever appended to.
 
 It is written beside the objects and never read by them, so that an audit does not depend on what
-the objects say now. An entry is one of ENTRIES; amounts are in the currency's minor unit.
+the objects say now. An entry is "customer", "payment_intent", "captured", "refunded" or
+"refund_failed"; amounts are in the currency's minor unit. A charge without a PaymentIntent stands
+under its own id where the intent's stands otherwise.
 """
 
 from typing import Any
@@ -9,7 +11,6 @@ from typing import Any
 from stripesim.store.database import Database
 
 Json = dict[str, Any]
-ENTRIES = ("customer", "payment_intent", "captured", "refunded", "refund_failed")
 
 
 class Ledger:
@@ -65,7 +66,8 @@ class Ledger:
         groups: dict[str, Json] = {}
         for intent, value in labels.items():
             group = groups.setdefault(value, _empty_group(value))
-            group["payment_intents"].append(intent)
+            if intent.startswith("pi_"):
+                group["payment_intents"].append(intent)
             for entry, customer, amount in self._db.rows(
                 "SELECT entry, customer, amount FROM ledger WHERE payment_intent = ?", intent
             ):

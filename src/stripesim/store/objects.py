@@ -17,7 +17,11 @@ COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 @dataclass(frozen=True)
 class PageQuery:
-    """Which page of which list. `filters` names columns; `created` is {"gte": …} and the like."""
+    """Which page of which list.
+
+    filters: values by column, the narrowest column first.
+    created: {"gte": …} and the like.
+    """
 
     kind: str
     limit: int = 10
@@ -36,10 +40,6 @@ class Objects:
 
     def get(self, kind: str, object_id: str) -> Json | None:
         found = self._db.row("SELECT body FROM objects WHERE id = ? AND kind = ?", object_id, kind)
-        return json.loads(found[0]) if found else None
-
-    def get_any(self, object_id: str) -> Json | None:
-        found = self._db.row("SELECT body FROM objects WHERE id = ?", object_id)
         return json.loads(found[0]) if found else None
 
     def insert(self, obj: Json) -> None:
@@ -70,8 +70,9 @@ class Objects:
         """One page, newest first, and whether more follow in the direction of travel."""
         where = ["kind = ?", "listed = 1"]
         values: list[Any] = [query.kind]
-        for column, value in query.filters.items():
-            where.append(f"{column} = ?")
+        for place, (column, value) in enumerate(query.filters.items()):
+            # The plus keeps SQLite from the index of any but the first, the narrowest.
+            where.append(f"{'+' if place else ''}{column} = ?")
             values.append(value)
         for name, at in query.created.items():
             where.append(f"created {COMPARISONS[name]} ?")

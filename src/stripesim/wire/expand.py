@@ -6,7 +6,7 @@ from stripesim import guesses
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.included import ON_REQUEST
 from stripesim.wire.params import expandable_fields
-from stripesim.wire.versions import PRIVATE
+from stripesim.wire.versions import BASIL, PRIVATE, UNTIL
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -21,6 +21,12 @@ KINDS = {
     "re_": "refund",
     "seti_": "setup_intent",
     "txn_": "balance_transaction",
+}
+# Fields that today's types no longer name -> the first version day that does not have them.
+EXPANDABLE_UNTIL = {
+    ("charge", "invoice"): BASIL,
+    ("payment_intent", "invoice"): BASIL,
+    **{("charge", name): UNTIL[("charge", name)] for name in ("destination", "dispute", "order")},
 }
 
 
@@ -72,7 +78,7 @@ def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> An
         return value[name]
     if (kind, name) == ("customer", "default_source"):
         value[name] = _default_source(value)
-    if name in expandable_fields(kind):
+    if name in expandable_fields(kind) or _was_expandable(call, kind, name):
         if isinstance(value.get(name), str):
             value[name] = _object(call, value[name])
         return value.get(name)
@@ -82,6 +88,10 @@ def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> An
     if isinstance(value.get(name), dict) and "object" in value[name]:
         return value[name]
     raise _cannot(path)
+
+
+def _was_expandable(call: Call, kind: str, name: str) -> bool:
+    return call.version[:10] < EXPANDABLE_UNTIL.get((kind, name), "")
 
 
 def _default_source(customer: Json) -> Any:

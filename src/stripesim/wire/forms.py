@@ -10,12 +10,13 @@ Json = dict[str, Any]
 SEGMENT = re.compile(r"\[([^\[\]]*)\]")
 APPEND = ""  # the name of `[]`
 MAX_FIELDS = 2000
+DEEPEST = 20  # far below what recursion over the result can bear; Stripe's parameters need 6
 
 
 def decode(text: str) -> Json:
     """Nested dicts; a list written as `a[]` is {"": [..]} until the parameter table is known.
 
-    Raises StripeError 400 when one name is both a value and an object.
+    Raises StripeError 400 when one name is both a value and an object, or is nested too deeply.
     """
     out: Json = {}
     pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -26,7 +27,10 @@ def decode(text: str) -> Json:
 
 def _path(name: str) -> list[str]:
     head, bracket, _ = name.partition("[")
-    return [head, *SEGMENT.findall(name[len(head) :])] if bracket else [name]
+    path = [head, *SEGMENT.findall(name[len(head) :])] if bracket else [name]
+    if len(path) > DEEPEST:
+        raise invalid_request(f"Invalid object: {head} is nested too deeply.")
+    return path
 
 
 def _insert(out: Json, path: list[str], value: str) -> None:

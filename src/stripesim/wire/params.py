@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from stripesim import guesses
+from stripesim.wire import older_params
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.forms import APPEND
 
@@ -50,6 +51,10 @@ def _add_undocumented(endpoints: Json) -> None:
             table["fields"]["payment_method_data"]["fields"]["card"] = card
         if "allowed_payment_method_types" in table["fields"]:
             table["fields"]["payment_method_types"] = {"array": "string"}
+    for endpoint, fields in older_params.FURTHER.items():
+        endpoints[endpoint]["fields"].update(fields)
+    for endpoint, table in older_params.ENDPOINTS.items():
+        endpoints.setdefault(endpoint, table)
 
 
 def expandable_fields(kind: str) -> list[str]:

@@ -23,6 +23,8 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
     params = confirmation_tokens.apply(call, intent, params)
     method = _choose_method(call, intent, params)
     check_owner(call, intent, method)
+    if method["type"] != "card":
+        raise invalid_request(refusals.CARDS_ONLY, param="payment_method")
     _apply(intent, params)
     _check_return_url(call, intent, params)
     is_pending_with_it = (

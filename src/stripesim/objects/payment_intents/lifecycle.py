@@ -13,6 +13,7 @@ from stripesim.objects.payment_intents import confirm as confirming
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules.currencies import check_amount, check_currency
 from stripesim.wire.errors import invalid_request
+from stripesim.wire.params import is_method_type
 from stripesim.wire.versions import ASYNC_CAPTURE, AUTOMATIC_METHODS, ENDIVE
 from stripesim.world import Call
 
@@ -171,7 +172,7 @@ def method_types(call: Call, params: Json) -> tuple[list[str], Json | None]:
     if named and is_automatic:
         raise invalid_request(guesses.TYPES_AND_AUTOMATIC_MESSAGE)
     for kind in named or []:
-        if kind not in ("card", "link"):
+        if not is_method_type(kind):
             raise invalid_request(
                 guesses.BAD_METHOD_TYPE_MESSAGE.format(type=kind), param="payment_method_types"
             )

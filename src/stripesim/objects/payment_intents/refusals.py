@@ -1,4 +1,4 @@
-"""The refusals of a PaymentIntent, in Stripe's words. All carry the PaymentIntent itself."""
+"""The refusals of a PaymentIntent, in Stripe's words. Those by state carry the intent itself."""
 
 from typing import Any
 
@@ -30,6 +30,7 @@ NO_RETURN_URL = (
     "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
     "Payment Intents."
 )
+CARDS_ONLY = "Only cards can pay in this simulator."  # not Stripe's: it would take the payment
 FAILED_AUTHENTICATION = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
     " new PaymentMethod to attempt to fulfill this PaymentIntent again."

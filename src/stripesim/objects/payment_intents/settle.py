@@ -37,7 +37,7 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
     intent["_sim"].update(challenge=None, authenticated_with=None)
     is_held = intent["capture_method"] == "manual"
     if not is_held:
-        _take_money(call, paid, intent["amount"])
+        take_money(call, paid, intent["amount"])
     call.add(paid)
     _keep_or_consume(call, intent, method)
     emit(call, "charge.succeeded", paid)
@@ -54,8 +54,10 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         emit(call, "payment_intent.succeeded", intent)
 
 
-def _take_money(call: Call, paid: Json, amount: int) -> None:
-    """The charge is captured: balance transaction and ledger."""
+def take_money(call: Call, paid: Json, amount: int) -> None:
+    """The charge is captured: balance transaction and ledger, which knows a direct charge by its
+    own id.
+    """
     card = paid["_sim"]["card"]
     at_once = cards.BY_NAME[card].available_at_once
     paid["balance_transaction"] = balance_transactions.record(
@@ -65,7 +67,7 @@ def _take_money(call: Call, paid: Json, amount: int) -> None:
     call.world.ledger.append(
         "captured",
         call.now,
-        payment_intent=paid["payment_intent"],
+        payment_intent=paid["payment_intent"] or paid["id"],
         customer=paid["customer"],
         charge=paid["id"],
         amount=amount,
@@ -150,15 +152,20 @@ def capture(call: Call, intent: Json, amount: int) -> None:
     held = call.world.objects.get("charge", intent["latest_charge"])
     if held is None:
         raise LookupError(intent["latest_charge"])
-    _take_money(call, held, amount)
+    take_held(call, held, amount)
+    intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+    call.save(intent)
+    emit(call, "payment_intent.succeeded", intent)
+
+
+def take_held(call: Call, held: Json, amount: int) -> None:
+    """Capture a charge that is only authorized."""
+    take_money(call, held, amount)
     if amount < held["amount"] and guesses.PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED:
         held["amount_refunded"] = held["amount"] - amount
     call.save(held)
     emit(call, "charge.captured", held)
     disputes.open_for(call, held)
-    intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
-    call.save(intent)
-    emit(call, "payment_intent.succeeded", intent)
 
 
 def cancel(call: Call, intent: Json, reason: str | None) -> None:
