@@ -98,13 +98,24 @@ def test_a_wrong_setting_is_named(
     assert [word for word in secrets if word in process.stderr()] == []
 
 
-def test_the_worker_and_the_migration_refuse_as_serve_does(
+def test_the_other_commands_refuse_as_serve_does_and_need_only_what_they_use(
     start_process: StartProcess, empty_sqlite_url: str
 ) -> None:
-    settings = {**environment(empty_sqlite_url, NOBODY), "STRIPE_SECRET_KEY": None}
-    for command in (("worker",), ("db", "upgrade"), ("token", "--user", "alice")):
-        process = start_in_vain(start_process, settings, *command)
-        assert_one_sentence(process.stderr(), "STRIPE_SECRET_KEY")
+    settings = environment(empty_sqlite_url, NOBODY)
+    for command, name in (
+        (("worker",), "STRIPE_SECRET_KEY"),
+        (("db", "upgrade"), "DATABASE_URL"),
+        (("token", "--user", "alice"), "AUTH_JWT_SECRET"),
+    ):
+        wrong = "mysql://x" if name == "DATABASE_URL" else None
+        process = start_in_vain(start_process, {**settings, name: wrong}, *command)
+        assert_one_sentence(process.stderr(), name)
+    for command, name in (
+        (("db", "upgrade"), "DATABASE_URL"),
+        (("token", "--user", "alice"), "AUTH_JWT_SECRET"),
+    ):
+        process = start_process(script("paidonce"), *command, environment={name: settings[name]})
+        assert process.wait() == 0, process.stderr()
 
 
 def test_a_database_of_test_data_refuses_live_keys(

@@ -204,7 +204,7 @@ def card_declined(
     )
 
 
-def authentication_failed(*, can_retry: bool = True) -> PaymentFailed:
+def authentication_failed(*, can_retry: bool) -> PaymentFailed:
     """`can_retry`: with the same PaymentMethod, which a single use has used up."""
     return PaymentFailed(
         "authentication_failed",
