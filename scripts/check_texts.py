@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The patterns are written with [.] and groups so that this file does not find itself.
+# Each host has one letter in brackets, so that this file names none of them.
 REGISTRY_HOST = re.compile(
-    r"\b(pypi[.](org|python[.]org|io)|pythonhosted[.]org|registry[.](npmjs[.]org|yarnpkg[.]com)"
-    r"|npmjs[.]com|npmmirror[.]com|proxy[.]golang[.]org|crates[.]io|rubygems[.]org"
-    r"|repo[1]?[.]maven[.]apache[.]org|anaconda[.]org|jfrog[.]io|pub[.]dev)\b"
+    r"\b(py[p]i[.](org|python[.]org|io)|python[h]osted[.]org|registry[.](n[p]mjs|y[a]rnpkg)[.]"
+    r"|n[p]mjs[.]com|n[p]mmirror[.]com|proxy[.]g[o]lang[.]org|c[r]ates[.]io|r[u]bygems[.]org"
+    r"|repo[1]?[.]m[a]ven[.]apache[.]org|a[n]aconda[.]org|j[f]rog[.]io|p[u]b[.]dev|deb[.]d[e]bian)\b"
 )
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/<>-])(?:/(?:home|Users)/[a-z]|/(?:root|work)/[\w.])|[A-Z]:\\\\?Users\\",

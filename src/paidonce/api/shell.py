@@ -4,6 +4,7 @@ Plain ASGI, since it stands on the pay path.
 """
 
 import asyncio
+import contextlib
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote_plus
@@ -95,15 +96,13 @@ async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: 
     )
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     drained = 0
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             while drained < DRAIN_BYTES:
                 message = await receive()
                 drained += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     break
-    except TimeoutError:
-        pass
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
