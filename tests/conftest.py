@@ -5,6 +5,7 @@ The simulator's own (`stripe_simulator`) come with the pytest plugin that the pr
 
 import pytest
 
+from paidonce.observability import configure_logging
 from support.browser import browser_page
 from support.postgres import (
     _postgres_template,
@@ -38,6 +39,7 @@ __all__ = [
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "demo: runs the README against `paidonce demo`")
+    configure_logging(level="WARNING")  # before any logger is used and keeps another stream
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
