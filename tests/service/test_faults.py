@@ -70,16 +70,6 @@ def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, A
     return data
 
 
-def intent_of(service: Running, order_id: str) -> str:
-    """The recorded intent of the order's latest generation."""
-    rows = service.rows(
-        "SELECT stripe_payment_intent_id AS id FROM payments WHERE order_id = $1"
-        " ORDER BY generation DESC LIMIT 1",
-        order_id,
-    )
-    return str(rows[0]["id"])
-
-
 def generations(service: Running, order_id: str) -> list[str]:
     """The states of an order's payments, first generation first."""
     rows = service.rows(
@@ -104,7 +94,7 @@ def keys_of(service: Running, path: str, after: int = 0) -> list[str]:
 
 def paying_method(service: Running, order_id: str) -> str:
     """The method whose charge succeeded, by Stripe's object."""
-    intent = stripe(service, "GET", f"/v1/payment_intents/{intent_of(service, order_id)}")
+    intent = stripe(service, "GET", f"/v1/payment_intents/{service.intent_of(order_id)}")
     assert intent["status"] == "succeeded", intent
     return str(intent["payment_method"])
 
@@ -210,7 +200,7 @@ def test_a_confirm_never_gets_another_key_after_a_saved_error(service: Running) 
     order_id, card = service.order(), service.simulator.create_card(GOOD)
     lose_every_confirm(service, "error_after")
     assert_success(service.pay(order_id, card))
-    keys = keys_of(service, f"/v1/payment_intents/{intent_of(service, order_id)}/confirm")
+    keys = keys_of(service, f"/v1/payment_intents/{service.intent_of(order_id)}/confirm")
     assert len(keys) == 2 and len(set(keys)) == 1
     assert service.charges(order_id) == 1
 
@@ -328,7 +318,7 @@ def test_a_confirm_that_arrives_late_cannot_charge_beside_another_card(
     second = service.simulator.create_card(GOOD)
     service.simulator.add_fault(match={**CONFIRM, "times": 1}, kind="latency", seconds=1.2)
     assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
-    old = intent_of(service, order_id)
+    old = service.intent_of(order_id)
     monkeypatch.undo()
     assert_success(service.pay(order_id, second))
 
@@ -359,7 +349,7 @@ def test_another_card_after_a_lost_confirm_cancels_the_intent_and_pays_in_the_ne
     second = service.simulator.create_card(GOOD)
     lose_every_confirm(service, "drop_request", times=3)
     assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
-    old = intent_of(service, order_id)
+    old = service.intent_of(order_id)
     assert_success(service.pay(order_id, second))
     assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
     assert generations(service, order_id) == ["canceled", "succeeded"]
@@ -430,7 +420,7 @@ def test_a_confirm_older_than_a_day_is_never_sent_again(
     lose_every_confirm(service, kind)
     service.simulator.add_fault(match=LOOK, kind="drop_request")
     assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
-    old = intent_of(service, order_id)
+    old = service.intent_of(order_id)
     was_charged = service.charges(order_id) == 1
     assert was_charged == (kind == "drop_response")
     service.simulator.clear_faults()
@@ -451,7 +441,7 @@ def test_an_intent_whose_answer_was_lost_a_day_ago_is_adopted(service: Running) 
     order_id = service.order()
     service.simulator.clear_faults()
     made = service.simulator.audit()["totals"]["payment_intents"]
-    assert made == 1 and intent_of(service, order_id) == "None"
+    assert made == 1 and service.intent_of(order_id) == "None"
     let_a_day_pass(service)
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert service.simulator.audit()["totals"]["payment_intents"] == 1
@@ -484,7 +474,7 @@ def test_a_customer_deleted_before_the_order_is_replaced(service: Running) -> No
 
 def test_a_customer_deleted_before_the_attach_is_replaced(service: Running) -> None:
     order_id = service.order()
-    gone, old = customer_of(service), intent_of(service, order_id)
+    gone, old = customer_of(service), service.intent_of(order_id)
     stripe(service, "DELETE", f"/v1/customers/{gone}")
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert customer_of(service) != gone
@@ -500,7 +490,7 @@ def test_a_customer_deleted_between_attach_and_create_is_replaced(service: Runni
     service.simulator.add_fault(match=CREATE, kind="error_before")
     order_id = service.order()
     service.simulator.clear_faults()
-    assert intent_of(service, order_id) == "None"
+    assert service.intent_of(order_id) == "None"
     stripe(service, "DELETE", f"/v1/customers/{gone}")
     answer = service.pay(order_id, card)
     if answer.status_code != 200:  # Stripe keeps the card with the customer who is gone
@@ -535,7 +525,7 @@ def test_an_intent_canceled_by_hand_makes_way_for_the_next_generation(
     if is_known_card:
         assert_success(service.pay(service.order(), card))
     order_id = service.order()
-    stripe(service, "POST", f"/v1/payment_intents/{intent_of(service, order_id)}/cancel")
+    stripe(service, "POST", f"/v1/payment_intents/{service.intent_of(order_id)}/cancel")
     assert_success(service.pay(order_id, card))
     assert generations(service, order_id) == ["canceled", "succeeded"]
     assert service.charges(order_id) == 1

@@ -75,15 +75,6 @@ def intents_at_stripe(service: Running) -> list[dict[str, Any]]:
     return intents
 
 
-def intent_of(service: Running, order_id: str) -> str:
-    rows = service.rows(
-        "SELECT stripe_payment_intent_id AS id FROM payments WHERE order_id = $1"
-        " ORDER BY generation DESC LIMIT 1",
-        order_id,
-    )
-    return str(rows[0]["id"])
-
-
 def is_paid(service: Running, order_id: str) -> bool:
     """By our own books; nobody asks Stripe for this answer."""
     return bool(service.order_view(order_id)["status"] == "paid")
@@ -155,7 +146,7 @@ def test_an_attempt_still_unknown_after_its_window_is_ended_by_canceling(
     order_id, card = service.order(), service.simulator.create_card(GOOD)
     service.simulator.add_fault(match=CONFIRM, kind="key_in_use")
     assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
-    old = intent_of(service, order_id)
+    old = service.intent_of(order_id)
     service.recover()
     assert stripe_intent(service, old)["status"] == "requires_payment_method"
     assert service.payment(order_id)["status"] == "processing"
@@ -415,7 +406,7 @@ def test_without_a_secret_there_is_no_webhook_endpoint(
 
 def test_events_of_live_mode_and_of_other_accounts_are_dropped(service: Running) -> None:
     order_id = service.order()
-    subject = stripe_intent(service, intent_of(service, order_id))
+    subject = stripe_intent(service, service.intent_of(order_id))
     for changes in ({"livemode": True}, {"account": "acct_of_somebody_else"}):
         body = event("payment_intent.succeeded", subject, **changes)
         assert_success(deliver(service, body, signature(body)))
@@ -446,7 +437,7 @@ def test_unknown_types_and_intents_of_others_are_stored_once_and_ignored(
 def test_an_event_is_a_hint_and_never_the_truth(service: Running) -> None:
     """A signed event that says succeeded about an intent that Stripe shows otherwise."""
     order_id = service.order()
-    subject = {**stripe_intent(service, intent_of(service, order_id)), "status": "succeeded"}
+    subject = {**stripe_intent(service, service.intent_of(order_id)), "status": "succeeded"}
     body = event("payment_intent.succeeded", subject)
     assert_success(deliver(service, body, signature(body)))
     service.work()
@@ -467,7 +458,7 @@ def test_an_event_that_comes_before_its_row_waits_for_it(service: Running) -> No
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     service.recover(10)
     assert [row["state"] for row in stored_events(service)] == ["done"]
-    assert intent_of(service, order_id) == subject["id"]
+    assert service.intent_of(order_id) == subject["id"]
     assert service.charges(order_id) == 1
 
 
@@ -647,7 +638,7 @@ def test_a_cancelation_stripe_did_not_answer_is_finished_by_recovery(
     service.simulator.clear_faults()
     service.recover()
     assert service.order_view(order_id)["status"] == "canceled"
-    assert stripe_intent(service, intent_of(service, order_id))["status"] == "canceled"
+    assert stripe_intent(service, service.intent_of(order_id))["status"] == "canceled"
     assert_error(service.pay(order_id, card), 409, "order_not_payable")
     assert service.charges(order_id) == 0
 

@@ -117,8 +117,10 @@ def test_resuming_delivers_what_was_paused(wire, receiver):
     wire.simulator.set_webhook_target(receiver.url, SECRET)
     wire.simulator.webhooks(mode="pause")
     wire.intent()
+    assert receiver.received == []
     wire.simulator.webhooks(mode="deliver")
     receiver.wait(1)
+    assert len(receiver.received) == 1
 
 
 def test_dropped_events_never_come_but_can_be_listed(wire, receiver):

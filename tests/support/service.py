@@ -160,6 +160,15 @@ class Running:
         rows: list[dict[str, Any]] = self.run(read())
         return rows
 
+    def intent_of(self, order_id: str) -> str:
+        """The recorded intent of the order's latest generation."""
+        rows = self.rows(
+            "SELECT stripe_payment_intent_id AS id FROM payments WHERE order_id = $1"
+            " ORDER BY generation DESC LIMIT 1",
+            order_id,
+        )
+        return str(rows[0]["id"])
+
     # --- the truth
 
     def charges(self, order_id: str) -> int:

@@ -1,5 +1,7 @@
 """POST …/pay: claim, work, answer. Read from `pay` downwards."""
 
+from dataclasses import replace
+
 from paidonce.domain import errors
 from paidonce.domain.errors import (
     OutcomeUnknown,
@@ -158,9 +160,7 @@ async def _make_ready(ctx: Context, job: Job, visitor: Visitor) -> Verdict | Non
 async def _retire_unusable(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
     """The intent is for a customer who is gone, or somebody retired the payment: the next one."""
     payment = await prepare.read_payment(ctx, job.payment.id)
+    unusable = replace(job, payment=payment)
     return await settle.cancel_intent(
-        ctx,
-        Job(job.order, payment, job.attempt),
-        visitor,
-        action_becomes=AttemptState.SUPERSEDED,
+        ctx, unusable, visitor, action_becomes=AttemptState.SUPERSEDED
     )

@@ -5,6 +5,7 @@ challenge of an attempt that waited for the card holder is over, a dead method c
 5xx saved under the key ended the execution, or the intent was canceled on our asking.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
@@ -16,8 +17,7 @@ from paidonce.observability import get_logger
 from paidonce.payments import prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.requests import cancel_request
-from paidonce.store import payments
-from paidonce.store.rows import AttemptRow, PaymentRow
+from paidonce.store.rows import AttemptRow
 
 log = get_logger(__name__)
 
@@ -141,10 +141,10 @@ async def _challenge_over(ctx: Context, job: Job, visitor: Visitor, intent: Inte
 
 async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
     """A dead method is evidence of an earlier use: see first whether that one paid the order."""
-    payment = await ctx.db.read(lambda tx: payments.get_payment(tx, job.payment.id))
+    payment = await prepare.read_payment(ctx, job.payment.id)
     if payment.stripe_payment_intent_id is None:
         return await record.record_negative(ctx, job, AttemptState.CONSUMED, only_unsent=True)
-    return await settle(ctx, _with_payment(job, payment), visitor, Why.DEAD_METHOD)
+    return await settle(ctx, replace(job, payment=payment), visitor, Why.DEAD_METHOD)
 
 
 async def cancel_intent(
@@ -191,7 +191,3 @@ def is_window_over(ctx: Context, attempt: AttemptRow) -> bool:
     else:
         since, seconds = attempt.first_sent_at, ctx.settings.unknown_window_seconds
     return since is not None and ctx.clock.now() - since > timedelta(seconds=seconds)
-
-
-def _with_payment(job: Job, payment: PaymentRow) -> Job:
-    return Job(job.order, payment, job.attempt)
