@@ -1,6 +1,7 @@
 """The command line: arguments and printing only."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -13,13 +14,20 @@ import uvicorn
 
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.demo import Demo, DemoError
-from paidonce.main import DRAIN_SECONDS, build_app, preflight, run_worker_alone
+from paidonce.main import (
+    DRAIN_SECONDS,
+    build_app,
+    preflight,
+    run_worker_alone,
+    upgrade_database,
+)
 from paidonce.observability import configure_logging
 from paidonce.settings import (
     AnySettings,
     DatabaseSettings,
     Settings,
     SettingsError,
+    StripeSettings,
     TokenSettings,
     load,
 )
@@ -133,13 +141,32 @@ def make_token(settings: TokenSettings, secret: str, user: str, email: str | Non
 
 @db_app.command()
 def upgrade() -> None:
-    """Bring the schema to the newest version."""
+    """Bring the schema to the newest version; adopt the host's users table where there is one."""
     settings = _load(DatabaseSettings)
+    has_stripe = bool(os.environ.get("STRIPE_SECRET_KEY"))
+    stripe = _load(StripeSettings) if has_stripe else None
+    configure_logging(level="WARNING")
     try:
-        migrations.upgrade(settings.database_url)
+        print(asyncio.run(upgrade_database(settings, stripe)))  # noqa: T201
+    except SettingsError as error:
+        _fail(str(error))
+
+
+@db_app.command()
+def downgrade(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Really drop every table of paidonce.")
+    ] = False,
+) -> None:
+    """Take paidonce out of the database: its tables go, the host's users table is as before."""
+    settings = _load(DatabaseSettings)
+    if not yes:
+        _fail("this deletes every order and payment that paidonce has recorded; say --yes.")
+    try:
+        migrations.downgrade(settings.database_url)
     except DatabaseUnavailable as error:
         _fail(f"DATABASE_URL: the database cannot be used: {error}.")
-    print(f"The schema is at version {migrations.head()}.")  # noqa: T201
+    print("The tables of paidonce are gone.")  # noqa: T201
 
 
 @db_app.command()

@@ -27,7 +27,7 @@ from paidonce.observability import get_logger
 from paidonce.payments import cancel, follow_up, pay, shopping
 from paidonce.payments.context import Context
 from paidonce.payments.saved import stripe_method_id
-from paidonce.store import events
+from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 ANSWER_LIFE = timedelta(hours=24)
@@ -68,6 +68,13 @@ class Service:
             raise errors.service_unavailable()
         return self._ctx
 
+    async def _check_known(self, user_id: str) -> None:
+        """Raises not_authenticated for a user whom the host's table does not have (any more).
+        Orders and payments look by themselves, inside their own transactions."""
+        db = self.ctx.db
+        if db.users.is_host and not await db.read(lambda tx: users.is_known(tx, user_id)):
+            raise errors.not_authenticated()
+
     @_needs_database
     async def create_order(self, user: Principal, basket: NewOrder) -> Order:
         return await shopping.create_order(self.ctx, user, basket)
@@ -78,6 +85,7 @@ class Service:
 
     @_needs_database
     async def get_order(self, user_id: str, order_id: str) -> Order:
+        await self._check_known(user_id)
         return await shopping.get_order(self.ctx, order_id, user_id)
 
     @_needs_database
@@ -91,6 +99,7 @@ class Service:
 
     @_needs_database
     async def list_orders(self, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
+        await self._check_known(user_id)
         return await shopping.list_orders(self.ctx, user_id, limit, cursor)
 
     @_needs_database
@@ -105,16 +114,19 @@ class Service:
     async def confirm(
         self, user_id: str, order_id: str, payment_intent_id: str | None
     ) -> Paid | ActionRequired:
+        await self._check_known(user_id)
         return await follow_up.confirm_payment(self.ctx, user_id, order_id, payment_intent_id)
 
     @_needs_database
     async def payment_status(self, user_id: str, order_id: str) -> PaymentStatus:
+        await self._check_known(user_id)
         return await follow_up.payment_status(self.ctx, user_id, order_id)
 
     @_needs_database
     async def list_payments(
         self, user_id: str, limit: int, cursor: str | None
     ) -> Page[PaymentSummary]:
+        await self._check_known(user_id)
         return await shopping.list_payments(self.ctx, user_id, limit, cursor)
 
     @_needs_database

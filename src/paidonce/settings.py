@@ -24,6 +24,11 @@ class DatabaseSettings(BaseSettings):
     database_url: str = Field(
         "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
     )
+    users_table: str = Field(
+        "", description="the host's users table; empty: `users`, where there is one"
+    )
+    users_id_column: str = Field("id", min_length=1, description="its id, the tokens' `sub`")
+    users_email_column: str = Field("email", min_length=1, description="its e-mail")
 
     @field_validator("database_url")
     @classmethod
@@ -72,10 +77,42 @@ class TokenSettings(BaseSettings):
         return self
 
 
-class Settings(DatabaseSettings, TokenSettings):
-    """Everything that the service needs."""
+class StripeSettings(BaseSettings):
+    """What a call to Stripe needs."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     stripe_secret_key: SecretStr = Field(description="test or live secret key")
+    stripe_api_base: str = Field("", description="empty: Stripe itself")
+
+    @property
+    def mode(self) -> Mode:
+        return key_mode(self.stripe_secret_key.get_secret_value())
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _secret_key(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", value.get_secret_value()):
+            raise ValueError("must be a secret key (sk_test_… or sk_live_…)")
+        return value
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/]+/?$", value):
+            raise ValueError("must be empty or an http(s) address without a path")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _live_goes_to_stripe(self) -> Self:
+        if self.mode == "live" and self.stripe_api_base:
+            raise ValueError("STRIPE_API_BASE must be empty with live keys")
+        return self
+
+
+class Settings(DatabaseSettings, TokenSettings, StripeSettings):
+    """Everything that the service needs."""
+
     stripe_publishable_key: str = Field(description="test or live publishable key")
     stripe_webhook_secret: SecretStr = Field(
         SecretStr(""), description="comma separated while rotating; empty closes the endpoint"
@@ -84,7 +121,6 @@ class Settings(DatabaseSettings, TokenSettings):
     merchant_api_key: SecretStr = Field(
         SecretStr(""), description="comma separated while rotating; empty closes the merchant side"
     )
-    stripe_api_base: str = Field("", description="empty: Stripe itself")
     stripe_confirmation_method: Literal["automatic", "manual"] = Field(
         "automatic", description="who confirms after 3-D Secure"
     )
@@ -110,10 +146,6 @@ class Settings(DatabaseSettings, TokenSettings):
     )
 
     @property
-    def mode(self) -> Mode:
-        return key_mode(self.stripe_secret_key.get_secret_value())
-
-    @property
     def webhook_secrets(self) -> list[str]:
         return _split(self.stripe_webhook_secret.get_secret_value())
 
@@ -124,13 +156,6 @@ class Settings(DatabaseSettings, TokenSettings):
     @property
     def trusted_proxy_networks(self) -> list[IPv4Network | IPv6Network]:
         return [ip_network(part, strict=False) for part in _split(self.trusted_proxies)]
-
-    @field_validator("stripe_secret_key")
-    @classmethod
-    def _secret_key(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", value.get_secret_value()):
-            raise ValueError("must be a secret key (sk_test_… or sk_live_…)")
-        return value
 
     @field_validator("stripe_publishable_key")
     @classmethod
@@ -160,13 +185,6 @@ class Settings(DatabaseSettings, TokenSettings):
             raise ValueError("must be an https URL or the app's own scheme")
         return value
 
-    @field_validator("stripe_api_base")
-    @classmethod
-    def _api_base(cls, value: str) -> str:
-        if value and not re.match(r"https?://[^/]+/?$", value):
-            raise ValueError("must be empty or an http(s) address without a path")
-        return value.rstrip("/")
-
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies(cls, value: str) -> str:
@@ -183,8 +201,6 @@ class Settings(DatabaseSettings, TokenSettings):
             raise ValueError(
                 "STRIPE_PUBLISHABLE_KEY and STRIPE_SECRET_KEY must both be test or both be live"
             )
-        if self.mode == "live" and self.stripe_api_base:
-            raise ValueError("STRIPE_API_BASE must be empty with live keys")
         return self
 
 

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from paidonce.domain.model import Product
-from paidonce.store import orders, postgresql, sqlite
+from paidonce.store import orders, postgresql, sqlite, users
 from paidonce.store.engine import (
     Database,
     DatabaseUnavailable,
@@ -28,10 +28,10 @@ NOW = datetime(2026, 11, 1, 12, 30, 15, 123_456, tzinfo=UTC)
 
 
 def insert_user(user_id: str) -> Callable[[Transaction], Any]:
-    return lambda tx: orders.insert_user_once(tx, user_id, None, NOW)
+    return lambda tx: users.ensure_user(tx, user_id, None, NOW)
 
 
-async def users(db: Database) -> list[str]:
+async def user_ids(db: Database) -> list[str]:
     async def work(tx: Transaction) -> list[str]:
         return [row["id"] for row in await tx.fetch("SELECT id FROM users ORDER BY id")]
 
@@ -48,7 +48,7 @@ async def test_a_transaction_commits_all_and_gives_its_result(db: Database) -> N
         return "done"
 
     assert await db.transaction("test", work) == "done"
-    assert await users(db) == ["a", "b"]
+    assert await user_ids(db) == ["a", "b"]
 
 
 async def test_an_exception_rolls_everything_back_and_comes_through(db: Database) -> None:
@@ -58,9 +58,9 @@ async def test_an_exception_rolls_everything_back_and_comes_through(db: Database
 
     with pytest.raises(LookupError, match="no"):
         await db.transaction("test", work)
-    assert await users(db) == []
+    assert await user_ids(db) == []
     await db.transaction("test", insert_user("b"))
-    assert await users(db) == ["b"]
+    assert await user_ids(db) == ["b"]
 
 
 async def test_a_statement_that_is_refused_rolls_everything_back(db: Database) -> None:
@@ -70,9 +70,9 @@ async def test_a_statement_that_is_refused_rolls_everything_back(db: Database) -
 
     with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
         await db.transaction("test", work)
-    assert await users(db) == []
+    assert await user_ids(db) == []
     await db.transaction("test", insert_user("b"))
-    assert await users(db) == ["b"]
+    assert await user_ids(db) == ["b"]
 
 
 async def test_a_transaction_sees_its_own_writes(
@@ -83,7 +83,7 @@ async def test_a_transaction_sees_its_own_writes(
         return len(await tx.fetch("SELECT id FROM users"))
 
     assert await db.transaction("test", work) == 1
-    assert await users(db) == ["a"]
+    assert await user_ids(db) == ["a"]
 
 
 async def test_the_number_of_changed_rows_is_told(db: Database) -> None:
@@ -113,7 +113,7 @@ async def test_concurrent_transactions_lose_no_update(db: Database) -> None:
         await tx.execute("UPDATE users SET customer_key_no = $1 WHERE id = $2", row["n"] + 1, "a")
 
     await asyncio.gather(*(db.transaction("test", work) for _ in range(25)))
-    user = await db.read(lambda tx: orders.get_user(tx, "a"))
+    user = await db.read(lambda tx: users.get_user(tx, "a"))
     assert user.customer_key_no == 25
 
 
@@ -129,7 +129,7 @@ async def test_a_caller_that_goes_away_leaves_a_usable_database(db: Database) ->
     with pytest.raises(asyncio.CancelledError):
         await task
     await db.transaction("test", insert_user("b"))
-    assert await users(db) in (["b"], ["a", "b"])
+    assert await user_ids(db) in (["b"], ["a", "b"])
 
 
 async def test_deadlocks_are_run_again(pg: Database) -> None:
@@ -156,7 +156,7 @@ async def test_deadlocks_are_run_again(pg: Database) -> None:
         pg.transaction("test", change("a", "b")), pg.transaction("test", change("b", "a"))
     )
     assert runs >= 3
-    emails = [await pg.read(lambda tx, each=each: orders.get_user(tx, each)) for each in "ab"]
+    emails = [await pg.read(lambda tx, each=each: users.get_user(tx, each)) for each in "ab"]
     assert emails[0].email == emails[1].email
 
 
@@ -174,12 +174,12 @@ async def test_times_come_back_aware_in_utc_to_the_microsecond(db: Database) -> 
 
     async def work(tx: Transaction) -> None:
         for number, moment in enumerate(moments):
-            await orders.insert_user_once(tx, str(number), None, moment)
+            await users.ensure_user(tx, str(number), None, moment)
 
     await db.transaction("test", work)
     for number, moment in enumerate(moments):
         user_id = str(number)
-        user = await db.read(lambda tx, user_id=user_id: orders.get_user(tx, user_id))
+        user = await db.read(lambda tx, user_id=user_id: users.get_user(tx, user_id))
         assert user.created_at == moment
         assert user.created_at.utcoffset() == timedelta(0)
         assert user.customer_requested_at is None
@@ -191,7 +191,7 @@ async def test_times_compare_in_sql_as_they_do_in_python(db: Database) -> None:
 
     async def work(tx: Transaction) -> list[str]:
         for number, moment in enumerate(moments):
-            await orders.insert_user_once(tx, str(number), None, moment)
+            await users.ensure_user(tx, str(number), None, moment)
         east = moments[1].astimezone(timezone(timedelta(hours=9)))
         rows = await tx.fetch("SELECT id FROM users WHERE created_at < $1", east)
         later = await tx.fetch("SELECT id FROM users WHERE created_at >= $1 ORDER BY id", east)
@@ -250,9 +250,9 @@ async def test_a_transaction_that_awaits_something_else_is_refused_on_sqlite(
             await db.transaction("test", work)
         with pytest.raises(RuntimeError, match="nothing else"):
             await db.read(work_that_sleeps)
-        assert await users(db) == []
+        assert await user_ids(db) == []
         await db.transaction("test", insert_user("b"))
-        assert await users(db) == ["b"]
+        assert await user_ids(db) == ["b"]
     finally:
         await db.close()
 
@@ -302,9 +302,9 @@ async def test_a_session_cut_during_the_work_committed_nothing(
 
     with pytest.raises(DatabaseUnavailable):
         await pg.transaction("test", work)
-    assert await users(pg) == []
+    assert await user_ids(pg) == []
     await pg.transaction("test", insert_user("c"))
-    assert await users(pg) == ["c"]
+    assert await user_ids(pg) == ["c"]
 
 
 async def test_a_session_cut_before_the_commit_is_an_unknown_commit(
@@ -319,7 +319,7 @@ async def test_a_session_cut_before_the_commit_is_an_unknown_commit(
     with pytest.raises(UnknownCommit):
         await pg.transaction("test", work)
     await pg.transaction("test", insert_user("b"))
-    assert await users(pg) == ["b"]
+    assert await user_ids(pg) == ["b"]
 
 
 async def test_a_session_cut_between_transactions_is_told_and_then_replaced(
@@ -335,7 +335,7 @@ async def test_a_session_cut_between_transactions_is_told_and_then_replaced(
                 continue
         else:
             raise AssertionError("the database did not come back")
-    assert await users(pg) == ["a"]
+    assert await user_ids(pg) == ["a"]
 
 
 async def test_a_read_on_a_cut_session_is_unavailable(pg: Database, postgres_url: str) -> None:
@@ -373,7 +373,7 @@ async def test_a_statement_that_takes_too_long_is_unavailable(
         with pytest.raises(DatabaseUnavailable):
             await db.transaction("test", lambda tx: tx.fetch("SELECT pg_sleep(3)"))
         await db.transaction("test", insert_user("a"))
-        assert await users(db) == ["a"]
+        assert await user_ids(db) == ["a"]
     finally:
         await db.close()
 
@@ -397,7 +397,7 @@ async def test_a_full_pool_is_unavailable(
             await db.statement("test", "SELECT 1")
         await busy
         await db.transaction("test", insert_user("b"))
-        assert await users(db) == ["b"]
+        assert await user_ids(db) == ["b"]
     finally:
         await db.close()
 
@@ -423,10 +423,10 @@ async def test_a_writer_that_does_not_let_go_is_unavailable_on_sqlite(
         with pytest.raises(DatabaseUnavailable):
             await db.transaction("test", insert_user("b"))
         assert 0.15 < time.monotonic() - started_at < 3
-        assert await users(db) == ["a"], "readers are not held up"
+        assert await user_ids(db) == ["a"], "readers are not held up"
         other.execute("ROLLBACK")
         await db.transaction("test", insert_user("c"))
-        assert await users(db) == ["a", "c"]
+        assert await user_ids(db) == ["a", "c"]
     finally:
         other.close()
         await db.close()
@@ -442,7 +442,7 @@ async def test_a_writer_that_lets_go_in_time_is_waited_for_on_sqlite(sqlite_url:
         assert not waiting.done()
         other.execute("COMMIT")
         await waiting
-        assert await users(db) == ["a"]
+        assert await user_ids(db) == ["a"]
     finally:
         other.close()
         await db.close()
@@ -457,7 +457,7 @@ async def test_a_waiting_writer_does_not_stop_the_loop_on_sqlite(sqlite_url: str
         started_at = time.monotonic()
         for _ in range(10):
             await asyncio.sleep(0.01)
-            assert await users(db) == []
+            assert await user_ids(db) == []
         assert time.monotonic() - started_at < 1
         other.execute("COMMIT")
         await waiting
@@ -507,5 +507,5 @@ async def test_several_processes_share_a_database_and_lose_no_update(
     processes = [start_process(sys.executable, str(program), database_url, "40") for _ in range(3)]
     for process in processes:
         assert await asyncio.to_thread(process.wait) == 0, process.stderr()
-    user = await db.read(lambda tx: orders.get_user(tx, "a"))
+    user = await db.read(lambda tx: users.get_user(tx, "a"))
     assert user.customer_key_no == 120

@@ -21,7 +21,7 @@ from paidonce.payments import claim, record
 from paidonce.payments.claim import Drive
 from paidonce.payments.context import Context, Job, Role, visitor_for
 from paidonce.payments.requests import intent_params
-from paidonce.store import methods, orders, payments
+from paidonce.store import methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import OrderRow, PaymentRow
@@ -213,8 +213,8 @@ async def make_world(ctx: Context, *, is_listed: bool = False) -> World:
     card = Method(f"pm_{name}", f"cus_{name}", "visa", "4242", 12, 2030, "fp", None)
 
     async def work(tx: Transaction) -> PaymentRow:
-        await orders.insert_user_once(tx, order.user_id, None, NOW)
-        await orders.save_customer(tx, order.user_id, 0, f"cus_{name}")
+        await users.ensure_user(tx, order.user_id, None, NOW)
+        await users.save_customer(tx, order.user_id, 0, f"cus_{name}")
         await orders.insert_order_once(tx, order)
         payment = await claim.insert_payment(ctx, tx, order)
         params = intent_params(ctx, order, payment, f"cus_{name}")

@@ -98,6 +98,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Customer:
+    """A Customer as Stripe answered it: its id and its metadata, which says whose it is."""
+
+    id: str
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A PaymentMethod of type card as Stripe answered it."""
 

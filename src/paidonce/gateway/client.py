@@ -6,20 +6,22 @@ The SDK retries nothing: a send that nobody counted could charge behind our back
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import stripe
 
-from paidonce.domain.intent import Failure, Intent, Method, Reason
+from paidonce.domain.intent import Customer, Failure, Intent, Method, Reason
 from paidonce.gateway.circuit import Circuit
 from paidonce.gateway.translate import translate_error, translate_intent, translate_method
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
-from paidonce.settings import Settings
+from paidonce.settings import StripeSettings
 
 CALL_TIMEOUT_SECONDS = 10.0
+MISSING_CUSTOMER = ("resource_missing", "id")  # recorded: 404 for an id in the path
 PAGE_SIZE = 100
 MAX_PAGES = 20
 Shape = TypeVar("Shape")
@@ -46,7 +48,7 @@ class Answered:
 class StripeGateway:
     """A Stripe account. `time_left` is in seconds and caps the call's own timeout."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StripeSettings) -> None:
         stripe.enable_telemetry = False
         self._transport = AiohttpTransport()
         self._circuit = Circuit(time.monotonic)
@@ -125,24 +127,39 @@ class StripeGateway:
             intents += found
         return intents
 
+    async def retrieve_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
+        """GET /v1/customers/:id. A deleted customer is still answered; one that this key's account
+        and mode never had is Failure(CUSTOMER_GONE)."""
+        path = f"/v1/customers/{quote(customer_id, safe='')}"
+        answer = await self._call("retrieve_customer", "get", path, {}, {}, time_left)
+        if isinstance(answer, Failure) and (answer.code, answer.param) == MISSING_CUSTOMER:
+            return replace(answer, reason=Reason.CUSTOMER_GONE)
+        return _translated(answer, _customer)
+
+    async def list_customers_with_email(
+        self, email: str, time_left: float
+    ) -> list[Customer] | Failure:
+        """GET /v1/customers with this e-mail, which any number may share."""
+        customers: list[Customer] = []
+        async for page in self._pages("/v1/customers", {"email": email}, time_left):
+            found = _translated(page, _customers)
+            if isinstance(found, Failure):
+                return found
+            customers += found
+        return customers
+
     async def find_customer(
         self, metadata: Mapping[str, str], first: datetime, last: datetime, time_left: float
     ) -> str | Failure | None:
         """A customer created between the two times whose metadata holds the given values."""
         window = {"created": {"gte": int(first.timestamp()), "lte": int(last.timestamp())}}
         async for page in self._pages("/v1/customers", window, time_left):
-            found = _translated(
-                page,
-                lambda data: [
-                    _object_id(item)
-                    for item in data["data"]
-                    if metadata.items() <= dict(item.get("metadata") or {}).items()
-                ],
-            )
+            found = _translated(page, _customers)
             if isinstance(found, Failure):
                 return found
-            if found:
-                return found[0]
+            for customer in found:
+                if metadata.items() <= customer.metadata.items():
+                    return customer.id
         return None
 
     async def retrieve_account_id(self, time_left: float) -> str | Failure:
@@ -233,6 +250,14 @@ def _translated(
 
 def _object_id(data: Mapping[str, Any]) -> str:
     return str(data["id"])
+
+
+def _customers(data: Mapping[str, Any]) -> list[Customer]:
+    return [_customer(item) for item in data["data"]]
+
+
+def _customer(data: Mapping[str, Any]) -> Customer:
+    return Customer(_object_id(data), dict(data.get("metadata") or {}))
 
 
 def _last_of_page(data: Mapping[str, Any]) -> str | None:

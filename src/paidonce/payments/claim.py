@@ -15,7 +15,7 @@ from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.payments import history
 from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
 from paidonce.payments.requests import confirm_params
-from paidonce.store import attempts, methods, one_trip, orders, payments
+from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow
@@ -115,6 +115,8 @@ async def _claim_in_one_trip(
 
 async def _claim(ctx: Context, tx: Transaction, command: PayCommand, visitor: Visitor) -> Claim:
     order = await orders.lock_order(tx, command.order_id)
+    if not await users.is_known(tx, command.user_id):
+        return errors.not_authenticated()
     if order is None or order.user_id != command.user_id:
         return errors.order_not_found()
     refusal = payability(order)
@@ -169,8 +171,8 @@ async def _begin(
     can_be_used_up = is_single_use and not method_id.startswith(TEST_FACTORY)
     if can_be_used_up and await attempts.is_method_consumed(tx, method_id):
         return errors.payment_method_consumed()
-    user = await orders.get_user(tx, order.user_id)
-    customer_id = user.stripe_customer_id
+    user = await users.get_user(tx, order.user_id)
+    customer_id = user.stripe_customer_id if user else None
     is_known = _is_attached(method, customer_id) or is_single_use
     is_ready = (
         is_known

@@ -6,7 +6,7 @@ from paidonce.domain.states import AttemptState, PaymentState
 from paidonce.payments import prepare, settle
 from paidonce.payments.context import Context, Job, Role, new_id, visitor_for
 from paidonce.payments.follow_up import conclude_without_attempt
-from paidonce.store import attempts, methods, orders, payments
+from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.events import InboxEvent
 from paidonce.store.rows import PaymentRow
@@ -43,7 +43,7 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
 
 
 async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
-    user_id = await ctx.db.read(lambda tx: orders.get_user_of_customer(tx, customer_id))
+    user_id = await ctx.db.read(lambda tx: users.get_user_of_customer(tx, customer_id))
     if user_id is None:
         return "ignored", "no user has this customer"
     await prepare.forget_customer(ctx, user_id, customer_id)

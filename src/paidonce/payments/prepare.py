@@ -20,10 +20,11 @@ from paidonce.payments.requests import (
     cancel_request,
     customer_metadata,
     customer_request,
+    hosts_user_id,
     intent_params,
     intent_request,
 )
-from paidonce.store import methods, orders, payments
+from paidonce.store import methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import PaymentRow, UserRow
 
@@ -67,20 +68,22 @@ def unavailable(failure: Failure) -> ServiceError:
 async def ensure_customer(ctx: Context, user_id: str, deadline: Deadline) -> str | ServiceError:
     """The user's one Stripe customer: recorded, or created under the user's own key."""
     for _ in range(MAX_ROUNDS):
-        user = await ctx.db.read(lambda tx: orders.get_user(tx, user_id))
-        if user.stripe_customer_id is None:
+        user = await ctx.db.read(lambda tx: users.get_user(tx, user_id))
+        if user is not None and user.stripe_customer_id is None:
             user = await ctx.db.transaction(
                 "customer_request", lambda tx: _note_request(ctx, tx, user_id)
             )
+        if user is None:
+            return errors.not_authenticated()  # the host has deleted the user
         if user.stripe_customer_id is not None:
             return user.stripe_customer_id
         answer = await _find_or_create_customer(ctx, user, deadline)
-        if isinstance(answer, Failure):
-            if answer.is_saved_error:
-                await _next_customer_key(ctx, user)
-                continue
+        if isinstance(answer, str):
+            await _save_customer(ctx, user, answer)
+        elif answer.is_saved_error or answer.param == "email":
+            await _next_customer_key(ctx, user, is_email_refused=answer.param == "email")
+        else:
             return unavailable(answer)
-        await _save_customer(ctx, user, answer)
     return errors.stripe_unavailable()
 
 
@@ -88,16 +91,18 @@ async def forget_customer(ctx: Context, user_id: str, gone_customer_id: str) -> 
     """A customer deleted at Stripe: compare-and-set, next key number, its methods forgotten."""
 
     async def work(tx: Transaction) -> None:
-        if await orders.forget_customer(tx, user_id, gone_customer_id):
+        if await users.forget_customer(tx, user_id, gone_customer_id):
             await methods.release_methods_of_customer(tx, gone_customer_id)
 
     await ctx.db.transaction("forget_customer", work)
 
 
-async def _note_request(ctx: Context, tx: Transaction, user_id: str) -> UserRow:
-    user = await orders.get_user(tx, user_id)
-    if user.stripe_customer_id is None and user.customer_requested_at is None:
-        await orders.note_customer_request(tx, user_id, ctx.clock.now())
+async def _note_request(ctx: Context, tx: Transaction, user_id: str) -> UserRow | None:
+    """The user as he stood before: without a time, nothing was ever sent under his present key."""
+    await users.lock_user(tx, user_id)
+    user = await users.get_user(tx, user_id)
+    if user and user.stripe_customer_id is None and user.customer_requested_at is None:
+        await users.note_customer_request(tx, user_id, ctx.clock.now())
     return user
 
 
@@ -105,6 +110,10 @@ async def _find_or_create_customer(
     ctx: Context, user: UserRow, deadline: Deadline
 ) -> str | Failure:
     requested_at = user.customer_requested_at
+    if ctx.db.users.is_host:
+        found = await _find_hosts_customer(ctx, user, deadline)
+        if found is not None:
+            return found
     if requested_at is not None and ctx.clock.now() - requested_at > KEY_LIFE:
         found = await _find_customer(ctx, user, requested_at, deadline)
         if found is not None:
@@ -119,6 +128,19 @@ async def _find_or_create_customer(
     return answer
 
 
+async def _find_hosts_customer(
+    ctx: Context, user: UserRow, deadline: Deadline
+) -> str | Failure | None:
+    """The customer that the host's own server made before us. The e-mail only narrows Stripe's
+    list; what decides is the user's id in the metadata."""
+    if not user.email:
+        return None
+    customers = await ctx.gateway.list_customers_with_email(user.email, deadline.left)
+    if isinstance(customers, Failure):
+        return customers
+    return next((c.id for c in customers if hosts_user_id(ctx, c.metadata) == user.id), None)
+
+
 async def _find_customer(
     ctx: Context, user: UserRow, first: datetime, deadline: Deadline
 ) -> str | Failure | None:
@@ -131,15 +153,18 @@ async def _find_customer(
     )
 
 
-async def _next_customer_key(ctx: Context, user: UserRow) -> None:
+async def _next_customer_key(ctx: Context, user: UserRow, *, is_email_refused: bool) -> None:
     await ctx.db.transaction(
-        "customer_key", lambda tx: orders.next_customer_key(tx, user.id, user.customer_key_no)
+        "customer_key",
+        lambda tx: users.next_customer_key(
+            tx, user.id, user.customer_key_no, is_email_refused=is_email_refused
+        ),
     )
 
 
 async def _save_customer(ctx: Context, user: UserRow, customer_id: str) -> None:
     await ctx.db.transaction(
-        "customer", lambda tx: orders.save_customer(tx, user.id, user.customer_key_no, customer_id)
+        "customer", lambda tx: users.save_customer(tx, user.id, user.customer_key_no, customer_id)
     )
 
 

@@ -7,6 +7,7 @@ the installation's namespace and UUIDs. The letters are those of the pipeline in
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from paidonce.gateway import Keyed
@@ -27,6 +28,14 @@ def customer_request(ctx: Context, user: UserRow) -> Keyed:
 def customer_metadata(ctx: Context, user: UserRow) -> dict[str, str]:
     """By these a customer is recognised as ours; never by e-mail."""
     return {"user_id": user.id, "namespace": ctx.installation.namespace}
+
+
+def hosts_user_id(ctx: Context, metadata: Mapping[str, str]) -> str | None:
+    """Whose customer this is, by `user_id`, or `userId` as the server before us wrote it; None
+    when it says nothing, or was made by another installation on the same Stripe account."""
+    if metadata.get("namespace", ctx.installation.namespace) != ctx.installation.namespace:
+        return None
+    return metadata.get("user_id") or metadata.get("userId")
 
 
 def intent_params(ctx: Context, order: OrderRow, payment: PaymentRow, customer_id: str) -> str:

@@ -5,7 +5,9 @@ from dataclasses import replace
 from paidonce.domain import errors
 from paidonce.domain.model import PayCommand
 from paidonce.payments.context import Context
-from paidonce.store import methods
+from paidonce.store import methods, users
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import MethodRow
 
 SAVED_PREFIX = "spm_"
 
@@ -17,7 +19,13 @@ async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
         if not method_id.startswith("pm_"):
             raise errors.payment_method_not_found()
         return command
-    row = await ctx.db.read(lambda tx: methods.get_method(tx, method_id))
+
+    async def look(tx: Transaction) -> MethodRow | None:
+        if not await users.is_known(tx, command.user_id):
+            raise errors.not_authenticated()
+        return await methods.get_method(tx, method_id)
+
+    row = await ctx.db.read(look)
     if row is None or row.user_id != command.user_id or row.state != "attached":
         raise errors.payment_method_not_found()
     return replace(command, payment_method_id=row.stripe_payment_method_id)

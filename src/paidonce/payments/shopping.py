@@ -22,7 +22,7 @@ from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.payments import prepare
 from paidonce.payments.context import Context, new_id
 from paidonce.payments.cursors import decode_cursor, encode_cursor
-from paidonce.store import listings, orders
+from paidonce.store import listings, orders, users
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import OrderRow
 
@@ -57,7 +57,8 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
             }
             for product, quantity in items
         ]
-        await orders.insert_user_once(tx, user.user_id, user.email, ctx.clock.now())
+        if not await users.ensure_user(tx, user.user_id, user.email, ctx.clock.now()):
+            raise errors.not_authenticated()
         row = _new_row(
             ctx, user.user_id, total, currencies.pop(), items=lines, details=basket.details
         )
@@ -71,10 +72,14 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
 
 
 async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
-    """The host's own order. The same call again answers the same order."""
+    """The host's own order. The same call again answers the same order.
+
+    Raises order_conflict, and invalid_request for a user whom the host's table does not have.
+    """
 
     async def work(tx: Transaction) -> tuple[OrderRow, bool]:
-        await orders.insert_user_once(tx, new.user_id, new.email, ctx.clock.now())
+        if not await users.ensure_user(tx, new.user_id, new.email, ctx.clock.now()):
+            raise errors.invalid_request("userId is not the id of a user.")
         row = _new_row(
             ctx,
             new.user_id,

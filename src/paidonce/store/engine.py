@@ -8,6 +8,8 @@ called. SQL is written once, with `$1` placeholders, wherever both databases und
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from paidonce.store.users_table import UsersTable
+
 Result = TypeVar("Result")
 Row = Mapping[str, Any]
 
@@ -23,6 +25,10 @@ class UnknownCommit(Exception):
 class Transaction(Protocol):
     """What a transaction can do. Parameters are positional, `$1` first."""
 
+    @property
+    def users(self) -> UsersTable:
+        """Where customers are recorded."""
+
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """Every row."""
 
@@ -37,7 +43,13 @@ Work = Callable[[Transaction], Awaitable[Result]]
 
 
 class Database(Protocol):
-    """An open database. Times are aware UTC datetimes on both sides; JSON columns are text."""
+    """An open database. Times are aware UTC datetimes on both sides; JSON columns are text.
+
+    `users` is our own table until whoever opens the database says otherwise.
+    """
+
+    users: UsersTable
+    has_schemas: bool
 
     async def transaction(self, name: str, work: Work[Result]) -> Result:
         """Run `work` in one transaction and commit; `name` is its step in traces and tests.

@@ -8,10 +8,12 @@ versions; a concurrent winner makes the unique indexes refuse the insert.
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from paidonce.store.engine import Row
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, columns, row_as
+from paidonce.store.users_table import UsersTable
 
 
 def _prefixed(shape: type, alias: str, prefix: str) -> str:
@@ -24,13 +26,16 @@ def _unprefixed(row: Row, prefix: str) -> Row:
     return {name[size:]: value for name, value in row.items() if name.startswith(prefix)}
 
 
-_CLAIM = f"""
+@lru_cache(maxsize=8)
+def _claim_sql(users: UsersTable) -> str:
+    return f"""
 WITH ready AS (
     SELECT {_prefixed(OrderRow, "o", "o_")}, {_prefixed(PaymentRow, "p", "p_")},
            m.stripe_payment_method_id AS method_id
       FROM orders o
       JOIN payments p ON p.order_id = o.id AND p.state = 'live'
-      JOIN users u ON u.id = o.user_id AND u.stripe_customer_id = p.stripe_customer_id
+      JOIN {users.name} u ON {users.has_id("o.user_id", "u.")}
+       AND u.stripe_customer_id = p.stripe_customer_id
       JOIN payment_methods m ON m.stripe_payment_method_id = $4 AND m.user_id = o.user_id
        AND m.state = 'attached' AND m.stripe_customer_id = p.stripe_customer_id
      WHERE o.id = $1 AND o.user_id = $2 AND o.status = 'pending'
@@ -61,6 +66,7 @@ WITH ready AS (
 )
 SELECT ready.*, {_prefixed(AttemptRow, "attempt", "a_")} FROM ready, attempt
 """
+
 
 _PAID = """
 WITH standing AS (
@@ -121,7 +127,7 @@ async def claim_ready(
     """T1 with the send recorded: attempt inserted, lease taken, confirm may be sent at once."""
     row = await db.statement(
         "claim",
-        _CLAIM,
+        _claim_sql(db.users),
         order_id,
         user_id,
         attempt_id,

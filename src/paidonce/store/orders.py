@@ -1,14 +1,13 @@
-"""Orders, users and products."""
+"""Orders and products."""
 
 from datetime import datetime
 
 from paidonce.domain.model import Product
 from paidonce.domain.states import ORDER_MOVES, OrderStatus, check_move
 from paidonce.store.engine import Row, Transaction
-from paidonce.store.rows import OrderRow, UserRow, columns, row_as, row_or_none
+from paidonce.store.rows import OrderRow, columns, row_or_none
 
 _ORDER = columns(OrderRow)
-_USER = columns(UserRow)
 
 
 async def lock_order(tx: Transaction, order_id: str) -> OrderRow | None:
@@ -91,77 +90,6 @@ async def take_canceling(
             "UPDATE orders SET next_check_at = $2 WHERE id = $1", row["id"], next_check_at
         )
     return [row["id"] for row in rows]
-
-
-# --- users ---------------------------------------------------------------------------------------
-
-
-async def insert_user_once(tx: Transaction, user_id: str, email: str | None, now: datetime) -> None:
-    """The user at first sight. The e-mail of a known user stays: it is a parameter of a keyed
-    Stripe call, which must not change under its key."""
-    await tx.execute(
-        "INSERT INTO users (id, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        user_id,
-        email,
-        now,
-    )
-
-
-async def get_user(tx: Transaction, user_id: str) -> UserRow:
-    row = await tx.fetch_one(f"SELECT {_USER} FROM users WHERE id = $1", user_id)
-    if row is None:
-        raise LookupError("an order's user has a row")
-    return row_as(UserRow, row)
-
-
-async def note_customer_request(tx: Transaction, user_id: str, now: datetime) -> None:
-    """The first time a create is sent under the present key number."""
-    await tx.execute(
-        "UPDATE users SET customer_requested_at = COALESCE(customer_requested_at, $2)"
-        " WHERE id = $1",
-        user_id,
-        now,
-    )
-
-
-async def next_customer_key(tx: Transaction, user_id: str, old_key_no: int) -> None:
-    await tx.execute(
-        "UPDATE users SET customer_key_no = $2 + 1, customer_requested_at = NULL"
-        " WHERE id = $1 AND customer_key_no = $2 AND stripe_customer_id IS NULL",
-        user_id,
-        old_key_no,
-    )
-
-
-async def save_customer(
-    tx: Transaction, user_id: str, key_no: int, stripe_customer_id: str
-) -> None:
-    """The first answer under the present key wins; the others read the winner."""
-    await tx.execute(
-        "UPDATE users SET stripe_customer_id = $3"
-        " WHERE id = $1 AND customer_key_no = $2 AND stripe_customer_id IS NULL",
-        user_id,
-        key_no,
-        stripe_customer_id,
-    )
-
-
-async def forget_customer(tx: Transaction, user_id: str, gone_customer_id: str) -> bool:
-    """A customer deleted at Stripe, cleared only if it is still the recorded one."""
-    changed = await tx.execute(
-        "UPDATE users SET stripe_customer_id = NULL, customer_key_no = customer_key_no + 1,"
-        " customer_requested_at = NULL WHERE id = $1 AND stripe_customer_id = $2",
-        user_id,
-        gone_customer_id,
-    )
-    return changed == 1
-
-
-async def get_user_of_customer(tx: Transaction, stripe_customer_id: str) -> str | None:
-    row = await tx.fetch_one(
-        "SELECT id FROM users WHERE stripe_customer_id = $1", stripe_customer_id
-    )
-    return None if row is None else str(row["id"])
 
 
 # --- products ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import asyncpg
 
 from paidonce.observability import step
 from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work
+from paidonce.store.users_table import OWN, UsersTable
 
 Result = TypeVar("Result")
 SCHEMA = "paidonce"
@@ -38,8 +39,9 @@ _RESTARTABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 class PostgresqlTransaction:
     """A connection inside (or, for one statement, without) an explicit transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, users: UsersTable) -> None:
         self._connection = connection
+        self.users = users
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         rows: list[Row] = await self._connection.fetch(sql, *args)
@@ -57,8 +59,11 @@ class PostgresqlTransaction:
 class PostgresqlDatabase:
     """See `engine.Database`."""
 
+    has_schemas = True
+
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self.users = OWN
 
     @classmethod
     async def open(cls, url: str) -> "PostgresqlDatabase":
@@ -106,7 +111,7 @@ class PostgresqlDatabase:
     async def read(self, work: Work[Result]) -> Result:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-                return await work(PostgresqlTransaction(connection))
+                return await work(PostgresqlTransaction(connection, self.users))
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable(str(error)) from error
 
@@ -124,7 +129,7 @@ class PostgresqlDatabase:
                     transaction = connection.transaction()
                     await transaction.start()
                     try:
-                        result = await work(PostgresqlTransaction(connection))
+                        result = await work(PostgresqlTransaction(connection, self.users))
                     except BaseException:
                         if not connection.is_closed():
                             await transaction.rollback()

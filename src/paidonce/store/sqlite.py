@@ -2,9 +2,13 @@
 
 Several processes may share a file: a transaction begins with BEGIN IMMEDIATE, which waits for the
 other writers. Rows come back with times parsed (columns named `…_at` or `…_until`).
+
+SQLite has no schemas, so in a file that the host shares with us our tables are called
+`paidonce_orders` where PostgreSQL has `paidonce.orders`. SQL is written with the plain names.
 """
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Coroutine
@@ -15,16 +19,37 @@ from typing import Any, TypeVar
 
 from paidonce.observability import step
 from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work
+from paidonce.store.users_table import OWN, UsersTable
 
 Result = TypeVar("Result")
 BUSY_TIMEOUT_SECONDS = 5.0
+PREFIX = "paidonce_"
+TABLES = (
+    "answers",
+    "customer_adoption",
+    "host_users",
+    "installation",
+    "orders",
+    "outbox",
+    "payment_attempts",
+    "payment_events",
+    "payment_methods",
+    "payments",
+    "products",
+    "stripe_events",
+    "users",
+)
+_NAMES = "|".join(TABLES)
+_TABLE = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+({_NAMES})\b")
+_QUALIFIER = re.compile(rf"(?<![\w.\"'])({_NAMES})\.(?=\w)")
 
 
 class SqliteTransaction:
     """A cursor whose calls never suspend, so that a transaction runs in one go."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, users: UsersTable) -> None:
         self._connection = connection
+        self.users = users
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         cursor = self._run(sql, args)
@@ -46,7 +71,10 @@ class SqliteTransaction:
 class SqliteDatabase:
     """See `engine.Database`."""
 
+    has_schemas = False
+
     def __init__(self, path: str) -> None:
+        self.users = OWN
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reader")
         self._write_connection = connect(path)
@@ -80,7 +108,7 @@ class SqliteDatabase:
         except sqlite3.OperationalError as error:
             raise DatabaseUnavailable(str(error)) from error
         try:
-            result: Result = _drive(work(SqliteTransaction(connection)))
+            result: Result = _drive(work(SqliteTransaction(connection, self.users)))
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -97,7 +125,7 @@ class SqliteDatabase:
 
     def _read(self, work: Work[Result]) -> Result:
         try:
-            result: Result = _drive(work(SqliteTransaction(self._read_connection)))
+            result: Result = _drive(work(SqliteTransaction(self._read_connection, self.users)))
         except sqlite3.OperationalError as error:
             raise DatabaseUnavailable(str(error)) from error
         return result
@@ -138,8 +166,10 @@ def _drive(work: Any) -> Any:
 
 @lru_cache(maxsize=512)
 def _dialect(sql: str) -> str:
-    """BEGIN IMMEDIATE has locked everything already, so row locks have no form here."""
-    return sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
+    """BEGIN IMMEDIATE has locked everything already, so row locks have no form here; our tables
+    carry the prefix that keeps them apart from the host's."""
+    sql = sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
+    return _QUALIFIER.sub(rf"{PREFIX}\1.", _TABLE.sub(rf"\1 {PREFIX}\2", sql))
 
 
 def _to_sqlite(value: Any) -> Any:

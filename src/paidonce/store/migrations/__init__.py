@@ -1,5 +1,16 @@
-"""Alembic migrations, run by `paidonce db upgrade` and, for SQLite, by `paidonce serve` itself."""
+"""Alembic migrations, run by `paidonce db upgrade` and, for SQLite, by `paidonce serve` itself; and
+the adoption of a users table that was there before us."""
 
-from paidonce.store.migrations.run import current, head, upgrade
+from paidonce.store.migrations.adoption import AdoptionRefused, WantedUsers
+from paidonce.store.migrations.run import current, downgrade, head, is_ready, plan, upgrade
 
-__all__ = ["current", "head", "upgrade"]
+__all__ = [
+    "AdoptionRefused",
+    "WantedUsers",
+    "current",
+    "downgrade",
+    "head",
+    "is_ready",
+    "plan",
+    "upgrade",
+]

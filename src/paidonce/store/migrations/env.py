@@ -2,12 +2,8 @@
 
 from alembic import context
 
-from paidonce.store.postgresql import SCHEMA
+from paidonce.store.migrations.run import version_table
 
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection,
-    version_table_schema=SCHEMA if connection.dialect.name == "postgresql" else None,
-    transactional_ddl=True,
-)
+context.configure(connection=connection, transactional_ddl=True, **version_table(connection))
 context.run_migrations()

@@ -5,7 +5,8 @@ States are listed in `domain/states.py`; what they mean is written there. Text c
 """
 
 import sqlalchemy as sa
-from alembic import op
+
+from paidonce.store.migrations import naming
 
 revision = "0001"
 down_revision = None
@@ -14,10 +15,6 @@ depends_on = None
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger()
-
-
-def _schema() -> str | None:
-    return "paidonce" if op.get_bind().dialect.name == "postgresql" else None
 
 
 def upgrade() -> None:
@@ -43,26 +40,10 @@ def downgrade() -> None:
         "users",
         "installation",
     ):
-        op.drop_table(table, schema=_schema())
+        naming.drop_table(table)
 
 
-def _create(name: str, *columns: sa.schema.SchemaItem) -> None:
-    op.create_table(name, *columns, schema=_schema())
-
-
-def _index(
-    name: str, table: str, columns: list[str], unique: bool = False, where: str = ""
-) -> None:
-    condition = sa.text(where) if where else None
-    op.create_index(
-        name,
-        table,
-        columns,
-        unique=unique,
-        schema=_schema(),
-        postgresql_where=condition,
-        sqlite_where=condition,
-    )
+_create, _index, _reference = naming.create_table, naming.create_index, naming.reference
 
 
 def _installation_users_products() -> None:
@@ -266,8 +247,3 @@ def _events() -> None:
         sa.Column("created_at", TIME, nullable=False),
     )
     _index("idx_answers_created", "answers", ["created_at"])
-
-
-def _reference(target: str) -> str:
-    schema = _schema()
-    return f"{schema}.{target}" if schema else target

@@ -1,0 +1,66 @@
+"""The host's users table, what the adoption of its customers has reached, and default methods.
+
+`host_users` has a row when the host's table was adopted (`store/migrations/adoption.py`): which
+table it is, and how it was before, so that it can be given back.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from paidonce.store.migrations import naming
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
+
+def upgrade() -> None:
+    naming.create_table(
+        "host_users",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("schema_name", sa.Text),
+        sa.Column("table_name", sa.Text, nullable=False),
+        sa.Column("id_column", sa.Text, nullable=False),
+        sa.Column("email_column", sa.Text, nullable=False),
+        sa.Column("id_kind", sa.Text, nullable=False),
+        sa.Column("had_column", sa.Boolean, nullable=False),
+        sa.Column("had_index", sa.Text, nullable=False),
+        sa.CheckConstraint("id = 1"),
+    )
+    naming.create_table(
+        "customer_adoption",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("last_customer_id", sa.Text),
+        sa.Column("started_at", TIME, nullable=False),
+        sa.Column("finished_at", TIME),
+        sa.CheckConstraint("id = 1"),
+    )
+    op.add_column(
+        naming.table_name("payment_methods"),
+        sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+        schema=naming.schema(),
+    )
+    naming.create_index(
+        "idx_payment_methods_one_default",
+        "payment_methods",
+        ["user_id"],
+        unique=True,
+        where="is_default",
+    )
+    naming.create_index(
+        "idx_payment_methods_idle",
+        "payment_methods",
+        ["last_used_at"],
+        where="state = 'attached' AND NOT is_listed",
+    )
+
+
+def downgrade() -> None:
+    naming.drop_index("idx_payment_methods_idle", "payment_methods")
+    naming.drop_index("idx_payment_methods_one_default", "payment_methods")
+    op.drop_column(naming.table_name("payment_methods"), "is_default", schema=naming.schema())
+    naming.drop_table("customer_adoption")
+    naming.drop_table("host_users")
