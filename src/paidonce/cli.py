@@ -12,10 +12,13 @@ import jwt
 import typer
 import uvicorn
 
+from paidonce import backfill_view
 from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.demo import Demo, DemoError
 from paidonce.main import (
     DRAIN_SECONDS,
+    backfill_customers,
     build_app,
     preflight,
     run_worker_alone,
@@ -25,6 +28,7 @@ from paidonce.observability import configure_logging
 from paidonce.settings import (
     AnySettings,
     DatabaseSettings,
+    OperatorSettings,
     Settings,
     SettingsError,
     StripeSettings,
@@ -43,6 +47,8 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
+customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is_help=True)
+app.add_typer(customers_app, name="customers")
 
 
 def main() -> None:
@@ -65,8 +71,8 @@ def serve(
 ) -> None:
     """Serve the HTTP API; recovery and the work on webhooks run inside."""
     settings = _load(Settings)
-    configure_logging()
     _stop_unless_ready(settings)
+    configure_logging()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
     uvicorn.run(
         build_app(settings, has_worker=worker),
@@ -81,8 +87,8 @@ def serve(
 def worker() -> None:
     """Recovery and the work on webhooks alone, without the HTTP API."""
     settings = _load(Settings)
-    configure_logging()
     _stop_unless_ready(settings)
+    configure_logging()
     asyncio.run(_work_until_stopped(settings))
 
 
@@ -180,6 +186,54 @@ def current() -> None:
     print(f"{version or 'none'} (newest: {migrations.head()})")  # noqa: T201
 
 
+@customers_app.command()
+def backfill(
+    rate: Annotated[
+        float, typer.Option(help="Requests to Stripe a second, at most.", min=0.1, max=1000)
+    ] = 20.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only look: nothing is written here or at Stripe.")
+    ] = False,
+    json_line: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """A Stripe customer for every user: adopted by metadata where there is one, else created."""
+    settings = _load(OperatorSettings)
+    configure_logging(level="WARNING")
+    try:
+        counts, complaint = asyncio.run(_backfill(settings, rate, dry_run))
+    except (SettingsError, DatabaseUnavailable) as error:
+        _fail(str(error))
+    show = backfill_view.as_json if json_line else backfill_view.as_text
+    print(show(counts, dry_run))  # noqa: T201
+    if complaint:
+        print(f"paidonce: {complaint}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1)
+
+
+async def _backfill(
+    settings: OperatorSettings, rate: float, is_dry_run: bool
+) -> tuple[Counts, str | None]:
+    """What was done, and why it is not all."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with backfill_view.Progress(is_dry_run) as progress:
+        complaint = None
+        try:
+            await backfill_customers(
+                settings, per_second=rate, is_dry_run=is_dry_run, report=progress.show, stop=stop
+            )
+        except StripeStaysAway as error:
+            complaint = f"Stripe does not answer ({error}); run it again to go on."
+        counts = progress.counts
+    if stop.is_set():
+        complaint = "stopped; run it again to go on."
+    elif complaint is None and counts.failed:
+        complaint = f"{counts.failed} users have no customer; the log says why."
+    return counts, complaint
+
+
 def _load(kind: type[AnySettings]) -> AnySettings:
     try:
         return load(kind)
@@ -188,6 +242,8 @@ def _load(kind: type[AnySettings]) -> AnySettings:
 
 
 def _stop_unless_ready(settings: Settings) -> None:
+    """A refused start says one sentence; that Stripe's answer led to it is no news beside it."""
+    configure_logging(level="WARNING")
     try:
         asyncio.run(preflight(settings))
     except SettingsError as error:

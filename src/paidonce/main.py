@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -11,16 +11,24 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from paidonce.api import build_api
+from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Reason
-from paidonce.gateway import StripeGateway
+from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger
 from paidonce.payments.background import Background
-from paidonce.payments.context import Context
+from paidonce.payments.context import Context, Parts
 from paidonce.service import Service
-from paidonce.settings import DatabaseSettings, Settings, SettingsError, StripeSettings
+from paidonce.settings import (
+    DatabaseSettings,
+    OperatorSettings,
+    Settings,
+    SettingsError,
+    StripeSettings,
+)
 from paidonce.store import installation, migrations, users
-from paidonce.store.engine import DatabaseUnavailable, open_database
+from paidonce.store.engine import DatabaseUnavailable, Transaction, open_database
+from paidonce.store.installation import Installation
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
 from paidonce.worker import run_worker
 
@@ -37,14 +45,30 @@ log = get_logger(__name__)
 
 async def open_context(settings: Settings, clock: Clock) -> Context:
     """Open database and gateway; raises SettingsError when they do not belong together."""
+    parts = await open_parts(settings, clock)
+    return Context(parts.db, parts.gateway, clock, parts.installation, settings, Background())
+
+
+async def open_parts(
+    settings: OperatorSettings,
+    clock: Clock,
+    pace: Pace | None = None,
+    *,
+    is_read_only: bool = False,
+) -> Parts:
+    """The same for a command, which calls Stripe no faster than `pace`. Read-only: a database that
+    was never served is seen as a new one, and stays so."""
+    fresh = Installation(uuid4().hex, settings.mode, None)
+
+    async def take(tx: Transaction) -> Installation:
+        return await installation.ensure_installation(tx, fresh.namespace, fresh.mode, clock.now())
+
     try:
         db = await open_database(settings.database_url)
-        home = await db.transaction(
-            "installation",
-            lambda tx: installation.ensure_installation(
-                tx, uuid4().hex, settings.mode, clock.now()
-            ),
-        )
+        if is_read_only:
+            home = await db.read(installation.get_installation) or fresh
+        else:
+            home = await db.transaction("installation", take)
         db.users = await db.read(lambda tx: users.get_users_table(tx, has_schemas=db.has_schemas))
     except DatabaseUnavailable as error:
         raise SettingsError(f"DATABASE_URL: the database cannot be used: {error}.") from error
@@ -52,26 +76,29 @@ async def open_context(settings: Settings, clock: Clock) -> Context:
         raise SettingsError(
             f"STRIPE_SECRET_KEY is a {settings.mode} key, but this database holds {home.mode} data."
         )
-    gateway = StripeGateway(settings)
-    return Context(db, gateway, settings, clock, home, Background())
+    return Parts(db, StripeGateway(settings, pace), clock, home)
 
 
 async def close_context(ctx: Context) -> None:
     await ctx.background.close(DRAIN_SECONDS)
-    await ctx.gateway.close()
-    await ctx.db.close()
+    await close_parts(ctx)
 
 
-async def check_account(ctx: Context) -> None:
+async def close_parts(parts: Parts) -> None:
+    await parts.gateway.close()
+    await parts.db.close()
+
+
+async def check_account(ctx: Parts, *, is_read_only: bool = False) -> None:
     """The database belongs to one Stripe account. Without an answer of Stripe it is not checked."""
     account_id = await ctx.gateway.retrieve_account_id(START_CALL_SECONDS)
     if isinstance(account_id, Failure):
         log.warning("account.not_checked", reason=account_id.reason.value)
         return
     recorded = ctx.installation.stripe_account_id
-    if recorded is None:
+    if recorded is None and not is_read_only:
         await ctx.db.transaction("account", lambda tx: installation.save_account(tx, account_id))
-    elif recorded != account_id:
+    elif recorded not in (None, account_id):
         raise SettingsError(
             "STRIPE_SECRET_KEY is of another Stripe account than the one this database belongs to."
         )
@@ -79,10 +106,7 @@ async def check_account(ctx: Context) -> None:
 
 async def preflight(settings: Settings) -> None:
     """Everything that can stop a start, before anything listens. Raises SettingsError."""
-    if settings.database_url.startswith("sqlite"):
-        await upgrade_database(settings, settings)
-    else:
-        await _check_schema(settings)
+    await ensure_schema(settings)
     ctx = await open_context(settings, SystemClock())
     try:
         await check_account(ctx)
@@ -90,7 +114,17 @@ async def preflight(settings: Settings) -> None:
         await close_context(ctx)
 
 
-async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | None) -> str:
+async def ensure_schema(settings: OperatorSettings, pace: Pace | None = None) -> None:
+    """A SQLite file is upgraded by whoever opens it; PostgreSQL has to be by an operator."""
+    if settings.database_url.startswith("sqlite"):
+        await upgrade_database(settings, settings, pace)
+    else:
+        await _check_schema(settings, pace)
+
+
+async def upgrade_database(
+    settings: DatabaseSettings, stripe: StripeSettings | None, pace: Pace | None = None
+) -> str:
     """Our schema to its newest version, and the host's users table adopted where there is one.
 
     With Stripe's settings at hand, customers that the host's table holds already are checked
@@ -103,7 +137,7 @@ async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | 
     with _as_settings_error():
         planned = await asyncio.to_thread(migrations.plan, settings.database_url, wanted)
         if planned is not None and stripe is not None:
-            await _check_customers(stripe, planned[1])
+            await _check_customers(stripe, planned[1], pace)
         await asyncio.to_thread(migrations.upgrade, settings.database_url, wanted)
     version = f"The schema is at version {migrations.head()}."
     if planned is None:
@@ -112,8 +146,7 @@ async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | 
     return f"{version} Users are those of the table {host.table} ({host.id_column})."
 
 
-async def _check_schema(settings: Settings) -> None:
-    """PostgreSQL is upgraded by an operator, and checked here."""
+async def _check_schema(settings: OperatorSettings, pace: Pace | None) -> None:
     wanted = WantedUsers(
         settings.users_table, settings.users_id_column, settings.users_email_column
     )
@@ -124,7 +157,7 @@ async def _check_schema(settings: Settings) -> None:
             )
         planned = await asyncio.to_thread(migrations.plan, settings.database_url, wanted)
         if planned is not None:
-            await _check_customers(settings, planned[1])
+            await _check_customers(settings, planned[1], pace)
 
 
 @contextlib.contextmanager
@@ -137,10 +170,12 @@ def _as_settings_error() -> Iterator[None]:
         raise SettingsError(str(error)) from error
 
 
-async def _check_customers(settings: StripeSettings, customer_ids: list[str]) -> None:
+async def _check_customers(
+    settings: StripeSettings, customer_ids: list[str], pace: Pace | None
+) -> None:
     """A customer that Stripe does not know under this key is of the other mode or another account
     (a deleted one it still knows). Without an answer of Stripe nothing is checked."""
-    gateway = StripeGateway(settings)
+    gateway = StripeGateway(settings, pace)
     try:
         ends_at = time.monotonic() + START_CALL_SECONDS
         for customer_id in customer_ids:
@@ -157,6 +192,31 @@ async def _check_customers(settings: StripeSettings, customer_ids: list[str]) ->
                 )
     finally:
         await gateway.close()
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+async def backfill_customers(
+    settings: OperatorSettings,
+    *,
+    per_second: float,
+    is_dry_run: bool,
+    report: Callable[[Counts], None],
+    stop: asyncio.Event,
+) -> Counts:
+    """A Stripe customer for every user. Raises SettingsError, StripeStaysAway."""
+    pace = Pace(per_second, time.monotonic)
+    await (_check_schema if is_dry_run else ensure_schema)(settings, pace)
+    parts = await open_parts(settings, SystemClock(), pace, is_read_only=is_dry_run)
+    try:
+        await check_account(parts, is_read_only=is_dry_run)
+        backfill = Backfill(
+            parts, per_second=per_second, report=report, stop=stop, is_dry_run=is_dry_run
+        )
+        return await backfill.run()
+    finally:
+        await close_parts(parts)
 
 
 # --- the app and the worker ----------------------------------------------------------------------

@@ -110,7 +110,11 @@ class StripeSettings(BaseSettings):
         return self
 
 
-class Settings(DatabaseSettings, TokenSettings, StripeSettings):
+class OperatorSettings(DatabaseSettings, StripeSettings):
+    """What a command that works on users and Stripe needs."""
+
+
+class Settings(OperatorSettings, TokenSettings):
     """Everything that the service needs."""
 
     stripe_publishable_key: str = Field(description="test or live publishable key")

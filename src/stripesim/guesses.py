@@ -32,6 +32,11 @@ METADATA_MOST_KEYS = 50
 METADATA_LONGEST_NAME = 40
 METADATA_LONGEST_VALUE = 500
 
+# --- customers ------------------------------------------------------------------------------------
+
+# Refused for sure: no @, `name@com` (no dot in the domain), white space, other than ASCII's @.
+EMAIL_PATTERN = "[^@\\s\uff20]+@[^@\\s\uff20]+\\.[^@\\s\uff20.]+"
+
 # --- PaymentMethods ------------------------------------------------------------------------------
 
 # "Not a test card" may be refused at tokenisation or at the charge; here at tokenisation.

@@ -106,6 +106,14 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomersPage:
+    """A page of Stripe's list; `last_id` is where the next one begins, None on the last page."""
+
+    customers: list[Customer]
+    last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A PaymentMethod of type card as Stripe answered it."""
 

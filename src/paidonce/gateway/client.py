@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import stripe
 
-from paidonce.domain.intent import Customer, Failure, Intent, Method, Reason
+from paidonce.domain.intent import Customer, CustomersPage, Failure, Intent, Method, Reason
 from paidonce.gateway.circuit import Circuit
+from paidonce.gateway.pace import Pace
 from paidonce.gateway.translate import translate_error, translate_intent, translate_method
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
@@ -46,10 +47,12 @@ class Answered:
 
 
 class StripeGateway:
-    """A Stripe account. `time_left` is in seconds and caps the call's own timeout."""
+    """A Stripe account. `time_left` is in seconds and caps the call's own timeout. A `pace` is
+    kept by every call."""
 
-    def __init__(self, settings: StripeSettings) -> None:
+    def __init__(self, settings: StripeSettings, pace: Pace | None = None) -> None:
         stripe.enable_telemetry = False
+        self._pace = pace
         self._transport = AiohttpTransport()
         self._circuit = Circuit(time.monotonic)
         self._client = stripe.StripeClient(
@@ -136,6 +139,18 @@ class StripeGateway:
             return replace(answer, reason=Reason.CUSTOMER_GONE)
         return _translated(answer, _customer)
 
+    async def list_customers_page(
+        self, after: str | None, time_left: float
+    ) -> CustomersPage | Failure:
+        """GET /v1/customers, newest first, from behind the customer `after`."""
+        query: dict[str, Any] = {"limit": PAGE_SIZE}
+        if after is not None:
+            query["starting_after"] = after
+        answer = await self._call("list", "get", "/v1/customers", query, {}, time_left)
+        return _translated(
+            answer, lambda data: CustomersPage(_customers(data), _last_of_page(data))
+        )
+
     async def list_customers_with_email(
         self, email: str, time_left: float
     ) -> list[Customer] | Failure:
@@ -197,6 +212,8 @@ class StripeGateway:
         options: Mapping[str, Any],
         time_left: float,
     ) -> Answered | Failure:
+        if self._pace is not None:
+            await self._pace.wait()
         if not self._circuit.may_call():
             return Failure(Reason.NOT_EXECUTED, "the circuit to Stripe is open")
         token = call_timeout_seconds.set(max(0.1, min(CALL_TIMEOUT_SECONDS, time_left)))

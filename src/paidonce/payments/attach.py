@@ -5,7 +5,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.states import AttemptState
-from paidonce.payments import prepare, record, settle
+from paidonce.payments import customers, harmless, record, settle
 from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
 from paidonce.payments.requests import attach_request
 from paidonce.store import attempts, methods, orders
@@ -68,7 +68,7 @@ async def _attach(
     ctx: Context, attempt: AttemptRow, visitor: Visitor, customer_id: str
 ) -> Method | Failure:
     request = attach_request(ctx, attempt, customer_id)
-    return await prepare.send_harmless(
+    return await harmless.send_harmless(
         ctx,
         visitor.deadline,
         lambda left: ctx.gateway.attach_method(attempt.requested_method_id, request, left),
@@ -108,8 +108,8 @@ async def _refused(
         case Reason.METHOD_FOREIGN | Reason.METHOD_MISSING | Reason.INVALID:
             return await record.close_never_sent(ctx, job, errors.payment_method_not_found())
         case Reason.CUSTOMER_GONE:
-            await prepare.forget_customer(ctx, job.order.user_id, customer_id)
+            await customers.forget_customer(ctx, job.order.user_id, customer_id)
             return Again("the customer is gone")
         case _:
-            refused: ServiceError = prepare.unavailable(failure)
+            refused: ServiceError = harmless.unavailable(failure)
             return await record.close_never_sent(ctx, job, refused)

@@ -9,7 +9,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, R
 from paidonce.domain.model import ActionRequired
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import history, prepare, record, settle
+from paidonce.payments import customers, history, record, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import (
     KEY_LIFE_HOURS,
@@ -177,7 +177,7 @@ async def _customer_replaced(ctx: Context, job: Job, visitor: Visitor, reason: R
         return await _not_executed(ctx, job, visitor, errors.payment_method_not_found())
     customer_id, method_id = job.payment.stripe_customer_id, job.attempt.stripe_payment_method_id
     if reason is Reason.CUSTOMER_GONE and customer_id is not None:
-        await prepare.forget_customer(ctx, job.order.user_id, customer_id)
+        await customers.forget_customer(ctx, job.order.user_id, customer_id)
     elif method_id is not None:
         await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
     await record.close_only_send(ctx, job, errors.stripe_unavailable())  # it was not executed

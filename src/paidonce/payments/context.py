@@ -25,14 +25,20 @@ KEY_LIFE_HOURS = 23
 
 
 @dataclass(frozen=True)
-class Context:
-    """The parts, wired in `main`."""
+class Parts:
+    """What everything works with, wired in `main`."""
 
     db: Database
     gateway: StripeGateway
-    settings: Settings
     clock: Clock
     installation: Installation
+
+
+@dataclass(frozen=True)
+class Context(Parts):
+    """The parts of a service: with all its settings, and work in the background."""
+
+    settings: Settings
     background: Background
 
 

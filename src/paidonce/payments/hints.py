@@ -3,7 +3,7 @@
 from paidonce.domain.errors import OutcomeUnknown
 from paidonce.domain.intent import Failure
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import prepare, settle
+from paidonce.payments import customers, settle
 from paidonce.payments.context import Context, Job, Role, new_id, visitor_for
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.store import attempts, methods, orders, payments, users
@@ -46,7 +46,7 @@ async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
     user_id = await ctx.db.read(lambda tx: users.get_user_of_customer(tx, customer_id))
     if user_id is None:
         return "ignored", "no user has this customer"
-    await prepare.forget_customer(ctx, user_id, customer_id)
+    await customers.forget_customer(ctx, user_id, customer_id)
     return "done", None
 
 

@@ -12,7 +12,7 @@ from paidonce.domain.errors import (
 )
 from paidonce.domain.model import ActionRequired, Paid, PayCommand
 from paidonce.domain.states import AttemptState
-from paidonce.payments import prepare, record, settle
+from paidonce.payments import customers, prepare, record, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.attach import attach_method
 from paidonce.payments.claim import Claim, Drive, Look, Wait, claim_for_payer
@@ -143,7 +143,7 @@ def _may_send_again(ctx: Context, job: Job, visitor: Visitor) -> bool:
 
 async def _make_ready(ctx: Context, job: Job, visitor: Visitor) -> Verdict | None:
     """Everything that a first confirm needs; None when it is all there."""
-    customer_id = await prepare.ensure_customer(ctx, job.order.user_id, visitor.deadline)
+    customer_id = await customers.ensure_customer(ctx, job.order.user_id, visitor.deadline)
     if isinstance(customer_id, ServiceError):
         return await record.close_never_sent(ctx, job, customer_id)
     refusal = await attach_method(ctx, job, visitor, customer_id)

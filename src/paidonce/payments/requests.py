@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from paidonce.gateway import Keyed
-from paidonce.payments.context import Context, new_id
+from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, UserRow
 
 
-def customer_request(ctx: Context, user: UserRow) -> Keyed:
+def customer_request(ctx: Parts, user: UserRow) -> Keyed:
     """Constant for a user and key number: the e-mail in the row never changes."""
     params: dict[str, Any] = {"metadata": customer_metadata(ctx, user)}
     if user.email:
@@ -25,12 +25,12 @@ def customer_request(ctx: Context, user: UserRow) -> Keyed:
     return Keyed(key, ctx.gateway.stripe_version, params)
 
 
-def customer_metadata(ctx: Context, user: UserRow) -> dict[str, str]:
+def customer_metadata(ctx: Parts, user: UserRow) -> dict[str, str]:
     """By these a customer is recognised as ours; never by e-mail."""
     return {"user_id": user.id, "namespace": ctx.installation.namespace}
 
 
-def hosts_user_id(ctx: Context, metadata: Mapping[str, str]) -> str | None:
+def hosts_user_id(ctx: Parts, metadata: Mapping[str, str]) -> str | None:
     """Whose customer this is, by `user_id`, or `userId` as the server before us wrote it; None
     when it says nothing, or was made by another installation on the same Stripe account."""
     if metadata.get("namespace", ctx.installation.namespace) != ctx.installation.namespace:

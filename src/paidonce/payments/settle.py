@@ -14,7 +14,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState
 from paidonce.observability import get_logger
-from paidonce.payments import prepare, reconfirm, record
+from paidonce.payments import customers, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.requests import cancel_request
 from paidonce.store.rows import AttemptRow
@@ -96,7 +96,7 @@ async def _authenticated(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
         return verdict
     customer_id = job.payment.stripe_customer_id
     if verdict.reason is Reason.CUSTOMER_GONE and customer_id is not None:
-        await prepare.forget_customer(ctx, job.order.user_id, customer_id)
+        await customers.forget_customer(ctx, job.order.user_id, customer_id)
     return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
 
 

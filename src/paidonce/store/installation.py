@@ -26,9 +26,13 @@ async def ensure_installation(
         mode,
         now,
     )
+    return await get_installation(tx) or Installation(namespace, mode, None)
+
+
+async def get_installation(tx: Transaction) -> Installation | None:
     row = await tx.fetch_one("SELECT namespace, mode, stripe_account_id FROM installation")
     if row is None:
-        raise LookupError("the installation row was just made sure of")
+        return None
     return Installation(row["namespace"], row["mode"], row["stripe_account_id"])
 
 

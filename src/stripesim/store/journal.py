@@ -18,6 +18,7 @@ LOG_COLUMNS = (
     "error_code",
     "replayed",
     "fault",
+    "at",
 )
 
 

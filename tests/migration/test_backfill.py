@@ -1,0 +1,314 @@
+"""`paidonce customers backfill` as an operator runs it: every user has one customer at the end."""
+
+import asyncio
+import json
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from e2e.serving import assert_one_sentence, environment
+from migration.test_host_service import make_customer
+from paidonce.backfill import Backfill, StripeStaysAway
+from paidonce.store import migrations
+from support.envelope import assert_success
+from support.legacy import REPORT_SQL, Legacy, make_legacy
+from support.processes import StartProcess, script
+from support.service import running_service
+
+FAST = "1000"
+
+
+def with_users(url: str, count: int) -> Legacy:
+    """A migrated host's database with users 1 to `count`."""
+    legacy = make_legacy(url)
+    legacy.run("DELETE FROM users")
+    rows = ", ".join(f"({n}, 'user{n}@shop.example', 'nick')" for n in range(1, count + 1))
+    legacy.run(f"INSERT INTO users (id, email, nick) VALUES {rows}")
+    migrations.upgrade(legacy.url)
+    return legacy
+
+
+def command(legacy: Legacy, simulator: Any) -> dict[str, Any]:
+    """How a subprocess has to be called; no more settings than the command needs."""
+    everything = environment(legacy.url, simulator.url)
+    names = ("DATABASE_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
+    return {"env": {name: everything[name] for name in names}, "capture_output": True, "text": True}
+
+
+def run(legacy: Legacy, simulator: Any, *options: str, code: int = 0) -> dict[str, Any]:
+    line = [script("paidonce"), "customers", "backfill", "--json", "--rate", FAST, *options]
+    done = subprocess.run(line, timeout=100, check=False, **command(legacy, simulator))
+    assert done.returncode == code, done.stderr
+    counts: dict[str, Any] = json.loads(done.stdout)
+    return counts
+
+
+def customers_at_stripe(simulator: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] = {"limit": 100}
+    while True:
+        answer = requests.get(
+            f"{simulator.url}/v1/customers",
+            params=params,
+            auth=(simulator.secret_key, ""),
+            timeout=10,
+        ).json()
+        found += answer["data"]
+        if not answer["has_more"]:
+            return found
+        params["starting_after"] = found[-1]["id"]
+
+
+def assert_one_each(legacy: Legacy, simulator: Any) -> None:
+    """Every user has a customer, no two the same, and Stripe has none that is nobody's."""
+    recorded = [row[0] for row in legacy.rows("SELECT stripe_customer_id FROM users")]
+    assert all(recorded)
+    assert Counter(recorded) == Counter(item["id"] for item in customers_at_stripe(simulator))
+
+
+def test_every_user_has_a_customer_and_a_second_run_has_nothing_to_do(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 250)
+    counts = run(legacy, stripe_simulator)
+    assert (counts["users"], counts["created"], counts["failed"]) == (250, 250, 0)
+    assert_one_each(legacy, stripe_simulator)
+    by_user = {item["metadata"]["user_id"]: item for item in customers_at_stripe(stripe_simulator)}
+    assert by_user["7"]["email"] == "user7@shop.example"
+    assert by_user["7"]["id"] == legacy.customer_of("7")
+    again = run(legacy, stripe_simulator)
+    assert (again["had_customer"], again["created"], again["adopted"]) == (250, 0, 0)
+    assert_one_each(legacy, stripe_simulator)
+
+
+def test_customers_are_adopted_by_metadata_and_never_by_email(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 6)
+    adopted = {
+        "1": make_customer(stripe_simulator, "else@shop.example", user_id="1"),
+        "2": make_customer(stripe_simulator, "user2@shop.example", userId="2"),
+    }
+    others = [
+        make_customer(stripe_simulator, "user3@shop.example"),
+        make_customer(stripe_simulator, "user4@shop.example", user_id="4", namespace="another"),
+        make_customer(stripe_simulator, "user5@shop.example", user_id="user5@shop.example"),
+        make_customer(stripe_simulator, "user6@shop.example", user_id="999"),
+    ]
+    counts = run(legacy, stripe_simulator)
+    assert (counts["adopted"], counts["created"]) == (2, 4)
+    assert {user: legacy.customer_of(user) for user in adopted} == adopted
+    assert not {legacy.customer_of(str(n)) for n in range(1, 7)} & set(others)
+
+
+def test_a_user_with_two_customers_gets_one_and_is_named(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 2)
+    pair = {make_customer(stripe_simulator, "a@shop.example", userId="1") for _ in range(2)}
+    counts = run(legacy, stripe_simulator)
+    assert (counts["adopted"], counts["created"], counts["duplicate_customers"]) == (1, 1, 1)
+    [named] = counts["duplicates"]
+    assert named["user_id"] == "1"
+    assert {named["stripe_customer_id"], legacy.customer_of("1")} == pair
+
+
+def test_a_dry_run_writes_nothing_and_says_what_a_run_would_do(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 5)
+    for _ in range(2):
+        make_customer(stripe_simulator, "a@shop.example", userId="1")
+    make_customer(stripe_simulator, "a@shop.example", user_id="2")
+    before = everything(legacy)
+    seq = max(item["seq"] for item in stripe_simulator.requests())
+    counts = run(legacy, stripe_simulator, "--dry-run")
+    assert everything(legacy) == before
+    asked = stripe_simulator.requests(after=seq)
+    assert asked and {item["method"] for item in asked} == {"GET"}
+    done = run(legacy, stripe_simulator)
+    same = ("users", "had_customer", "adopted", "created", "duplicate_customers")
+    assert [counts[name] for name in same] == [done[name] for name in same] == [5, 0, 2, 3, 1]
+
+
+def everything(legacy: Legacy) -> dict[str, Any]:
+    tables = sorted(name for name in legacy.tables() if not name.startswith("sqlite_"))
+    return {name: sorted(map(str, legacy.rows(f"SELECT * FROM {name}"))) for name in tables}
+
+
+def test_killed_again_and_again_it_makes_no_duplicate(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    """Adoption has three pages, so that it is killed in either part."""
+    legacy = with_users(empty_database_url, 400)
+    with ThreadPoolExecutor(4) as threads:
+        list(
+            threads.map(
+                lambda n: make_customer(stripe_simulator, "old@shop.example", userId=str(n)),
+                range(1, 221),
+            )
+        )
+    process = start_process(
+        script("paidonce"), "customers", "backfill", "--rate", "150",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    for goal in (60, 200, 260, 340):
+        process.wait_until(lambda goal=goal: recorded(legacy) >= goal, f"{goal} customers")
+        process.kill9()
+        process.start()
+    assert process.wait() == 0, process.stderr()
+    assert_one_each(legacy, stripe_simulator)
+
+
+def recorded(legacy: Legacy) -> int:
+    return int(legacy.rows("SELECT count(stripe_customer_id) FROM users")[0][0])
+
+
+def test_an_adoption_that_was_interrupted_goes_on_at_its_place(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    legacy = with_users(empty_database_url, 1)
+    for _ in range(350):
+        make_customer(stripe_simulator, "nobody@shop.example")
+    seq = max(item["seq"] for item in stripe_simulator.requests())
+    process = start_process(
+        script("paidonce"), "customers", "backfill", "--rate", "2",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    ours = "paidonce.customer_adoption" if legacy.is_postgresql else "paidonce_customer_adoption"
+    place = f"SELECT last_customer_id FROM {ours} WHERE finished_at IS NULL"
+    process.wait_until(lambda: bool(legacy.rows(place)), "first page")
+    process.kill9()
+    first_pages = len(pages(stripe_simulator, seq))
+    [(kept,)] = legacy.rows(place)
+    run(legacy, stripe_simulator)
+    later = pages(stripe_simulator, seq)[first_pages:]
+    assert later[0] == kept
+    assert len(later) < 4
+
+
+def pages(simulator: Any, seq: int) -> list[str | None]:
+    """Where each page of Stripe's list of customers began."""
+    return [
+        item["params"].get("starting_after")
+        for item in simulator.requests(after=seq)
+        if (item["method"], item["path"]) == ("GET", "/v1/customers")
+        and "email" not in item["params"]
+    ]
+
+
+def test_the_rate_is_never_exceeded(sqlite_url: str, stripe_simulator: Any, tmp_path: Any) -> None:
+    legacy = with_users(f"sqlite:///{tmp_path}/rate.db", 40)
+    before = len(stripe_simulator.requests())
+    run(legacy, stripe_simulator, "--rate", "20")
+    times = sorted(item["at"] for item in stripe_simulator.requests()[before:])
+    assert len(times) >= 42
+    widest = max(sum(1 for t in times if start <= t < start + 1) for start in times)
+    assert widest <= 21  # twenty a second, and the one at the window's very edge
+
+
+def test_beside_live_payments_every_user_still_has_one_customer(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 40)
+    old = {str(n) for n in range(1, 41, 3)}
+    for user in old:
+        make_customer(stripe_simulator, f"user{user}@shop.example", userId=user)
+    with running_service(legacy.url, stripe_simulator) as service, ThreadPoolExecutor(6) as threads:
+        backfill = threads.submit(run, legacy, stripe_simulator)
+
+        def pay(user: str) -> None:
+            order_id = service.order(user, is_prepared=False)
+            assert_success(service.pay(order_id, "pm_card_visa", user=user))
+
+        list(threads.map(pay, [str(n) for n in range(40, 0, -1)]))
+        assert backfill.result()["failed"] == 0
+    assert_one_each(legacy, stripe_simulator)
+
+
+def test_lost_answers_and_errors_make_no_duplicate(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 60)
+    match = {"method": "POST", "path": "/v1/customers"}
+    for kind, probability in (("drop_response", 0.2), ("error_after", 0.1), ("rate_limit", 0.05)):
+        stripe_simulator.add_fault(
+            kind=kind, match={**match, "probability": probability, "times": 9}
+        )
+    counts = run(legacy, stripe_simulator)
+    assert (counts["failed"], counts["created"]) == (0, 60)
+    stripe_simulator.clear_faults()
+    assert_one_each(legacy, stripe_simulator)
+
+
+def test_an_email_that_stripe_refuses_is_left_out(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 3)
+    legacy.run("UPDATE users SET email = 'not an address' WHERE id = 2")
+    assert run(legacy, stripe_simulator)["created"] == 3
+    emails = {c["metadata"]["user_id"]: c["email"] for c in customers_at_stripe(stripe_simulator)}
+    assert emails == {"1": "user1@shop.example", "2": None, "3": "user3@shop.example"}
+
+
+def test_it_gives_up_when_stripe_stays_away(start_service: Any) -> None:
+    service = start_service()
+    service.order("alice", is_prepared=False)
+    service.run(service.context.background.drain())
+    service.simulator.add_fault(kind="rate_limit", match={"path": "/v1/customers"})
+    backfill = Backfill(service.context, per_second=10, report=lambda _: None, stop=asyncio.Event())
+    with pytest.raises(StripeStaysAway):
+        service.run(backfill.run())
+
+
+def test_users_of_our_own_are_served_too(database_url: str, stripe_simulator: Any) -> None:
+    ours = Legacy(database_url)
+    table = "paidonce.users" if ours.is_postgresql else "paidonce_users"
+    ours.run(f"INSERT INTO {table} (id, created_at) VALUES ('a', '2026-01-01')")
+    assert run(ours, stripe_simulator)["created"] == 1
+    assert len(customers_at_stripe(stripe_simulator)) == 1
+
+
+# --- customers that are not ours to use ----------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(empty_database_url: str, stripe_simulator: Any) -> Legacy:
+    """The host's table has a deleted customer, and one that this account and mode never had."""
+    legacy = make_legacy(empty_database_url)
+    legacy.run(*REPORT_SQL)
+    deleted = make_customer(stripe_simulator, "gone@shop.example")
+    requests.delete(
+        f"{stripe_simulator.url}/v1/customers/{deleted}",
+        auth=(stripe_simulator.secret_key, ""),
+        timeout=10,
+    )
+    legacy.set_customer("1", deleted)
+    legacy.set_customer("2", "cus_of_the_live_mode")
+    return legacy
+
+
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("serve", "--port", "0")])
+def test_customers_of_the_other_mode_are_refused(
+    foreign: Legacy, stripe_simulator: Any, start_process: StartProcess, words: tuple[str, ...]
+) -> None:
+    if words[0] == "serve" and foreign.is_postgresql:
+        migrations.upgrade(foreign.url)
+    before = foreign.snapshot()
+    process = start_process(
+        script("paidonce"), *words, environment=environment(foreign.url, stripe_simulator.url)
+    )
+    assert process.wait() == 2
+    assert_one_sentence(process.stderr(), "cus_of_the_live_mode")
+    assert foreign.snapshot() == before
+    foreign.set_customer("2", None)
+    upgrade = start_process(
+        script("paidonce"), "db", "upgrade",
+        environment=environment(foreign.url, stripe_simulator.url),
+    )  # fmt: skip
+    assert upgrade.wait() == 0, upgrade.stderr()
+    assert "users (id)" in upgrade.stdout()
