@@ -151,7 +151,7 @@ async def _check_schema(settings: OperatorSettings, pace: Pace | None) -> None:
         settings.users_table, settings.users_id_column, settings.users_email_column
     )
     with _as_settings_error():
-        if not await asyncio.to_thread(migrations.is_ready, settings.database_url):
+        if not await asyncio.to_thread(migrations.is_ready, settings.database_url, wanted):
             raise SettingsError(
                 "DATABASE_URL: the schema is not up to date; run `paidonce db upgrade` first."
             )

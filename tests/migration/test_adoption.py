@@ -214,7 +214,8 @@ def test_users_of_our_own_can_be_asked_for(legacy: Legacy) -> None:
     before = legacy.columns(), legacy.indexes(), legacy.people()
     migrations.upgrade(legacy.url, WantedUsers("paidonce.users"))
     assert (legacy.columns(), legacy.indexes(), legacy.people()) == before
-    assert migrations.is_ready(legacy.url)
+    assert migrations.is_ready(legacy.url, WantedUsers("paidonce.users"))
+    assert not migrations.is_ready(legacy.url)  # by default that table would be adopted
 
 
 def test_a_database_with_users_of_our_own_keeps_them(empty_database_url: str) -> None:

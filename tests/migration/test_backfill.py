@@ -164,6 +164,23 @@ def test_killed_again_and_again_it_makes_no_duplicate(
     assert_one_each(legacy, stripe_simulator)
 
 
+def test_stopped_it_says_so_and_keeps_what_is_done(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    legacy = with_users(empty_database_url, 60)
+    process = start_process(
+        script("paidonce"), "customers", "backfill", "--rate", "20",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    process.wait_until(lambda: recorded(legacy) >= 5, "5 customers")
+    assert process.terminate() == 1
+    assert "stopped; run it again to go on." in process.stderr()
+    assert f"created{recorded(legacy):>36}" in process.stdout()
+    assert recorded(legacy) < 60
+    run(legacy, stripe_simulator)
+    assert_one_each(legacy, stripe_simulator)
+
+
 def recorded(legacy: Legacy) -> int:
     return int(legacy.rows("SELECT count(stripe_customer_id) FROM users")[0][0])
 

@@ -61,11 +61,13 @@ def plan(database_url: str, wanted: WantedUsers) -> tuple[HostTable, list[str]] 
     return _with_connection(database_url, look)
 
 
-def is_ready(database_url: str) -> bool:
-    """Whether an upgrade has nothing left to do."""
+def is_ready(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> bool:
+    """Whether an upgrade has nothing left to do. Raises as `plan` does."""
     if current(database_url) != head():
         return False
-    return _with_connection(database_url, adoption.state_of) is not Adoption.INCOMPLETE
+    is_adopting = plan(database_url, wanted) is not None
+    state = _with_connection(database_url, adoption.state_of)
+    return state is (Adoption.COMPLETE if is_adopting else Adoption.OWN)
 
 
 def downgrade(database_url: str) -> None:
