@@ -3,15 +3,15 @@ SHELL := /bin/sh
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock
+.PHONY: help setup demo test check bench screenshots lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: ## make .venv with the locked packages; does nothing when nothing changed
 	@scripts/setup
 
-demo: setup ## start the simulator, the server and a worker, and print what to try (ARGS="--port 9000")
+demo: setup ## start the simulator, the server and the page that plays the app (ARGS="--port 9000")
 	@.venv/bin/paidonce demo $(ARGS)
 
 test: setup ## run every test (ARGS="tests/unit -k money" for some of them)
@@ -23,6 +23,10 @@ check: setup ## format, lint, types, import fences, sizes, texts and docs, in on
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
+
+screenshots: setup ## write the pictures of the demo's page into docs/images
+	@scripts/install-test-tools
+	@.venv/bin/python scripts/screenshots.py
 
 lock: setup ## write requirements.lock again from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \

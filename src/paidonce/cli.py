@@ -104,15 +104,16 @@ def demo(
         Path | None, typer.Option(help="Keep the data here; without it the demo starts empty.")
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser (no page to open yet).")
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
     json_line: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Simulator, server and worker on SQLite, with demo products, until Ctrl-C."""
-    del browser  # the phone page is not part of this version
+    """Simulator, server, worker and a page that plays the app, on SQLite, until Ctrl-C."""
     try:
         with Demo(port=port, stripe_port=stripe_port, data_dir=data_dir) as running:
             print(running.as_json() if json_line else running.as_text(), flush=True)  # noqa: T201
+            if browser and not json_line:
+                running.open_page()
             running.wait()
     except DemoError as error:
         _fail(str(error))

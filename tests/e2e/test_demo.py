@@ -241,6 +241,45 @@ def test_a_challenge_is_completed_in_a_real_browser(demo: Demo, browser_page: Pa
     assert browser_page.get_by_role("button").count() == 0
 
 
+# --- the page: see test_demo_page.py -------------------------------------------------------------
+
+
+def test_its_text_begins_with_the_page_and_a_browser_is_opened_there(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    process = start_process(
+        script("paidonce"), "demo", "--port", "0", "--stripe-port", "0",
+        environment={"BROWSER": str(browser)},
+    )  # fmt: skip
+    try:
+        process.wait_for_line("Ctrl-C stops the demo", READY_SECONDS)
+        first = next(line for line in process.stdout().splitlines() if line.strip())
+        page = re.fullmatch(r"Open this page +(http://127\.0\.0\.1:\d+/demo)", first)
+        assert page, first
+        assert http_status(page[1]) == 200
+        wait_until(lambda: opened.exists() and opened.read_text() != "", "opened page")
+        assert opened.read_text().strip() == page[1]
+        assert process.terminate() == 0, process.stderr()
+    finally:
+        end_with_children(process)
+
+
+def test_a_browser_that_cannot_be_opened_does_not_matter(start_process: StartProcess) -> None:
+    process = start_process(
+        script("paidonce"), "demo", "--port", "0", "--stripe-port", "0",
+        environment={"BROWSER": "/nowhere/to/be/found"},
+    )  # fmt: skip
+    try:
+        process.wait_for_line("Ctrl-C stops the demo", READY_SECONDS)
+        assert process.terminate() == 0, process.stderr()
+        assert "Traceback" not in process.stderr()
+    finally:
+        end_with_children(process)
+
+
 # --- the end, and no beginning -------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`paidonce demo`: the simulator and the service as two processes on SQLite, ready to be paid.
+"""The simulator and the service with the demo's page as two processes on SQLite, ready to be paid.
 
 The keys and secrets are made anew for every demo; they open nothing but the simulator.
 """
@@ -18,6 +18,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +28,7 @@ from paidonce.settings import Settings
 
 START_SECONDS = 50.0
 STOP_SECONDS = 30.0
+TERMINAL_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")  # they would take over ours
 PRODUCTS = [
     {"productId": "coffee", "name": "Coffee beans", "amountMinor": 1250, "currency": "usd"},
     {"productId": "grinder", "name": "Grinder", "amountMinor": 44000, "currency": "usd"},
@@ -50,7 +53,9 @@ class Demo:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stop = threading.Event()
         self.url = f"http://127.0.0.1:{self._port}"
+        self.page_url = f"{self.url}/demo"
         self.stripe_url = f"http://127.0.0.1:{self._stripe_port}"
+        self._tokens: dict[str, str] = {}
         try:
             self._environment = self._read_or_make_environment()
         except (OSError, ValueError) as error:
@@ -83,6 +88,10 @@ class Demo:
                 if process.poll() is not None:
                     raise DemoError(f"a process of the demo ended with {process.returncode}")
 
+    def open_page(self) -> None:
+        """Show the page in the person's browser, if there is one; whatever it does, we go on."""
+        threading.Thread(target=_open_in_browser, args=[self.page_url], daemon=True).start()
+
     def as_json(self) -> str:
         """The one line of `--json`."""
         return json.dumps(
@@ -97,9 +106,10 @@ class Demo:
         )
 
     def as_text(self) -> str:
-        """What a person needs to pay an order with curl."""
+        """What a person needs: the page to play with, and how to pay an order with curl."""
         token = self._token("demo-user")
         return f"""
+Open this page        {self.page_url}
 paidonce is running   {self.url}
 Stripe simulator      {self.stripe_url}
 
@@ -148,7 +158,7 @@ Ctrl-C stops the demo.
             **values,
             "STRIPE_API_BASE": self.stripe_url,
             "DATABASE_URL": f"sqlite:///{(self._data_dir / 'paidonce.db').resolve()}",
-            "PAYMENT_RETURN_URL": f"{self.url}/healthz",
+            "PAYMENT_RETURN_URL": f"{self.page_url}/back",
             "DECLINES_PER_USER_AND_HOUR": "1000",  # a person tries every declining card
         }
 
@@ -159,17 +169,18 @@ Ctrl-C stops the demo.
         port = ["--port", str(self._stripe_port)]
         self._run(["stripesim", "serve", "--strict-method-types", *port, *data, *webhook, *secret])
         self._wait_until_up(f"{self.stripe_url}/_sim/health")
-        self._run(["paidonce", "serve", "--port", str(self._port)])
+        token = {"PAIDONCE_DEMO_TOKEN": self._token("demo-user")}
+        self._run(["paidonce.demo.app", str(self._port)], token)
         self._wait_until_up(f"{self.url}/readyz")
         key = self._environment["MERCHANT_API_KEY"]
         _put_json(f"{self.url}/api/products", key, {"products": PRODUCTS})
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], variables: Mapping[str, str] | None = None) -> None:
         """Our own module in a process of its own; its output is log, so it goes to stderr."""
         self._processes.append(
             subprocess.Popen(  # noqa: S603 - our own modules
                 [sys.executable, "-m", *command],
-                env={**_without_settings(), **self._environment},
+                env={**_without_settings(), **self._environment, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 start_new_session=True,  # Ctrl-C is for the demo alone, which stops them in order
@@ -190,6 +201,11 @@ Ctrl-C stops the demo.
         raise DemoError(f"{url} did not answer within {START_SECONDS:.0f} s.")
 
     def _token(self, user: str) -> str:
+        if user not in self._tokens:
+            self._tokens[user] = self._make_token(user)
+        return self._tokens[user]
+
+    def _make_token(self, user: str) -> str:
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", "paidonce", "token", "--user", user],
             env={**_without_settings(), **self._environment},
@@ -217,6 +233,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _open_in_browser(url: str) -> None:
+    with contextlib.suppress(webbrowser.Error, OSError):
+        browser = webbrowser.get()
+        if Path(getattr(browser, "name", "")).name not in TERMINAL_BROWSERS:
+            browser.open(url)
 
 
 def _end_with_parent() -> None:

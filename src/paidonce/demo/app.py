@@ -1,0 +1,164 @@
+"""What `paidonce demo` serves: the service as `paidonce serve` does, and the page at `/demo`.
+
+Started as `python -m paidonce.demo.app`, by `paidonce demo` and nobody else: `paidonce serve`
+knows nothing of these routes.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from mimetypes import guess_type
+from pathlib import Path
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
+
+from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.demo.lost_answers import LostAnswers
+from paidonce.demo.processes import PRODUCTS
+from paidonce.demo.repair import Repair
+from paidonce.demo.simulator import Simulator
+from paidonce.main import DRAIN_SECONDS, build_app, preflight
+from paidonce.observability import configure_logging
+from paidonce.settings import Settings, SettingsError, load_settings
+
+PAGE = Path(__file__).parent / "page"
+TOKEN_VARIABLE = "PAIDONCE_DEMO_TOKEN"  # noqa: S105 - the variable's name
+BACK_IN_THE_APP = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Back in the app</title>
+<meta name="color-scheme" content="light dark"><h1>Back in the app</h1>
+<p>The authentication is over. The app goes on by itself.</p></html>"""
+
+
+class DemoRoutes:
+    """Everything below `/demo`."""
+
+    def __init__(self, settings: Settings, token: str) -> None:
+        self.simulator = Simulator(
+            settings.stripe_api_base, settings.stripe_secret_key.get_secret_value()
+        )
+        self.lost_answers = LostAnswers(self.simulator)
+        self._repair = Repair(
+            self.simulator,
+            PRODUCTS,
+            settings.auth_jwt_secret.get_secret_value(),
+            settings.payment_return_url,
+        )
+        self._session = {
+            "token": token,
+            "publishableKey": settings.stripe_publishable_key,
+            "stripeUrl": settings.stripe_api_base,
+            "products": PRODUCTS,
+        }
+        self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()}
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/demo", self.index),
+            Route("/demo/page/{name}", self.file),
+            Route("/demo/back", self.back),
+            Route("/demo/session", self.session),
+            Route("/demo/ledger", self.ledger),
+            Route("/demo/lose-answer", self.lose_answer, methods=["PUT"]),
+            Route("/demo/repair/authenticate", self.authenticate, methods=["POST"]),
+            Mount("/demo/repair/api/mobile-app", routes=self._repair.routes),
+        ]
+
+    async def index(self, _request: Request) -> Response:
+        return HTMLResponse(self._files["index.html"], headers=self._headers("'none'"))
+
+    async def file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._files:
+            return Response(status_code=404)
+        media_type = guess_type(name)[0]
+        return Response(self._files[name], media_type=media_type, headers=self._headers("'none'"))
+
+    async def back(self, _request: Request) -> Response:
+        """The return_url: what the challenge page leads back to. The demo page may frame it."""
+        return HTMLResponse(BACK_IN_THE_APP, headers=self._headers("'self'"))
+
+    async def session(self, _request: Request) -> Response:
+        """What is built into an app or given to it at sign-in, and the shop window."""
+        return JSONResponse(self._session, headers=self._headers("'none'"))
+
+    async def ledger(self, request: Request) -> Response:
+        """`?order=…&order=…`: what Stripe's ledger says of each order."""
+        return JSONResponse(await self.simulator.ledger_of(request.query_params.getlist("order")))
+
+    async def lose_answer(self, request: Request) -> Response:
+        """`{"isOn": true}`: the next pay request of each server loses Stripe's answers."""
+        body = await _json_object(request)
+        is_on = body.get("isOn")
+        if not isinstance(is_on, bool):
+            return JSONResponse({"error": "isOn has to be true or false"}, 400)
+        self.lost_answers.turn(is_on=is_on)
+        return JSONResponse({"isOn": is_on})
+
+    async def authenticate(self, request: Request) -> Response:
+        """The same taps: the repair's challenge ends as paidonce's did."""
+        body = await _json_object(request)
+        intent_id, outcome = str(body.get("paymentIntentId")), str(body.get("outcome"))
+        if not (intent_id.isidentifier() and outcome in ("success", "fail")):
+            return JSONResponse({"error": "paymentIntentId and outcome are needed"}, 400)
+        status = await self.simulator.authenticate(intent_id, outcome)
+        return JSONResponse({"isDecided": status == 200})
+
+    def _headers(self, framed_by: str) -> dict[str, str]:
+        stripe = self.simulator.url
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+            f"connect-src 'self' {stripe}; frame-src 'self' {stripe}; "
+            f"base-uri 'none'; form-action 'none'; frame-ancestors {framed_by}"
+        )
+        return {
+            "Content-Security-Policy": policy,
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+
+async def _json_object(request: Request) -> dict[str, object]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def build_demo_app(settings: Settings, token: str) -> ASGIApp:
+    """The service, unchanged, with the demo's routes behind its own."""
+    app = build_app(settings)
+    demo = DemoRoutes(settings, token)
+    app.router.routes.extend(demo.routes)
+    return demo.lost_answers.around(app)
+
+
+def main() -> None:
+    """Serve on the port given as the only argument, with the settings of the environment."""
+    port = int(sys.argv[1])
+    try:
+        settings = load_settings()
+        configure_logging()
+        asyncio.run(preflight(settings))
+    except SettingsError as error:
+        sys.exit(f"paidonce demo: {error}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
+    uvicorn.run(
+        build_demo_app(settings, os.environ[TOKEN_VARIABLE]),
+        host="127.0.0.1",
+        port=port,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        **UVICORN_OPTIONS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+// A small way to build elements; text is always text, never HTML.
+
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "class") node.className = value;
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== false));
+  return node;
+}
+
+export function button(text, kind, onclick) {
+  return el("button", { type: "button", class: `button ${kind}`, onclick }, text);
+}
+
+export function announce(text) {
+  document.getElementById("announcement").textContent = text;
+}
+
+export function money(amountMinor, currency) {
+  const format = new Intl.NumberFormat("en-US", { style: "currency", currency });
+  return format.format(amountMinor / 10 ** format.resolvedOptions().maximumFractionDigits);
+}
