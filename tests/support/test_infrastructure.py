@@ -106,7 +106,7 @@ def test_a_migrated_database_has_tables_on_both_databases(database_url: str) -> 
         connection = sqlite3.connect(database_url.removeprefix("sqlite:///"))
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         connection.close()
-        assert {"orders", "payments"} <= tables
+        assert {"paidonce_orders", "paidonce_payments"} <= tables
     else:
         names = "SELECT string_agg(tablename, ',') FROM pg_tables"
         assert {"orders", "payments"} <= set(str(fetch_value(database_url, names)).split(","))
