@@ -8,11 +8,20 @@ from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from typing import Any
 
+from paidonce.domain.clock import Deadline
 from paidonce.observability import get_logger
 from paidonce.payments.cancel import finish_canceling
-from paidonce.payments.context import LEASE_SECONDS, Context, Role, new_id, visitor_for
+from paidonce.payments.context import (
+    LEASE_SECONDS,
+    REQUEST_SECONDS,
+    Context,
+    Role,
+    new_id,
+    visitor_for,
+)
 from paidonce.payments.follow_up import follow_up, look_at_standing_payment
 from paidonce.payments.leases import check_pause_seconds
+from paidonce.payments.release import detach, take_to_detach
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, PaymentRow
@@ -50,6 +59,14 @@ async def resume_canceling(ctx: Context) -> int:
         for order_id in order_ids
     )
     return len(order_ids)
+
+
+async def release_once(ctx: Context) -> int:
+    """Cards that their users have deleted, and those that nobody asked to keep and nobody uses."""
+    due = await take_to_detach(ctx, BATCH)
+    deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
+    await _all(detach(ctx, method, deadline) for method in due)
+    return len(due)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, Any]]) -> None:

@@ -21,12 +21,13 @@ from paidonce.domain.model import (
     PaymentSummary,
     Principal,
     Product,
+    SavedMethod,
+    SaveMethod,
     StoredAnswer,
 )
 from paidonce.observability import get_logger
-from paidonce.payments import cancel, follow_up, pay, shopping
+from paidonce.payments import cancel, follow_up, pay, release, saved, shopping
 from paidonce.payments.context import Context
-from paidonce.payments.saved import stripe_method_id
 from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
@@ -108,7 +109,7 @@ class Service:
 
     @_needs_database
     async def pay(self, command: PayCommand) -> Paid | ActionRequired:
-        return await pay.pay(self.ctx, await stripe_method_id(self.ctx, command))
+        return await pay.pay(self.ctx, await saved.stripe_method_id(self.ctx, command))
 
     @_needs_database
     async def confirm(
@@ -128,6 +129,26 @@ class Service:
     ) -> Page[PaymentSummary]:
         await self._check_known(user_id)
         return await shopping.list_payments(self.ctx, user_id, limit, cursor)
+
+    @_needs_database
+    async def list_methods(self, user_id: str, limit: int, cursor: str | None) -> Page[SavedMethod]:
+        await self._check_known(user_id)
+        return await saved.list_methods(self.ctx, user_id, limit, cursor)
+
+    @_needs_database
+    async def save_method(self, command: SaveMethod) -> SavedMethod:
+        await self._check_known(command.user.user_id)
+        return await saved.save_method(self.ctx, command)
+
+    @_needs_database
+    async def delete_method(self, user_id: str, method_id: str) -> str:
+        await self._check_known(user_id)
+        return await release.delete_method(self.ctx, user_id, method_id)
+
+    @_needs_database
+    async def set_default_method(self, user_id: str, method_id: str) -> SavedMethod:
+        await self._check_known(user_id)
+        return await saved.set_default_method(self.ctx, user_id, method_id)
 
     @_needs_database
     async def receive_webhook(self, body: bytes, signature: str) -> None:

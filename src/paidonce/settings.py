@@ -145,6 +145,9 @@ class Settings(OperatorSettings, TokenSettings):
     declines_per_address_and_hour: int = Field(
         100, ge=1, description="card testing: declines an address"
     )
+    release_unsaved_methods_after_days: int = Field(
+        30, ge=1, description="how long a card that nobody asked to keep may lie idle"
+    )
     trusted_proxies: str = Field(
         "", description="comma separated addresses or networks whose X-Forwarded-For is believed"
     )

@@ -1,4 +1,5 @@
-"""The rounds of a worker, inside `serve` or alone: drain the inbox, sweep, resume cancelations."""
+"""The rounds of a worker, inside `serve` or alone: drain the inbox, sweep, resume cancelations, and
+now and then see which cards are to be detached."""
 
 import asyncio
 
@@ -8,15 +9,21 @@ from paidonce.payments.context import Context
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 PAUSE_SECONDS = 1.0
+TIDY_SECONDS = 20.0
+"""Between two looks for cards to detach: nobody waits for one, and the look is no cheap one."""
 log = get_logger(__name__)
 
 
 async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> None:
     """Rounds until `stop`; `wake` ends a pause early (a webhook has come)."""
+    tidy_at = ctx.clock.monotonic()
     while not stop.is_set():
         wake.clear()
+        is_tidying = ctx.clock.monotonic() >= tidy_at
+        if is_tidying:
+            tidy_at = ctx.clock.monotonic() + TIDY_SECONDS
         try:
-            await work_once(ctx)
+            await work_once(ctx, is_tidying=is_tidying)
         except (DatabaseUnavailable, UnknownCommit) as error:
             log.warning("worker.database_unavailable", error=str(error))
         except Exception:  # the worker outlives a bug in one round
@@ -24,12 +31,15 @@ async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> 
         await _pause(wake, stop)
 
 
-async def work_once(ctx: Context) -> int:
+async def work_once(ctx: Context, *, is_tidying: bool = True) -> int:
     """One round; how many things were worked on."""
     worked = await webhooks.drain_once(ctx)
     worked += await recovery.sweep_once(ctx)
     worked += await recovery.look_once(ctx)
-    return worked + await recovery.resume_canceling(ctx)
+    worked += await recovery.resume_canceling(ctx)
+    if is_tidying:
+        worked += await recovery.release_once(ctx)
+    return worked
 
 
 async def _pause(wake: asyncio.Event, stop: asyncio.Event) -> None:

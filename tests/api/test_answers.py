@@ -23,6 +23,8 @@ from paidonce.domain.model import (
     PaymentStatus,
     PaymentSummary,
     Principal,
+    SavedMethod,
+    SaveMethod,
     StoredAnswer,
 )
 from support.envelope import (
@@ -35,6 +37,21 @@ from support.envelope import (
 ORDERS = "/api/mobile-app/orders"
 PAY = f"{ORDERS}/{ORDER_ID}/pay"
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+METHODS = "/api/mobile-app/payments/methods"
+CARD = SavedMethod("spm_1", "pm_1", True, "visa", "4242", 3, 2030, "Ada")
+CARD_DATA: dict[str, Any] = {
+    "id": "spm_1",
+    "type": "credit_card",
+    "stripePaymentMethodId": "pm_1",
+    "isDefault": True,
+    "details": {
+        "brand": "visa",
+        "last4": "4242",
+        "expiryMonth": "03",
+        "expiryYear": "2030",
+        "cardholderName": "Ada",
+    },
+}
 PAID = Paid("pay_1", ORDER_ID, 44000, "usd")
 ACTION = ActionRequired("pay_1", "pi_1", "pi_1_secret_2")
 
@@ -76,6 +93,7 @@ class Answering(NoUseCase):
     pay = confirm = create_order = create_merchant_order = get_order = list_orders = _next
     get_merchant_order = cancel_order = payment_status = list_payments = readiness = _next
     put_products = receive_webhook = _next
+    list_methods = save_method = delete_method = set_default_method = _next
 
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:
         if (scope, key) not in self.kept:
@@ -265,6 +283,42 @@ def test_an_order_is_shown_with_its_items(given: Shop) -> None:
         ],
         "createdAt": "2026-11-23T12:00:00.123Z",
     }
+
+
+def test_saved_cards_are_answered_to_the_letter(given: Shop) -> None:
+    nameless = SavedMethod("spm_2", "pm_2", False, None, None, None, None, None)
+    given.use_cases.answers += [Page([CARD, nameless], "next"), CARD, "spm_1", CARD]
+    body = assert_envelope(given.call("GET", f"{METHODS}?limit=2&cursor=c"))
+    assert body["message"] == "Payment methods retrieved successfully"
+    assert body["nextCursor"] == "next"
+    assert body["data"] == [
+        CARD_DATA,
+        {
+            "id": "spm_2",
+            "type": "credit_card",
+            "stripePaymentMethodId": "pm_2",
+            "isDefault": False,
+            "details": dict.fromkeys(CARD_DATA["details"], ""),
+        },
+    ]
+    sent = {"stripePaymentMethodId": "pm_1", "isDefault": True, "type": 7, "details": "x"}
+    answer = given.call("POST", METHODS, body=sent)
+    assert assert_success(answer, "Payment method saved successfully") == CARD_DATA
+    answer = given.call("DELETE", f"{METHODS}/spm_1")
+    assert assert_success(answer, "Payment method deleted successfully") == {"id": "spm_1"}
+    answer = given.call("PUT", f"{METHODS}/pm_1/default")
+    assert assert_success(answer, "Default payment method updated successfully") == CARD_DATA
+    command = SaveMethod(Principal("user-1"), "pm_1", True, "127.0.0.1")
+    assert given.use_cases.asked == [
+        ("user-1", 2, "c"), (command,), ("user-1", "spm_1"), ("user-1", "pm_1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", [{}, {"isDefault": None}, {"isDefault": False}])
+def test_a_card_is_saved_as_the_default_only_when_asked_for(given: Shop, flag: Any) -> None:
+    given.use_cases.answers.append(CARD)
+    assert_success(given.call("POST", METHODS, body={"stripePaymentMethodId": "pm_1", **flag}))
+    assert given.use_cases.asked[0][0].is_default is False
 
 
 def test_a_list_is_the_data_itself_with_the_cursor_beside_it(given: Shop) -> None:

@@ -196,7 +196,7 @@ def test_a_card_number_in_path_query_or_key_is_refused(shop: Shop) -> None:
     ],
 )
 def test_a_wrong_page_is_refused_by_name(shop: Shop, query: str) -> None:
-    for path in (ORDERS, "/api/mobile-app/payments"):
+    for path in (ORDERS, "/api/mobile-app/payments", "/api/mobile-app/payments/methods"):
         body = assert_error(shop.call("GET", f"{path}?{query}"), 400, "invalid_request")
         assert query.partition("=")[0] in body["errors"][0]
 

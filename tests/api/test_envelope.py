@@ -134,6 +134,10 @@ def test_the_contract_for_machines_names_every_route(shop: Shop) -> None:
         ("/api/mobile-app/orders/{orderId}/pay/confirm", "post"),
         ("/api/mobile-app/orders/{orderId}/payment", "get"),
         ("/api/mobile-app/payments", "get"),
+        ("/api/mobile-app/payments/methods", "get"),
+        ("/api/mobile-app/payments/methods", "post"),
+        ("/api/mobile-app/payments/methods/{id}", "delete"),
+        ("/api/mobile-app/payments/methods/{id}/default", "put"),
         ("/api/orders", "post"),
         ("/api/orders/{orderId}", "get"),
         ("/api/orders/{orderId}/cancel", "post"),
@@ -142,5 +146,11 @@ def test_the_contract_for_machines_names_every_route(shop: Shop) -> None:
     pay = document["paths"]["/api/mobile-app/orders/{orderId}/pay"]["post"]
     assert {parameter["name"] for parameter in pay["parameters"]} == {"orderId", "Idempotency-Key"}
     assert pay["requestBody"]["required"] is True
+    saving = document["paths"]["/api/mobile-app/payments/methods"]["post"]
+    assert [parameter["name"] for parameter in saving["parameters"]] == ["Idempotency-Key"]
+    schema = saving["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == ["stripePaymentMethodId"]
+    deleting = document["paths"]["/api/mobile-app/payments/methods/{id}"]["delete"]
+    assert [parameter["name"] for parameter in deleting["parameters"]] == ["id"]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     assert set(pay["responses"]) == {"200", "default"}

@@ -87,6 +87,9 @@ def test_an_authorization_header_without_a_bearer_token_is_refused(shop: Shop, v
     for method, path in [
         ("POST", PAY),
         ("GET", "/api/mobile-app/payments"),
+        ("POST", "/api/mobile-app/payments/methods"),
+        ("DELETE", "/api/mobile-app/payments/methods/spm_1"),
+        ("PUT", "/api/mobile-app/payments/methods/spm_1/default"),
         ("PUT", "/api/products"),
     ]:
         response = shop.call(method, path, token=None, headers=headers)

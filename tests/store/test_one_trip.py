@@ -223,7 +223,8 @@ async def make_world(ctx: Context, *, is_listed: bool = False) -> World:
         await methods.save_method(
             tx, f"spm_{name}", order.user_id, f"cus_{name}", card, NOW - timedelta(days=1)
         )
-        await methods.note_use(tx, card.id, is_listed, NOW - timedelta(days=1))
+        if is_listed:
+            await methods.keep_method(tx, order.user_id, card.id, NOW)
         return payment
 
     payment = await ctx.db.transaction("test", work)
@@ -307,6 +308,10 @@ NOT_PLAIN_BEFORE_CLAIM = {
     " UPDATE payment_methods SET user_id = 'x-{name}' WHERE stripe_payment_method_id = '{method}'",
     "method released": "UPDATE payment_methods SET state = 'released'"
     " WHERE stripe_payment_method_id = '{method}'",
+    "method releasing": "UPDATE payment_methods SET state = 'releasing'"
+    " WHERE stripe_payment_method_id = '{method}'",
+    "method deleted": "UPDATE payment_methods SET state = 'deleted'"
+    " WHERE stripe_payment_method_id = '{method}'",
     "method unknown": "DELETE FROM payment_methods WHERE stripe_payment_method_id = '{method}'",
     "method on another customer": "UPDATE payment_methods SET stripe_customer_id = 'cus_x'"
     " WHERE stripe_payment_method_id = '{method}'",
@@ -315,6 +320,10 @@ NOT_PLAIN_BEFORE_CLAIM = {
     "customer forgotten": "UPDATE users SET stripe_customer_id = NULL WHERE id = '{user}'",
     "single use": "UPDATE payments SET method_policy = 'single_use' WHERE id = '{payment}'",
     "limit of the user": attempts_in("declined", USER_LIMIT),
+    "limit of the user, cards not saved": attempts_in("declined", USER_LIMIT - 1)
+    + "; INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
+    " state, is_listed, created_at, last_used_at) SELECT 'spm_r{name}', '{user}', 'refused:{name}',"
+    f" '{{customer}}', 'refused', FALSE, t, t FROM (SELECT TIMESTAMPTZ '{NOW.isoformat()}' AS t) x",
     "limit of the address": attempts_in("declined", ADDRESS_LIMIT).replace("'{user}'", "'y'"),
 }
 
@@ -394,6 +403,125 @@ async def test_a_claim_beside_a_cancelation_waits_for_it(ctx: Context) -> None:
     assert (await world.dump())["payment_attempts"] == []
 
 
+async def deleting(world: World, has_lock: asyncio.Event, may_commit: asyncio.Event) -> Any:
+    """What `delete_method` and the idle release do to a method, stopped before their commit."""
+
+    async def work(tx: Transaction) -> Any:
+        method = await methods.get_method(tx, world.method_id)
+        assert method is not None
+        await methods.lock_methods(tx, world.user_id)
+        found = await methods.begin_deleting(tx, world.user_id, method, NOW)
+        has_lock.set()
+        await may_commit.wait()
+        return found
+
+    return await world.db.transaction("test", work)
+
+
+async def releasing(world: World, has_lock: asyncio.Event, may_commit: asyncio.Event) -> Any:
+    async def work(tx: Transaction) -> Any:
+        found = await methods.begin_releasing_idle(tx, NOW, NOW, 1000)
+        has_lock.set()
+        await may_commit.wait()
+        return found
+
+    return await world.db.transaction("test", work)
+
+
+@pytest.mark.parametrize("end", [deleting, releasing])
+@pytest.mark.parametrize("road", ["quick", "general"])
+async def test_a_claim_beside_the_end_of_its_card_waits_and_does_not_use_it(
+    ctx: Context, end: Any, road: str
+) -> None:
+    world = await make_world(ctx)
+    has_lock, may_commit = asyncio.Event(), asyncio.Event()
+    ending = asyncio.create_task(end(world, has_lock, may_commit))
+    await has_lock.wait()
+    claiming: asyncio.Task[Any] = asyncio.create_task(
+        world.claim_in_one_trip() if road == "quick" else world.claim_in_general()
+    )
+    await asyncio.sleep(0.1)
+    assert not claiming.done()
+    may_commit.set()
+    assert await ending
+    claimed = await claiming
+    assert claimed is None or isinstance(claimed, ServiceError)
+    assert (await world.dump())["payment_attempts"] == []
+
+
+@pytest.mark.parametrize("road", ["quick", "general"])
+async def test_the_end_of_a_card_beside_a_claim_sees_the_attempt(ctx: Context, road: str) -> None:
+    """The claim has locked the method and not committed: a deletion waits, a release goes by."""
+    world = await make_world(ctx)
+    has_claimed, may_commit = asyncio.Event(), asyncio.Event()
+    sql, args = "", ()
+    if road == "quick":
+        sql, args = await statement_of_the_claim(world)
+
+    async def claim_slowly(tx: Transaction) -> None:
+        if road == "quick":
+            assert await tx.fetch_one(sql, *args) is not None
+        else:
+            command = world.command()
+            visitor = visitor_for(ctx, Role.PAYER, command.request_id, command.payment_method_id)
+            assert isinstance(await claim._claim(ctx, tx, command, visitor), Drive)
+        has_claimed.set()
+        await may_commit.wait()
+
+    claiming = asyncio.create_task(world.db.transaction("test", claim_slowly))
+    await has_claimed.wait()
+    free = asyncio.Event()
+    free.set()
+    await releasing(world, asyncio.Event(), free)
+    deletion = asyncio.create_task(deleting(world, asyncio.Event(), free))
+    await asyncio.sleep(0.1)
+    assert not deletion.done()
+    may_commit.set()
+    await claiming
+    assert await deletion is None
+    await releasing(world, asyncio.Event(), free)
+    (method,) = (await world.dump())["payment_methods"]
+    assert '"state": "attached"' in method
+
+
+async def statement_of_the_claim(world: World) -> tuple[str, tuple[Any, ...]]:
+    """The one statement and its parameters, to be run inside a transaction."""
+    caught: list[tuple[str, tuple[Any, ...]]] = []
+
+    class Catching:
+        users = world.db.users
+
+        async def statement(self, _name: str, sql: str, *args: Any) -> None:
+            caught.append((sql, args))
+
+    catching: Any = Catching()
+    assert await claim._claim_in_one_trip(world.ctx, catching, world.command()) is None
+    return caught[0]
+
+
+async def test_payments_with_one_card_do_not_wait_for_each_other(ctx: Context) -> None:
+    """The claim's lock on the method lets other claims, and the note of a use, go by."""
+    world = await make_world(ctx)
+    sql, args = await statement_of_the_claim(world)
+    has_claimed, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def claim_slowly(tx: Transaction) -> None:
+        assert await tx.fetch_one(sql, *args) is not None
+        has_claimed.set()
+        await may_commit.wait()
+
+    claiming = asyncio.create_task(world.db.transaction("test", claim_slowly))
+    await has_claimed.wait()
+
+    async def use(tx: Transaction) -> None:
+        assert await methods.get_method_to_pay(tx, world.method_id) is not None
+        await methods.note_use(tx, world.method_id, NOW)
+
+    await asyncio.wait_for(world.db.transaction("test", use), 2)
+    may_commit.set()
+    await claiming
+
+
 # --- P7 ------------------------------------------------------------------------------------------
 
 PLAIN_BEFORE_PAID = {
@@ -430,7 +558,7 @@ async def record_in_general(world: World, job: Job, intent: Intent) -> Any:
 
 
 @pytest.mark.parametrize("name", PLAIN_BEFORE_PAID)
-@pytest.mark.parametrize(("is_saving", "is_listed"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(("is_saving", "is_listed"), [(False, False), (True, True), (False, True)])
 @pytest.mark.parametrize("charge", ["ch", None])
 async def test_a_plain_success_is_recorded_as_on_the_general_road(
     ctx: Context, name: str, is_saving: bool, is_listed: bool, charge: str | None
@@ -476,6 +604,35 @@ async def test_any_other_success_is_left_to_the_general_road(ctx: Context, name:
     assert isinstance(verdict, Paid | ServiceError)
     (payment,) = await fetch(world.db, "SELECT state FROM payments WHERE id = $1", world.payment_id)
     assert payment["state"] in ("succeeded", "surplus"), "money is never forgotten"
+
+
+async def test_a_card_to_be_listed_for_the_first_time_is_left_to_the_general_road(
+    ctx: Context,
+) -> None:
+    """Whether the same card is listed already needs the user's lock, and a look after it."""
+    world, job = await claimed(ctx, is_saving=True)
+    before = await everything(world.db)
+    assert await record_in_one_trip(world, job, world.intent()) is None
+    assert await everything(world.db) == before
+    assert isinstance(await record_in_general(world, job, world.intent()), Paid)
+    (method,) = (await world.dump())["payment_methods"]
+    assert '"is_listed": true' in method and '"is_default": true' in method
+
+
+async def test_a_single_use_with_the_wish_to_keep_the_card_stays_on_the_quick_road(
+    ctx: Context,
+) -> None:
+    both = [await claimed(ctx, is_saving=True) for _ in range(2)]
+    for world, _ in both:
+        await world.execute(
+            "UPDATE payment_attempts SET is_single_use = TRUE WHERE order_id = '{order}'"
+        )
+    (quick, quick_job), (general, general_job) = both
+    assert isinstance(await record_in_one_trip(quick, quick_job, quick.intent()), Paid)
+    assert isinstance(await record_in_general(general, general_job, general.intent()), Paid)
+    found = await quick.dump()
+    assert_same(found, await general.dump())
+    assert '"is_listed": false' in found["payment_methods"][0]
 
 
 async def test_a_success_of_another_payments_attempt_changes_nothing(ctx: Context) -> None:

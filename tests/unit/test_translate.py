@@ -185,6 +185,14 @@ def test_a_processor_that_is_not_available_is_no_dead_method() -> None:
         ),
         (
             {
+                "message": "The payment method you provided is not attached to a customer so"
+                " detachment is impossible."
+            },
+            400,
+            Reason.METHOD_UNATTACHED,
+        ),
+        (
+            {
                 "param": "payment_method",
                 "message": "The PaymentMethod pm_1 does not belong to the Customer you supplied"
                 " cus_1. Please use this PaymentMethod with the Customer that it belongs to"

@@ -11,22 +11,24 @@ from paidonce.api.envelope import REQUEST_ID, Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency
 from paidonce.api.schemas import (
+    method_to_save_of,
     order_id_of,
     page_of,
     parse_new_order,
     payment_intent_of,
     payment_method_of,
+    saved_method_id_of,
 )
 from paidonce.api.shell import CLIENT_ADDRESS
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
-from paidonce.domain.model import PayCommand
+from paidonce.domain.model import PayCommand, SaveMethod
 
 PREFIX = "/api/mobile-app"
 
 
 class MobileRoutes:
-    """Orders and payments of the user whom the token names."""
+    """Orders, payments and saved cards of the user whom the token names."""
 
     def __init__(
         self, use_cases: UseCases, authentication: Authentication, idempotency: Idempotency
@@ -45,6 +47,11 @@ class MobileRoutes:
         openapi.add(app, "POST", f"{order}/pay/confirm", self.confirm, openapi.CONFIRM)
         openapi.add(app, "GET", f"{order}/payment", self.payment_status)
         openapi.add(app, "GET", f"{PREFIX}/payments", self.list_payments, is_list=True)
+        methods = f"{PREFIX}/payments/methods"
+        openapi.add(app, "GET", methods, self.list_methods, is_list=True)
+        openapi.add(app, "POST", methods, self.save_method, openapi.SAVE_METHOD)
+        openapi.add(app, "DELETE", f"{methods}/{{id}}", self.delete_method)
+        openapi.add(app, "PUT", f"{methods}/{{id}}/default", self.set_default_method)
 
     async def create_order(self, request: Request) -> Response:
         """Place an order at the server's prices."""
@@ -128,3 +135,40 @@ class MobileRoutes:
         data = [views.payment_summary(payment) for payment in page.items]
         message = "Payments retrieved successfully"
         return respond(request, success(message, data, nextCursor=page.next_cursor))
+
+    async def list_methods(self, request: Request) -> Response:
+        """The cards that the user asked to keep, newest first."""
+        user = await self._authentication.user(request)
+        page = await self._use_cases.list_methods(user.user_id, *page_of(request))
+        data = [views.saved_method(method) for method in page.items]
+        message = "Payment methods retrieved successfully"
+        return respond(request, success(message, data, nextCursor=page.next_cursor))
+
+    async def save_method(self, request: Request) -> Response:
+        """Keep a card; one that is kept already is answered as it is."""
+        user = await self._authentication.user(request)
+        raw, body = await read_json_object(request)
+        address: str = request.scope[CLIENT_ADDRESS]
+
+        async def work() -> Answer:
+            method_id, is_default = method_to_save_of(body)
+            command = SaveMethod(user, method_id, is_default, address)
+            method = await self._use_cases.save_method(command)
+            return success("Payment method saved successfully", views.saved_method(method))
+
+        return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
+
+    async def delete_method(self, request: Request) -> Response:
+        """Forget a card, every entry of it, for good."""
+        user = await self._authentication.user(request)
+        method_id = saved_method_id_of(request)
+        deleted_id = await self._use_cases.delete_method(user.user_id, method_id)
+        return respond(request, success("Payment method deleted successfully", {"id": deleted_id}))
+
+    async def set_default_method(self, request: Request) -> Response:
+        """The card to offer first; no card is ever charged without being named."""
+        user = await self._authentication.user(request)
+        method_id = saved_method_id_of(request)
+        method = await self._use_cases.set_default_method(user.user_id, method_id)
+        message = "Default payment method updated successfully"
+        return respond(request, success(message, views.saved_method(method)))

@@ -60,6 +60,14 @@ PAY: Schema = {
     "only, the request acts as pay/confirm.",
 }
 CONFIRM = _object([], paymentIntentId={"type": "string"})
+SAVE_METHOD: Schema = {
+    **_object(
+        ["stripePaymentMethodId"],
+        stripePaymentMethodId={**_TEXT, "maxLength": 255},
+        isDefault={"type": ["boolean", "null"]},
+    ),
+    "description": "Other fields are ignored: Stripe is asked what the card is.",
+}
 EMPTY = _object([])
 PRODUCTS = _object(
     ["products"],
@@ -124,6 +132,13 @@ _ORDER_ID: Schema = {
     "required": True,
     "schema": {"type": "string", "format": "uuid"},
 }
+_METHOD_ID: Schema = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The saved method's id (spm_…), or Stripe's (pm_…)",
+    "schema": {"type": "string", "maxLength": 255},
+}
 _PAGE: list[Schema] = [
     {
         "name": "limit",
@@ -150,6 +165,7 @@ def add(
 ) -> None:
     """Add a route and describe it: its parameters, its body, the envelope of every answer."""
     parameters = [_ORDER_ID] if "{orderId}" in path else []
+    parameters += [_METHOD_ID] if "methods/{id}" in path else []
     parameters += _PAGE if is_list else []
     parameters += [_IDEMPOTENCY_KEY] if method == "POST" else []
     description: Schema = {"security": [{"bearer": []}], "parameters": parameters}

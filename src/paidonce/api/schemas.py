@@ -26,6 +26,7 @@ MOST_METADATA_KEYS, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 40, 500
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PAYMENT_METHOD_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_SAVED_METHOD_ID = re.compile(r"(spm|pm)_[A-Za-z0-9_-]+", re.ASCII)
 _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 
@@ -127,6 +128,23 @@ def payment_method_of(body: dict[str, Any]) -> str | None:
             raise errors.invalid_request("paymentMethodId is not the id of a PaymentMethod.")
         return name
     return None
+
+
+def saved_method_id_of(request: Request) -> str:
+    """The id in the path, ours or Stripe's; raises `payment_method_not_found` for anything else."""
+    given: str = request.path_params["id"]
+    if len(given) > LONGEST_STRIPE_ID or _SAVED_METHOD_ID.fullmatch(given) is None:
+        raise errors.payment_method_not_found()
+    return given
+
+
+def method_to_save_of(body: dict[str, Any]) -> tuple[str, bool]:
+    """`stripePaymentMethodId` and `isDefault`; what else the app sends, Stripe knows better."""
+    fields = Fields(body)
+    method_id = fields.required_text("stripePaymentMethodId", LONGEST_STRIPE_ID)
+    if _PAYMENT_METHOD_ID.fullmatch(method_id) is None:
+        raise errors.invalid_request("stripePaymentMethodId is not the id of a PaymentMethod.")
+    return method_id, fields.boolean("isDefault")
 
 
 def payment_intent_of(body: dict[str, Any]) -> str | None:

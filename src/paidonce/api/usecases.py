@@ -14,6 +14,8 @@ from paidonce.domain.model import (
     PaymentSummary,
     Principal,
     Product,
+    SavedMethod,
+    SaveMethod,
     StoredAnswer,
 )
 
@@ -46,6 +48,18 @@ class UseCases(Protocol):
     async def list_payments(
         self, user_id: str, limit: int, cursor: str | None
     ) -> Page[PaymentSummary]: ...
+
+    async def list_methods(
+        self, user_id: str, limit: int, cursor: str | None
+    ) -> Page[SavedMethod]: ...
+
+    async def save_method(self, command: SaveMethod) -> SavedMethod: ...
+
+    async def delete_method(self, user_id: str, method_id: str) -> str:
+        """The id of the deleted card; `method_id` is ours or Stripe's."""
+        ...
+
+    async def set_default_method(self, user_id: str, method_id: str) -> SavedMethod: ...
 
     async def receive_webhook(self, body: bytes, signature: str) -> None:
         """Verify and store an event; raises `invalid_signature`."""

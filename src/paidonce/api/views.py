@@ -5,7 +5,14 @@ from typing import Any
 
 from paidonce.api.envelope import Answer, success
 from paidonce.domain.errors import NextStep
-from paidonce.domain.model import ActionRequired, Order, Paid, PaymentStatus, PaymentSummary
+from paidonce.domain.model import (
+    ActionRequired,
+    Order,
+    Paid,
+    PaymentStatus,
+    PaymentSummary,
+    SavedMethod,
+)
 from paidonce.domain.money import to_major
 
 _NEXT_STEPS = {
@@ -98,6 +105,23 @@ def payment_summary(payment: PaymentSummary) -> dict[str, Any]:
         "status": payment.status,
         "paymentDate": timestamp(payment.payment_date),
         "stripePaymentIntentId": payment.stripe_payment_intent_id,
+    }
+
+
+def saved_method(method: SavedMethod) -> dict[str, Any]:
+    """A saved card; every detail is a string, empty where Stripe has none."""
+    return {
+        "id": method.id,
+        "type": "credit_card",
+        "stripePaymentMethodId": method.stripe_payment_method_id,
+        "isDefault": method.is_default,
+        "details": {
+            "brand": method.brand or "",
+            "last4": method.last4 or "",
+            "expiryMonth": "" if method.exp_month is None else f"{method.exp_month:02d}",
+            "expiryYear": "" if method.exp_year is None else str(method.exp_year),
+            "cardholderName": method.cardholder_name or "",
+        },
     }
 
 

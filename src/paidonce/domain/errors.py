@@ -250,6 +250,18 @@ def payment_in_progress(retry_after_seconds: int = 5) -> OutcomeUnknown:
     )
 
 
+def method_in_use(retry_after_seconds: int = 5) -> OutcomeUnknown:
+    """A saved card cannot be deleted while a payment with it is not over."""
+    return OutcomeUnknown(
+        "payment_in_progress",
+        "A payment with this card is not over yet. Delete the card afterwards.",
+        409,
+        NextStep.WAIT,
+        money=Money.UNKNOWN,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 # --- surely not executed -------------------------------------------------------------------------
 
 
@@ -257,6 +269,17 @@ def stripe_unavailable(retry_after_seconds: int = 5) -> Unavailable:
     return Unavailable(
         "stripe_unavailable",
         "The payment was not made: Stripe did not take it. It is safe to try again.",
+        503,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def card_not_saved(retry_after_seconds: int = 5) -> Unavailable:
+    """As stripe_unavailable, where no payment was asked for."""
+    return Unavailable(
+        "stripe_unavailable",
+        "The card was not saved: Stripe could not be asked. It is safe to try again.",
         503,
         NextStep.RETRY,
         retry_after_seconds=retry_after_seconds,

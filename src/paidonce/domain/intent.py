@@ -67,6 +67,7 @@ class Reason(StrEnum):
     DECLINED = "declined"  # executed: the card was refused
     METHOD_DEAD = "method_dead"  # not executed: the PaymentMethod may not be used again
     METHOD_FOREIGN = "method_foreign"  # not executed: it belongs to another customer
+    METHOD_UNATTACHED = "method_unattached"  # not executed: there is nothing to detach it from
     METHOD_MISSING = "method_missing"  # not executed: no such PaymentMethod
     CUSTOMER_GONE = "customer_gone"  # not executed: the customer was deleted at Stripe
     UNEXPECTED_STATE = "unexpected_state"  # not executed: look at the intent

@@ -152,6 +152,30 @@ class PaymentSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveMethod:
+    """A request to keep a card. `client_address` is checked against the limits."""
+
+    user: Principal
+    stripe_payment_method_id: str
+    is_default: bool
+    client_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMethod:
+    """A card that its user asked to keep, as Stripe described it."""
+
+    id: str
+    stripe_payment_method_id: str
+    is_default: bool
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    cardholder_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """One page of a list; `next_cursor` is None on the last one."""
 

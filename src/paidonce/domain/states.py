@@ -7,6 +7,9 @@ and Stripe's word that nothing can be charged any more.
 A payment is one generation of an order: one PaymentIntent. At most one is live or has succeeded.
 
 An attempt is one try to confirm that intent with one PaymentMethod, under one idempotency key.
+
+A method is a card that Stripe attached to the user's Customer. What was detached is never attached
+again, so `deleted` is an end, and `released` is one unless Stripe says otherwise.
 """
 
 from enum import StrEnum
@@ -40,6 +43,15 @@ class AttemptState(StrEnum):
     REFUSED = "refused"  # surely never executed at Stripe
     ABANDONED = "abandoned"  # made final by canceling the intent, or proven not charged
     SUPERSEDED = "superseded"  # another attempt or another card took its place
+
+
+class MethodState(StrEnum):
+    ATTACHED = "attached"  # can pay -> releasing, deleting, released
+    RELEASING = "releasing"  # lay idle; no payment may begin with it, Stripe is told -> released
+    RELEASED = "released"  # detached, or its customer is gone -> attached, if Stripe attaches it
+    DELETING = "deleting"  # its user wants it gone; as releasing -> deleted
+    DELETED = "deleted"
+    REFUSED = "refused"  # no method: a card that Stripe declined to save, counted by the limits
 
 
 ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {

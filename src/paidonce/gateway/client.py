@@ -103,6 +103,14 @@ class StripeGateway:
         answer = await self._post("attach", path, request, time_left)
         return _translated(answer, translate_method)
 
+    async def detach_method(
+        self, method_id: str, request: Keyed, time_left: float
+    ) -> Method | Failure:
+        """POST /v1/payment_methods/:id/detach, for good. Failure(METHOD_UNATTACHED) when it was."""
+        path = f"/v1/payment_methods/{method_id}/detach"
+        answer = await self._post("detach", path, request, time_left)
+        return _translated(answer, translate_method)
+
     async def cancel_intent(
         self, intent_id: str, request: Keyed, time_left: float
     ) -> Intent | Failure:
@@ -117,6 +125,12 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}"
         params = {"expand": ["latest_charge"]}
         return _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
+
+    async def retrieve_method(self, method_id: str, time_left: float) -> Method | Failure:
+        """GET /v1/payment_methods/:id."""
+        path = f"/v1/payment_methods/{quote(method_id, safe='')}"
+        answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
+        return _translated(answer, translate_method)
 
     async def list_intents_of(self, customer_id: str, time_left: float) -> list[Intent] | Failure:
         """GET /v1/payment_intents of a customer, newest first, read to the end (bounded)."""

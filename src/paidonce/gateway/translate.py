@@ -12,8 +12,11 @@ from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, M
 from paidonce.gateway.transport import NeverSent
 
 DEAD_METHOD_TEXT = "may not be used again"
-"""The only error text that decides anything: the reuse error has neither code nor param, and both
-of its spellings contain these words (recorded; pinned by a test against the simulator)."""
+"""The only error text that decides about a payment: the reuse error has neither code nor param, and
+both of its spellings contain these words (recorded; pinned by a test against the simulator)."""
+
+UNATTACHED_METHOD_TEXT = "is not attached to a customer so detachment is impossible"
+"""Detaching what is detached: recorded, 400 without code and param."""
 
 FOREIGN_METHOD_TEXTS = (
     "has already been attached to a customer",  # attach, recorded without code and param
@@ -122,6 +125,8 @@ def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> R
     code, param, message = body.get("code"), body.get("param"), str(body.get("message") or "")
     if code is None and DEAD_METHOD_TEXT in message:
         return Reason.METHOD_DEAD
+    if code is None and UNATTACHED_METHOD_TEXT in message:
+        return Reason.METHOD_UNATTACHED
     if code == "payment_intent_unexpected_state":
         return Reason.UNEXPECTED_STATE
     if code == "resource_missing":

@@ -4,7 +4,7 @@ kill it (behaviour of Stripe: an unattached method dies with its first attempt, 
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
-from paidonce.domain.states import AttemptState
+from paidonce.domain.states import AttemptState, MethodState
 from paidonce.payments import customers, harmless, record, settle
 from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
 from paidonce.payments.requests import attach_request
@@ -49,7 +49,7 @@ async def _use_if_attached(
     if (
         method is None
         or method.user_id != present.user_id
-        or method.state != "attached"
+        or method.state is not MethodState.ATTACHED
         or method.stripe_customer_id != customer_id
     ):
         return present

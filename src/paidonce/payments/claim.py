@@ -7,20 +7,21 @@ works on it), `Paid`, or a refusal.
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import assert_never
 
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid, PayCommand
-from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
 from paidonce.payments import history
 from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
+from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import confirm_params
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow
 
-DECLINE_WINDOW = timedelta(hours=1)
 TEST_FACTORY = "pm_card_"
 """Stripe's test ids (docs.stripe.com/testing) make a new PaymentMethod with every use."""
 
@@ -158,10 +159,9 @@ async def _begin(
     command: PayCommand,
 ) -> Claim:
     """A new attempt, if the method may be used and the limits allow it."""
-    method = await methods.get_method(tx, command.payment_method_id)
-    if method is not None and method.user_id != order.user_id:
-        return errors.payment_method_not_found()
-    refusal = await _limits(ctx, tx, command)
+    method = await methods.get_method_to_pay(tx, command.payment_method_id)
+    refusal = unusable(method, order.user_id) if method is not None else None
+    refusal = refusal or await check_limits(ctx, tx, command.user_id, command.client_address)
     if refusal is not None:
         return refusal
     if payment is None:
@@ -187,23 +187,24 @@ async def _begin(
 def _is_attached(method: MethodRow | None, customer_id: str | None) -> bool:
     return (
         method is not None
-        and method.state == "attached"
+        and method.state is MethodState.ATTACHED
         and method.stripe_customer_id == customer_id
     )
 
 
-async def _limits(ctx: Context, tx: Transaction, command: PayCommand) -> ServiceError | None:
-    now, settings = ctx.clock.now(), ctx.settings
-    declines = await attempts.count_declines(
-        tx, command.user_id, command.client_address, now - DECLINE_WINDOW
-    )
-    if (
-        declines.of_user < settings.declines_per_user_and_hour
-        and declines.of_address < settings.declines_per_address_and_hour
-    ):
-        return None
-    free_at = (declines.first_at or now) + DECLINE_WINDOW
-    return errors.too_many_attempts(max(1, int((free_at - now).total_seconds())))
+def unusable(method: MethodRow, user_id: str) -> ServiceError | None:
+    """What our own books say against a method. A released one is left to Stripe's word."""
+    if method.user_id != user_id:
+        return errors.payment_method_not_found()
+    match method.state:
+        case MethodState.ATTACHED | MethodState.RELEASED:
+            return None
+        case MethodState.RELEASING:
+            return errors.payment_method_consumed()
+        case MethodState.DELETING | MethodState.DELETED | MethodState.REFUSED:
+            return errors.payment_method_not_found()
+        case _:
+            assert_never(method.state)
 
 
 async def insert_payment(ctx: Context, tx: Transaction, order: OrderRow) -> PaymentRow:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from paidonce.domain import errors
 
@@ -12,6 +14,14 @@ Place = tuple[datetime, str]
 def encode_cursor(created_at: datetime, row_id: str) -> str:
     raw = json.dumps([created_at.isoformat(), row_id]).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def next_cursor(rows: Sequence[Mapping[str, Any]], limit: int) -> str | None:
+    """Of a page for which one row more than `limit` was asked; None on the last one."""
+    if len(rows) <= limit:
+        return None
+    last = rows[limit - 1]
+    return encode_cursor(last["created_at"], last["id"])
 
 
 def decode_cursor(cursor: str | None) -> Place | None:

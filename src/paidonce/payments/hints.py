@@ -4,7 +4,14 @@ from paidonce.domain.errors import OutcomeUnknown
 from paidonce.domain.intent import Failure
 from paidonce.domain.states import AttemptState, PaymentState
 from paidonce.payments import customers, settle
-from paidonce.payments.context import Context, Job, Role, new_id, visitor_for
+from paidonce.payments.context import (
+    REQUEST_SECONDS,
+    Context,
+    Job,
+    Role,
+    new_id,
+    visitor_for,
+)
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
@@ -25,6 +32,7 @@ OUTCOME_TYPES = frozenset(
     }
 )
 """They may end a payment; on one that has succeeded there is nothing left to learn from them."""
+RENEWED_TYPES = frozenset({"payment_method.updated", "payment_method.automatically_updated"})
 REFUND_TYPES = ("charge.refund", "refund.")
 
 
@@ -36,6 +44,8 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
             "release_method", lambda tx: methods.release_method(tx, event.object_id)
         )
         return "done", None
+    if event.type in RENEWED_TYPES:
+        return await _method_renewed(ctx, event.object_id)
     is_about_intent = event.type in OUTCOME_TYPES or event.type.startswith(REFUND_TYPES)
     if is_about_intent and event.stripe_payment_intent_id is not None:
         return await _look_at_intent(ctx, event, event.stripe_payment_intent_id)
@@ -47,6 +57,17 @@ async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
     if user_id is None:
         return "ignored", "no user has this customer"
     await customers.forget_customer(ctx, user_id, customer_id)
+    return "done", None
+
+
+async def _method_renewed(ctx: Context, method_id: str) -> Worked:
+    """A new expiry, for one: read from Stripe, since events may come in any order."""
+    if await ctx.db.read(lambda tx: methods.get_method(tx, method_id)) is None:
+        return "ignored", "no method of ours"
+    method = await ctx.gateway.retrieve_method(method_id, REQUEST_SECONDS)
+    if isinstance(method, Failure):
+        return "pending", f"Stripe did not show the method: {method.reason.value}"
+    await ctx.db.transaction("refresh_method", lambda tx: methods.refresh_method(tx, method))
     return "done", None
 
 

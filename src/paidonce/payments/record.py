@@ -118,15 +118,23 @@ async def _credit_attempt(
         live.id == attempt_id or live.stripe_payment_method_id == intent.payment_method
     ):
         await history.close(ctx, tx, live, AttemptState.SUCCEEDED)
-        if live.stripe_payment_method_id:
-            await methods.note_use(
-                tx, live.stripe_payment_method_id, live.is_saving_method, ctx.clock.now()
-            )
+        await _note_method(ctx, tx, live)
         return
     if live is not None:
         await history.close(ctx, tx, live, AttemptState.SUPERSEDED)
     if attempt_id is None:
         await _insert_client_attempt(ctx, tx, payment, intent)
+
+
+async def _note_method(ctx: Context, tx: Transaction, attempt: AttemptRow) -> None:
+    """The method has paid. Only now is it listed, if its user asked to keep it."""
+    method_id = attempt.stripe_payment_method_id
+    if method_id is None:
+        return
+    if attempt.is_saving_method and not attempt.is_single_use:
+        await methods.lock_methods(tx, attempt.user_id)
+        await methods.keep_method(tx, attempt.user_id, method_id, ctx.clock.now())
+    await methods.note_use(tx, method_id, ctx.clock.now())
 
 
 async def _insert_client_attempt(

@@ -2,7 +2,8 @@
 
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
 the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
-`cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge.
+`cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
+`can` cancel, `det` detach.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Any
 
 from paidonce.gateway import Keyed
 from paidonce.payments.context import Context, Parts, new_id
-from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, UserRow
+from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow, UserRow
 
 
 def customer_request(ctx: Parts, user: UserRow) -> Keyed:
@@ -67,6 +68,20 @@ def attach_request(ctx: Context, attempt: AttemptRow, customer_id: str) -> Keyed
     """One key per attempt: one per method and customer would replay a saved decline for a day."""
     key = f"att:{ctx.installation.namespace}:{attempt.id}:{attempt.attach_key_no}"
     return Keyed(key, attempt.stripe_version, {"customer": customer_id})
+
+
+def save_request(ctx: Context, customer_id: str) -> Keyed:
+    """An attach without a payment has a fresh key with every send that is not a repeat of a lost
+    one: attaching again what is attached is harmless, while a key per method would replay a
+    decline of today, or a saved 5xx, for a day after the card is good again."""
+    key = f"att:{ctx.installation.namespace}:save:{new_id()}"
+    return Keyed(key, ctx.gateway.stripe_version, {"customer": customer_id})
+
+
+def detach_request(ctx: Context, method: MethodRow) -> Keyed:
+    """Detaching twice is harmless, so every send has a key of its own and sees the present."""
+    key = f"det:{ctx.installation.namespace}:{method.id}:{new_id()}"
+    return Keyed(key, ctx.gateway.stripe_version, {})
 
 
 def confirm_params(

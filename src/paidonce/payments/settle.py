@@ -17,6 +17,7 @@ from paidonce.observability import get_logger
 from paidonce.payments import customers, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.requests import cancel_request
+from paidonce.store import methods
 from paidonce.store.rows import AttemptRow
 
 log = get_logger(__name__)
@@ -140,7 +141,11 @@ async def _challenge_over(ctx: Context, job: Job, visitor: Visitor, intent: Inte
 
 
 async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
-    """A dead method is evidence of an earlier use: see first whether that one paid the order."""
+    """A dead method is evidence of an earlier use: see first whether that one paid the order.
+    It is dead for good, so our own books stop offering it."""
+    method_id = job.attempt.stripe_payment_method_id or job.attempt.requested_method_id
+    if not job.attempt.is_single_use:
+        await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
     payment = await prepare.read_payment(ctx, job.payment.id)
     if payment.stripe_payment_intent_id is None:
         return await record.record_negative(ctx, job, AttemptState.CONSUMED, only_unsent=True)

@@ -21,7 +21,7 @@ from paidonce.domain.money import MAX_AMOUNT_MINOR
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.payments import prepare
 from paidonce.payments.context import Context, new_id
-from paidonce.payments.cursors import decode_cursor, encode_cursor
+from paidonce.payments.cursors import decode_cursor, next_cursor
 from paidonce.store import listings, orders, users
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import OrderRow
@@ -114,7 +114,7 @@ async def list_orders(ctx: Context, user_id: str, limit: int, cursor: str | None
     before = decode_cursor(cursor)
     rows = await ctx.db.read(lambda tx: listings.list_orders(tx, user_id, limit + 1, before))
     items = [_order_of(row) for row in rows[:limit]]
-    return Page(items, _next_cursor(rows, limit))
+    return Page(items, next_cursor(rows, limit))
 
 
 async def list_payments(
@@ -124,7 +124,7 @@ async def list_payments(
     before = decode_cursor(cursor)
     rows = await ctx.db.read(lambda tx: listings.list_payments(tx, user_id, limit + 1, before))
     items = [_summary_of(row) for row in rows[:limit]]
-    return Page(items, _next_cursor(rows, limit))
+    return Page(items, next_cursor(rows, limit))
 
 
 def order_view(row: OrderRow) -> Order:
@@ -243,10 +243,3 @@ def _summary_status(row: Row) -> str:
         case PaymentState.LIVE:
             states = {"open": "processing", "action": "requires_action"}
             return states.get(row["attempt_state"], "failed")
-
-
-def _next_cursor(rows: list[Row], limit: int) -> str | None:
-    if len(rows) <= limit:
-        return None
-    last = rows[limit - 1]
-    return encode_cursor(last["created_at"], last["id"])

@@ -52,7 +52,8 @@ async def is_method_consumed(tx: Transaction, requested_method_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Declines:
-    """Declined attempts since a time: of a user, of an address, and when the first one was."""
+    """Declines since a time: of a user (attempts, and cards that could not be saved), of an
+    address (attempts), and when the first one was."""
 
     of_user: int
     of_address: int
@@ -64,7 +65,11 @@ async def count_declines(
 ) -> Declines:
     row = await tx.fetch_one(
         "SELECT count(*) FILTER (WHERE user_id = $1) AS of_user,"
-        " count(*) FILTER (WHERE client_address = $2) AS of_address, min(closed_at) AS first_at"
+        " count(*) FILTER (WHERE client_address = $2) AS of_address, min(closed_at) AS first_at,"
+        " (SELECT count(*) FROM payment_methods m WHERE m.user_id = $1 AND m.state = 'refused'"
+        "   AND m.created_at > $3) AS not_saved,"
+        " (SELECT min(m.created_at) FROM payment_methods m WHERE m.user_id = $1"
+        "   AND m.state = 'refused' AND m.created_at > $3) AS first_not_saved_at"
         " FROM payment_attempts WHERE (user_id = $1 OR client_address = $2)"
         " AND state = 'declined' AND closed_at > $3",
         user_id,
@@ -73,7 +78,9 @@ async def count_declines(
     )
     if row is None:
         raise LookupError("a count has a row")
-    return Declines(int(row["of_user"]), int(row["of_address"]), row["first_at"])
+    firsts = [at for at in (row["first_at"], row["first_not_saved_at"]) if at is not None]
+    of_user = int(row["of_user"]) + int(row["not_saved"])
+    return Declines(of_user, int(row["of_address"]), min(firsts, default=None))
 
 
 async def _next_number(tx: Transaction, payment_id: str) -> int:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from paidonce.store.engine import Row, Transaction
-from paidonce.store.rows import OrderRow, columns, row_as
+from paidonce.store.rows import MethodRow, OrderRow, columns, row_as
 
 _ORDER_VIEW = f"""
 SELECT {columns(OrderRow, "o.")},
@@ -23,6 +23,11 @@ SELECT p.id, p.order_id, p.amount_minor, p.currency, p.state, p.created_at, p.fi
   JOIN payment_attempts a ON a.payment_id = p.id
    AND a.n = (SELECT max(n) FROM payment_attempts WHERE payment_id = p.id)
   LEFT JOIN payment_methods m ON m.stripe_payment_method_id = a.stripe_payment_method_id
+"""
+
+_METHOD_VIEW = f"""
+SELECT {columns(MethodRow, "m.")}
+  FROM (SELECT * FROM payment_methods WHERE state = 'attached' AND is_listed) m
 """
 
 
@@ -46,6 +51,13 @@ async def list_payments(
 ) -> list[Row]:
     """Payments with at least one attempt, newest first."""
     return await _page(tx, _PAYMENT_VIEW, "p", user_id, limit, before)
+
+
+async def list_methods(
+    tx: Transaction, user_id: str, limit: int, before: tuple[datetime, str] | None
+) -> list[Row]:
+    """Methods that their user asked to keep, newest first."""
+    return await _page(tx, _METHOD_VIEW, "m", user_id, limit, before)
 
 
 async def _page(

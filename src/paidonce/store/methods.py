@@ -1,15 +1,32 @@
 """PaymentMethods known to us. A row stays as a tombstone when its method is dead.
 
-States: `attached` to the customer in the row · `released` (detached, or its customer is gone).
+The states are those of `domain.states.MethodState`. A method is listed when its user asked to keep
+it; of the listed ones of a user one is the default. The same card entered twice is two methods at
+Stripe, known by one fingerprint, which never leaves our side: one of the two is listed.
+
+`last_used_at` orders the background work: of an attached method it says since when it lies idle, of
+one that is `releasing` or `deleting` when its detach is to be sent (again).
+
+Locks: whoever lists, unlists or moves the default takes `lock_methods` first. A payment that begins
+holds the method's row with KEY SHARE, whoever ends a method holds it with UPDATE: one of the two
+sees the other. Order: the order's row, the user's, the methods'.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from paidonce.domain.intent import Method
+from paidonce.domain.states import MethodState
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import MethodRow, columns, row_or_none
+from paidonce.store.rows import MethodRow, columns, row_as, row_or_none
 
 _METHOD = columns(MethodRow)
+LOOK_AGAIN = timedelta(days=1)
+"""An idle method whose order is open is looked at again after a day."""
+
+
+async def lock_methods(tx: Transaction, user_id: str) -> None:
+    """The user's list of methods; keys that point to the user are not held up."""
+    await tx.fetch_one("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
 
 
 async def get_method(tx: Transaction, method_id: str) -> MethodRow | None:
@@ -21,10 +38,20 @@ async def get_method(tx: Transaction, method_id: str) -> MethodRow | None:
     return row_or_none(MethodRow, row)
 
 
+async def get_method_to_pay(tx: Transaction, stripe_payment_method_id: str) -> MethodRow | None:
+    """Held until the attempt is committed, so that nobody ends the method in between."""
+    row = await tx.fetch_one(
+        f"SELECT {_METHOD} FROM payment_methods WHERE stripe_payment_method_id = $1 FOR KEY SHARE",
+        stripe_payment_method_id,
+    )
+    return row_or_none(MethodRow, row)
+
+
 async def save_method(
     tx: Transaction, row_id: str, user_id: str, customer_id: str, method: Method, now: datetime
 ) -> None:
-    """A method that Stripe has just attached to the user's customer."""
+    """A method that Stripe has just attached to the user's customer. One that is being deleted or
+    released stays so."""
     await tx.execute(
         "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
         " state, is_listed, brand, last4, exp_month, exp_year, fingerprint, cardholder_name,"
@@ -32,7 +59,8 @@ async def save_method(
         " VALUES ($1, $2, $3, $4, 'attached', FALSE, $5, $6, $7, $8, $9, $10, $11, $11)"
         " ON CONFLICT (stripe_payment_method_id) DO UPDATE SET state = 'attached',"
         " stripe_customer_id = excluded.stripe_customer_id, last_used_at = excluded.last_used_at"
-        " WHERE payment_methods.user_id = excluded.user_id",
+        " WHERE payment_methods.user_id = excluded.user_id"
+        " AND payment_methods.state IN ('attached', 'released')",
         row_id,
         user_id,
         method.id,
@@ -47,30 +75,236 @@ async def save_method(
     )
 
 
-async def note_use(
-    tx: Transaction, stripe_payment_method_id: str, is_to_be_listed: bool, now: datetime
-) -> None:
-    """It has paid. If the user asked to keep it, it is listed from now on."""
+async def refresh_method(tx: Transaction, method: Method) -> None:
+    """What Stripe says of it by now: a bank may renew a card without its holder."""
     await tx.execute(
-        "UPDATE payment_methods SET last_used_at = $3, is_listed = is_listed OR $2"
+        "UPDATE payment_methods SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5,"
+        " fingerprint = $6, cardholder_name = $7 WHERE stripe_payment_method_id = $1",
+        method.id,
+        method.brand,
+        method.last4,
+        method.exp_month,
+        method.exp_year,
+        method.fingerprint,
+        method.cardholder_name,
+    )
+
+
+async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
+    """It has paid."""
+    await tx.execute(
+        "UPDATE payment_methods SET last_used_at = $2"
         " WHERE stripe_payment_method_id = $1 AND state = 'attached'",
         stripe_payment_method_id,
-        is_to_be_listed,
         now,
     )
 
 
-async def release_method(tx: Transaction, stripe_payment_method_id: str) -> None:
+# --- the list ------------------------------------------------------------------------------------
+
+
+async def keep_method(
+    tx: Transaction, user_id: str, stripe_payment_method_id: str, now: datetime
+) -> MethodRow | None:
+    """List the method, and give the listed one: an older entry of the same card stays in its place,
+    unless that has expired. None when it is not attached to this user any more."""
+    method = await get_method(tx, stripe_payment_method_id)
+    if method is None or method.user_id != user_id or method.state is not MethodState.ATTACHED:
+        return None
+    others = [] if method.is_listed else await _list_entries(tx, method, is_listed=True)
+    for other in others:
+        if (other.exp_year, other.exp_month) == (method.exp_year, method.exp_month):
+            return other
+    expired = [other for other in others if _is_expired(other, now)]
+    for other in expired:
+        await tx.execute(
+            "UPDATE payment_methods SET is_listed = FALSE, is_default = FALSE WHERE id = $1",
+            other.id,
+        )
+    await tx.execute("UPDATE payment_methods SET is_listed = TRUE WHERE id = $1", method.id)
+    if any(other.is_default for other in expired):
+        await set_default(tx, user_id, method.id)
+    await _ensure_default(tx, user_id)
+    return await get_method(tx, method.id)
+
+
+async def set_default(tx: Transaction, user_id: str, row_id: str) -> None:
+    """One default at a time."""
     await tx.execute(
-        "UPDATE payment_methods SET state = 'released', is_listed = FALSE"
-        " WHERE stripe_payment_method_id = $1",
-        stripe_payment_method_id,
+        "UPDATE payment_methods SET is_default = FALSE"
+        " WHERE user_id = $1 AND is_default AND id <> $2",
+        user_id,
+        row_id,
     )
+    await tx.execute("UPDATE payment_methods SET is_default = TRUE WHERE id = $1", row_id)
+
+
+async def _ensure_default(tx: Transaction, user_id: str) -> None:
+    """As long as any card is listed one is the default: the newest, unless the user chose."""
+    await tx.execute(
+        "UPDATE payment_methods SET is_default = TRUE WHERE id ="
+        " (SELECT id FROM payment_methods WHERE user_id = $1 AND state = 'attached' AND is_listed"
+        "   ORDER BY created_at DESC, id DESC LIMIT 1)"
+        " AND NOT EXISTS (SELECT 1 FROM payment_methods WHERE user_id = $1 AND is_default)",
+        user_id,
+    )
+
+
+async def _list_entries(
+    tx: Transaction, method: MethodRow, *, is_listed: bool, is_locking: bool = False
+) -> list[MethodRow]:
+    """The user's other attached methods of the same card number, oldest first."""
+    rows = await tx.fetch(
+        f"SELECT {_METHOD} FROM payment_methods WHERE user_id = $1 AND fingerprint = $2"
+        " AND id <> $3 AND state = 'attached' AND is_listed = $4 ORDER BY created_at, id"
+        + (" FOR UPDATE" if is_locking else ""),
+        method.user_id,
+        method.fingerprint,
+        method.id,
+        is_listed,
+    )
+    return [row_as(MethodRow, row) for row in rows]
+
+
+def _is_expired(method: MethodRow, now: datetime) -> bool:
+    """A card is good to the end of its month."""
+    if method.exp_year is None or method.exp_month is None:
+        return False
+    return (method.exp_year, method.exp_month) < (now.year, now.month)
+
+
+# --- the end of a method -------------------------------------------------------------------------
+
+
+async def begin_deleting(
+    tx: Transaction, user_id: str, method: MethodRow, due_at: datetime
+) -> list[MethodRow] | None:
+    """Unlist a card with every entry of it that is not listed by itself; what is to be detached
+    from `due_at` on. None while a payment with one of them is not over."""
+    locked = await tx.fetch_one(
+        f"SELECT {_METHOD} FROM payment_methods WHERE id = $1 FOR UPDATE", method.id
+    )
+    entries = [row_as(MethodRow, locked)] if locked is not None else []
+    entries += await _list_entries(tx, method, is_listed=False, is_locking=True)
+    for entry in entries:
+        if await _is_in_use(tx, entry, is_open_order_use=False):
+            return None
+    for entry in entries:
+        await tx.execute(
+            "UPDATE payment_methods SET state = 'deleting', is_listed = FALSE, is_default = FALSE,"
+            " last_used_at = $2 WHERE id = $1 AND state = 'attached'",
+            entry.id,
+            due_at,
+        )
+    await _ensure_default(tx, user_id)
+    return entries
+
+
+async def begin_releasing_idle(
+    tx: Transaction, idle_since: datetime, now: datetime, limit: int
+) -> int:
+    """Methods that nobody asked to keep and nobody used since; how many were looked at. The rows
+    are locked before it is looked who uses them, so that a payment that began first wins."""
+    rows = await tx.fetch(
+        f"SELECT {_METHOD} FROM payment_methods WHERE state = 'attached' AND NOT is_listed"
+        " AND last_used_at <= $1 ORDER BY last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        idle_since,
+        limit,
+    )
+    for row in rows:
+        method = row_as(MethodRow, row)
+        is_used = await _is_in_use(tx, method, is_open_order_use=True)
+        await tx.execute(
+            "UPDATE payment_methods SET state = $2, last_used_at = $3 WHERE id = $1",
+            method.id,
+            MethodState.ATTACHED if is_used else MethodState.RELEASING,
+            idle_since + LOOK_AGAIN if is_used else now,
+        )
+    return len(rows)
+
+
+async def take_to_detach(
+    tx: Transaction, now: datetime, later: datetime, limit: int
+) -> list[MethodRow]:
+    """Methods whose detach is due, put off against other workers."""
+    rows = await tx.fetch(
+        f"SELECT {_METHOD} FROM payment_methods WHERE state IN ('releasing', 'deleting')"
+        " AND last_used_at <= $1 ORDER BY last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    for row in rows:
+        await tx.execute(
+            "UPDATE payment_methods SET last_used_at = $2 WHERE id = $1", row["id"], later
+        )
+    return [row_as(MethodRow, row) for row in rows]
+
+
+async def release_method(tx: Transaction, stripe_payment_method_id: str) -> None:
+    """It is attached to nobody any more: Stripe said so."""
+    method = await get_method(tx, stripe_payment_method_id)
+    if method is None:
+        return
+    await lock_methods(tx, method.user_id)
+    await tx.execute(
+        "UPDATE payment_methods SET is_listed = FALSE, is_default = FALSE,"
+        " state = CASE WHEN state IN ('deleting', 'deleted') THEN 'deleted' ELSE 'released' END"
+        " WHERE id = $1",
+        method.id,
+    )
+    await _ensure_default(tx, method.user_id)
 
 
 async def release_methods_of_customer(tx: Transaction, stripe_customer_id: str) -> None:
     await tx.execute(
-        "UPDATE payment_methods SET state = 'released', is_listed = FALSE"
-        " WHERE stripe_customer_id = $1",
+        "UPDATE payment_methods SET state = 'released', is_listed = FALSE, is_default = FALSE"
+        " WHERE stripe_customer_id = $1 AND state = 'attached'",
         stripe_customer_id,
+    )
+
+
+async def _is_in_use(tx: Transaction, method: MethodRow, *, is_open_order_use: bool) -> bool:
+    """Whether an attempt with it is not over, or (`is_open_order_use`) an order is open that was
+    tried to be paid with it."""
+    is_used = "a.state IN ('open', 'action')"
+    if is_open_order_use:
+        is_used = f"({is_used} OR o.status IN ('pending', 'canceling'))"
+    row = await tx.fetch_one(
+        "SELECT 1 AS one FROM orders o JOIN payment_attempts a ON a.order_id = o.id"
+        " WHERE o.user_id = $1 AND (a.stripe_payment_method_id = $2 OR a.requested_method_id = $2)"
+        f" AND {is_used} LIMIT 1",
+        method.user_id,
+        method.stripe_payment_method_id,
+    )
+    return row is not None
+
+
+# --- cards that could not be saved ---------------------------------------------------------------
+
+
+async def note_refused(
+    tx: Transaction,
+    row_id: str,
+    user_id: str,
+    customer_id: str,
+    stripe_payment_method_id: str,
+    now: datetime,
+    forget_before: datetime,
+) -> None:
+    """Stripe declined to save the card: a row of its own, so that every decline counts. It is no
+    method, so that its id is none either. Those that count no longer go."""
+    await tx.execute(
+        "DELETE FROM payment_methods WHERE user_id = $1 AND state = 'refused' AND created_at <= $2",
+        user_id,
+        forget_before,
+    )
+    await tx.execute(
+        "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
+        " state, is_listed, created_at, last_used_at)"
+        " VALUES ($1, $2, $3, $4, 'refused', FALSE, $5, $5)",
+        row_id,
+        user_id,
+        f"refused:{row_id}:{stripe_payment_method_id}",
+        customer_id,
+        now,
     )

@@ -4,7 +4,11 @@ Each statement does what a transaction of several statements does on the general
 (`payments.claim`, `payments.record`), but only in the plain case: everything known, nothing in the
 way. In any other case it changes nothing and gives None, and the caller takes the general road.
 The rows that decide are locked in the statement's first part, so PostgreSQL looks at their newest
-versions; a concurrent winner makes the unique indexes refuse the insert.
+versions; a concurrent winner makes the unique indexes refuse the insert. The method's row is locked
+against whoever wants to delete or release it; other payments with it go on.
+
+A card that is to be listed for the first time takes the general road after its success: whether the
+same card is listed already can only be seen under the user's lock, in a later statement.
 """
 
 from datetime import datetime
@@ -44,10 +48,12 @@ WITH ready AS (
        AND NOT EXISTS (SELECT 1 FROM payment_attempts a
                         WHERE a.payment_id = p.id AND a.state IN ('open', 'action'))
        AND (SELECT count(*) FROM payment_attempts a WHERE a.user_id = $2
-             AND a.state = 'declined' AND a.closed_at > $11) < $12
+             AND a.state = 'declined' AND a.closed_at > $11)
+         + (SELECT count(*) FROM payment_methods r WHERE r.user_id = $2
+             AND r.state = 'refused' AND r.created_at > $11) < $12
        AND (SELECT count(*) FROM payment_attempts a WHERE a.client_address = $7
              AND a.state = 'declined' AND a.closed_at > $11) < $13
-       FOR UPDATE OF o, p
+       FOR UPDATE OF o, p FOR KEY SHARE OF m
 ), attempt AS (
     INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,
            requested_method_id, stripe_payment_method_id, is_saving_method, is_single_use,
@@ -71,11 +77,13 @@ SELECT ready.*, {_prefixed(AttemptRow, "attempt", "a_")} FROM ready, attempt
 _PAID = """
 WITH standing AS (
     SELECT o.id AS order_id, p.id AS payment_id, a.id AS attempt_id,
-           a.stripe_payment_method_id AS method_id, a.is_saving_method
+           a.stripe_payment_method_id AS method_id
       FROM orders o
       JOIN payments p ON p.id = $2 AND p.order_id = o.id AND p.state = 'live'
       JOIN payment_attempts a ON a.id = $3 AND a.payment_id = p.id AND a.state IN ('open', 'action')
      WHERE o.id = $1 AND o.status = 'pending'
+       AND (NOT a.is_saving_method OR a.is_single_use OR EXISTS (SELECT 1 FROM payment_methods m
+             WHERE m.stripe_payment_method_id = a.stripe_payment_method_id AND m.is_listed))
        FOR UPDATE OF o, p, a
 ), attempt AS (
     UPDATE payment_attempts SET state = 'succeeded', closed_at = $5
@@ -87,8 +95,7 @@ WITH standing AS (
     UPDATE orders SET status = 'paid', paid_at = $5
       FROM standing WHERE orders.id = standing.order_id RETURNING orders.id
 ), method AS (
-    UPDATE payment_methods SET last_used_at = $5,
-           is_listed = is_listed OR standing.is_saving_method
+    UPDATE payment_methods SET last_used_at = $5
       FROM standing WHERE payment_methods.stripe_payment_method_id = standing.method_id
        AND payment_methods.state = 'attached'
 ), notice AS (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TypeVar
 
-from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
 from paidonce.store.engine import Row
 
 
@@ -99,8 +99,9 @@ class MethodRow:
     user_id: str
     stripe_payment_method_id: str
     stripe_customer_id: str
-    state: str
+    state: MethodState
     is_listed: bool
+    is_default: bool
     brand: str | None
     last4: str | None
     exp_month: int | None
@@ -116,6 +117,7 @@ _ENUMS = {
     (OrderRow, "status"): OrderStatus,
     (PaymentRow, "state"): PaymentState,
     (AttemptRow, "state"): AttemptState,
+    (MethodRow, "state"): MethodState,
 }
 
 

@@ -41,6 +41,7 @@ TABLES = (
 )
 _NAMES = "|".join(TABLES)
 _TABLE = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+({_NAMES})\b")
+_ROW_LOCK = re.compile(r"\bFOR (NO KEY UPDATE|KEY SHARE|UPDATE( SKIP LOCKED)?)\b")
 _QUALIFIER = re.compile(rf"(?<![\w.\"'])({_NAMES})\.(?=\w)")
 
 
@@ -168,7 +169,7 @@ def _drive(work: Any) -> Any:
 def _dialect(sql: str) -> str:
     """BEGIN IMMEDIATE has locked everything already, so row locks have no form here; our tables
     carry the prefix that keeps them apart from the host's."""
-    sql = sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
+    sql = _ROW_LOCK.sub("", sql)
     return _QUALIFIER.sub(rf"{PREFIX}\1.", _TABLE.sub(rf"\1 {PREFIX}\2", sql))
 
 
