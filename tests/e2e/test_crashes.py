@@ -23,6 +23,7 @@ from e2e.serving import (
 )
 from stripesim.testing import SimulatorProcess
 from support.envelope import assert_error, assert_success
+from support.legacy import own_table
 from support.processes import StartProcess, free_port, http_status, script
 
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
@@ -52,7 +53,6 @@ def run_sql(database_url: str, sql: str) -> list[tuple[Any, ...]]:
     async def run() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(database_url)
         try:
-            await connection.execute("SET search_path = paidonce, public")
             return [tuple(row) for row in await connection.fetch(sql)]
         finally:
             await connection.close()
@@ -64,7 +64,8 @@ def end_leases(database_url: str) -> None:
     """What 30 s would do: nobody holds the attempts of a dead process any more."""
     run_sql(
         database_url,
-        "UPDATE payment_attempts SET lease_until = created_at, next_check_at = created_at"
+        f"UPDATE {own_table(database_url, 'payment_attempts')}"
+        " SET lease_until = created_at, next_check_at = created_at"
         " WHERE state IN ('open', 'action')",
     )
 
@@ -151,9 +152,10 @@ def test_a_service_killed_before_it_sent_a_confirm_never_charges_by_itself(
     serving.process.start()
     serving.wait_until_ready()
     end_leases(database_url)
-    live = "SELECT state FROM payment_attempts WHERE state IN ('open', 'action')"
+    attempts = own_table(database_url, "payment_attempts")
+    live = f"SELECT state FROM {attempts} WHERE state IN ('open', 'action')"
     wait_until(lambda: run_sql(database_url, live) == [], "closed attempt")
-    assert run_sql(database_url, "SELECT state, sends FROM payment_attempts") == [("refused", 0)]
+    assert run_sql(database_url, f"SELECT state, sends FROM {attempts}") == [("refused", 0)]
     assert charges(simulator, order_id) == 0
     assert_success(serving.pay(order_id, card))
     assert charges(simulator, order_id) == 1
@@ -238,7 +240,7 @@ def test_several_services_come_up_at_once_on_one_fresh_file(
     ]
     for process, port in zip(processes, ports, strict=True):
         process.wait_for_http(f"http://127.0.0.1:{port}/readyz")
-    assert run_sql(empty_sqlite_url, "SELECT count(*) FROM installation") == [(1,)]
+    assert run_sql(empty_sqlite_url, "SELECT count(*) FROM paidonce_installation") == [(1,)]
     first, *others = [
         Serving(process, f"http://127.0.0.1:{port}")
         for process, port in zip(processes, ports, strict=True)
@@ -270,7 +272,7 @@ def test_an_unmigrated_postgresql_is_refused_and_a_hosts_tables_stay_as_they_are
         await connection.close()
 
     asyncio.run(prepare_host())
-    settings = environment(empty_postgres_url, simulator.url)
+    settings = environment(empty_postgres_url, simulator.url, USERS_TABLE="paidonce.users")
     refused = start_process(
         script("paidonce"), "serve", "--port", str(free_port()), environment=settings
     )

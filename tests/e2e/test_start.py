@@ -135,9 +135,9 @@ def test_a_database_of_another_account_is_refused(
     assert start_serving(start_process, settings).process.terminate() in DRAINED
     path = sqlite_url.removeprefix("sqlite:///")
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        [(account,)] = connection.execute("SELECT stripe_account_id FROM installation")
+        [(account,)] = connection.execute("SELECT stripe_account_id FROM paidonce_installation")
         assert account.startswith("acct_")
-        connection.execute("UPDATE installation SET stripe_account_id = 'acct_of_another'")
+        connection.execute("UPDATE paidonce_installation SET stripe_account_id = 'acct_of_another'")
     process = start_in_vain(start_process, settings)
     assert_one_sentence(process.stderr(), "STRIPE_SECRET_KEY", "account")
 

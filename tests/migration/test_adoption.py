@@ -11,7 +11,7 @@ import pytest
 
 from paidonce.store import migrations
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
-from support.legacy import ID_TYPES, REPORT_SQL, Legacy, make_legacy
+from support.legacy import ID_TYPES, REPORT_SQL, Legacy, make_legacy, own_table
 from support.processes import StartProcess, script
 
 COLUMN = ("stripe_customer_id", "VARCHAR(255)")
@@ -221,7 +221,7 @@ def test_users_of_our_own_can_be_asked_for(legacy: Legacy) -> None:
 def test_a_database_with_users_of_our_own_keeps_them(empty_database_url: str) -> None:
     migrations.upgrade(empty_database_url)
     ours = Legacy(empty_database_url)
-    table = "paidonce.users" if ours.is_postgresql else "paidonce_users"
+    table = own_table(ours.url, "users")
     ours.run(f"INSERT INTO {table} (id, created_at) VALUES ('a', '2026-01-01')")
     legacy = make_legacy(empty_database_url)
     before = legacy.columns(), legacy.indexes()
@@ -342,8 +342,10 @@ def test_a_file_of_the_time_before_the_prefix_is_taken_over(tmp_path: object) ->
         "UPDATE alembic_version SET version_num = '0001'",
         "DROP TABLE host_users",
         "DROP TABLE customer_adoption",
+        "DROP TABLE declined_saves",
         "DROP INDEX paidonce_idx_payment_methods_one_default",
         "DROP INDEX paidonce_idx_payment_methods_idle",
+        "DROP INDEX paidonce_idx_payment_methods_ending",
         "ALTER TABLE payment_methods DROP COLUMN is_default",
         "INSERT INTO users (id, created_at) VALUES ('a', '2026')",
     )

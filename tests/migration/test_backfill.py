@@ -15,7 +15,7 @@ from migration.test_host_service import make_customer
 from paidonce.backfill import Backfill, StripeStaysAway
 from paidonce.store import migrations
 from support.envelope import assert_success
-from support.legacy import REPORT_SQL, Legacy, make_legacy
+from support.legacy import REPORT_SQL, Legacy, make_legacy, own_table
 from support.processes import StartProcess, script
 from support.service import running_service
 
@@ -196,7 +196,7 @@ def test_an_adoption_that_was_interrupted_goes_on_at_its_place(
         script("paidonce"), "customers", "backfill", "--rate", "2",
         environment=environment(legacy.url, stripe_simulator.url),
     )  # fmt: skip
-    ours = "paidonce.customer_adoption" if legacy.is_postgresql else "paidonce_customer_adoption"
+    ours = own_table(legacy.url, "customer_adoption")
     place = f"SELECT last_customer_id FROM {ours} WHERE finished_at IS NULL"
     process.wait_until(lambda: bool(legacy.rows(place)), "first page")
     process.kill9()
@@ -284,7 +284,7 @@ def test_it_gives_up_when_stripe_stays_away(start_service: Any) -> None:
 
 def test_users_of_our_own_are_served_too(database_url: str, stripe_simulator: Any) -> None:
     ours = Legacy(database_url)
-    table = "paidonce.users" if ours.is_postgresql else "paidonce_users"
+    table = own_table(ours.url, "users")
     ours.run(f"INSERT INTO {table} (id, created_at) VALUES ('a', '2026-01-01')")
     assert run(ours, stripe_simulator)["created"] == 1
     assert len(customers_at_stripe(stripe_simulator)) == 1

@@ -8,7 +8,7 @@ import requests
 
 from paidonce.store import migrations
 from support.envelope import assert_error, assert_success
-from support.legacy import ID_TYPES, REPORT_SQL, Legacy, make_legacy
+from support.legacy import ID_TYPES, REPORT_SQL, Legacy, make_legacy, own_table
 from support.service import GOOD, Running, running_service
 
 CUSTOMERS = "/v1/customers"
@@ -66,7 +66,7 @@ def test_every_kind_of_id_pays_and_has_its_customer_in_the_hosts_row(
     customers = [legacy.customer_of(user) for user in legacy.ids]
     assert all(customers) and len(set(customers)) == len(legacy.ids)
     assert legacy.people() == people
-    ours = "paidonce.users" if legacy.is_postgresql else "paidonce_users"
+    ours = own_table(legacy.url, "users")
     assert legacy.rows(f"SELECT id FROM {ours} WHERE stripe_customer_id IS NOT NULL") == []
 
 

@@ -449,7 +449,7 @@ def test_declined_saves_alone_reach_the_limit_and_old_ones_are_forgotten(
 ) -> None:
     service = start_service(declines_per_user_and_hour=2)
     card = service.simulator.create_card(DECLINED_AT_ATTACH)
-    counted = "SELECT count(*) AS n FROM payment_methods WHERE state = 'refused'"
+    counted = "SELECT count(*) AS n FROM declined_saves"
     for _ in range(2):
         for _ in range(2):
             assert_error(save(service, card), 402, "card_declined")

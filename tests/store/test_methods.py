@@ -165,9 +165,9 @@ async def test_idle_cards_are_taken_in_batches_and_their_detach_by_one_worker(
     assert await listed(db) == ["pm_4"]
 
 
-async def test_declined_saves_count_as_declines_of_their_user(db: Database) -> None:
+async def test_declined_saves_count_as_declines_of_their_user_and_address(db: Database) -> None:
     async def refuse(tx: Transaction, n: int, at: datetime) -> None:
-        await methods.note_refused(tx, f"spm_r{n}", "alice", "cus", "pm_same", at, at - HOUR)
+        await methods.note_declined_save(tx, f"s{n}", "alice", "address", at, at - HOUR)
 
     async def count(tx: Transaction, user_id: str, since: datetime) -> tuple[int, int, Any]:
         found = await attempts.count_declines(tx, user_id, "address", since)
@@ -178,11 +178,10 @@ async def test_declined_saves_count_as_declines_of_their_user(db: Database) -> N
         assert await count(tx, "alice", NOW - HOUR) == (0, 0, None)
         await refuse(tx, 1, NOW)
         await refuse(tx, 2, NOW + timedelta(minutes=30))
-        assert await count(tx, "alice", NOW - HOUR) == (2, 0, NOW)
-        assert await count(tx, "alice", NOW) == (1, 0, NOW + timedelta(minutes=30))
-        assert await count(tx, "bob", NOW - HOUR) == (0, 0, None)
+        assert await count(tx, "alice", NOW - HOUR) == (2, 2, NOW)
+        assert await count(tx, "alice", NOW) == (1, 1, NOW + timedelta(minutes=30))
+        assert await count(tx, "bob", NOW - HOUR) == (0, 2, NOW)
         await refuse(tx, 3, NOW + HOUR)  # the first one has served its time
-        assert len(await tx.fetch("SELECT id FROM payment_methods")) == 2
-        assert await methods.get_method(tx, "pm_same") is None
+        assert len(await tx.fetch("SELECT id FROM declined_saves")) == 2
 
     await db.transaction("test", work)

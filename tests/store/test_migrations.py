@@ -16,6 +16,7 @@ from paidonce.store.migrations import run as runner
 TABLES = {
     "answers",
     "customer_adoption",
+    "declined_saves",
     "host_users",
     "installation",
     "orders",

@@ -321,10 +321,14 @@ NOT_PLAIN_BEFORE_CLAIM = {
     "single use": "UPDATE payments SET method_policy = 'single_use' WHERE id = '{payment}'",
     "limit of the user": attempts_in("declined", USER_LIMIT),
     "limit of the user, cards not saved": attempts_in("declined", USER_LIMIT - 1)
-    + "; INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
-    " state, is_listed, created_at, last_used_at) SELECT 'spm_r{name}', '{user}', 'refused:{name}',"
-    f" '{{customer}}', 'refused', FALSE, t, t FROM (SELECT TIMESTAMPTZ '{NOW.isoformat()}' AS t) x",
+    + "; INSERT INTO declined_saves (id, user_id, client_address, created_at)"
+    f" VALUES ('s{{name}}', '{{user}}', '', TIMESTAMPTZ '{NOW.isoformat()}')",
     "limit of the address": attempts_in("declined", ADDRESS_LIMIT).replace("'{user}'", "'y'"),
+    "limit of the address, cards not saved": attempts_in("declined", ADDRESS_LIMIT - 1).replace(
+        "'{user}'", "'y'"
+    )
+    + "; INSERT INTO declined_saves (id, user_id, client_address, created_at)"
+    f" VALUES ('s{{name}}', 'y', 'address-{{name}}', TIMESTAMPTZ '{NOW.isoformat()}')",
 }
 
 

@@ -27,6 +27,11 @@ ID_TYPES = {
 }
 
 
+def own_table(url: str, name: str) -> str:
+    """A table of paidonce's own, as somebody else's connection names it."""
+    return f"paidonce.{name}" if url.startswith("postgresql") else f"paidonce_{name}"
+
+
 @dataclass
 class Legacy:
     """The host's database, reached as the host reaches it: without our code."""

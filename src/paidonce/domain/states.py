@@ -51,7 +51,6 @@ class MethodState(StrEnum):
     RELEASED = "released"  # detached, or its customer is gone -> attached, if Stripe attaches it
     DELETING = "deleting"  # its user wants it gone; as releasing -> deleted
     DELETED = "deleted"
-    REFUSED = "refused"  # no method: a card that Stripe declined to save, counted by the limits
 
 
 ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {

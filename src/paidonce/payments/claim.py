@@ -201,7 +201,7 @@ def unusable(method: MethodRow, user_id: str) -> ServiceError | None:
             return None
         case MethodState.RELEASING:
             return errors.payment_method_consumed()
-        case MethodState.DELETING | MethodState.DELETED | MethodState.REFUSED:
+        case MethodState.DELETING | MethodState.DELETED:
             return errors.payment_method_not_found()
         case _:
             assert_never(method.state)

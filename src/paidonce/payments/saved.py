@@ -198,15 +198,9 @@ async def _refused(
         case Reason.DECLINED:
             now = ctx.clock.now()
             await ctx.db.transaction(
-                "save_refused",
-                lambda tx: methods.note_refused(
-                    tx,
-                    f"{SAVED_PREFIX}{new_id()}",
-                    user_id,
-                    customer_id,
-                    method_id,
-                    now,
-                    now - DECLINE_WINDOW,
+                "save_declined",
+                lambda tx: methods.note_declined_save(
+                    tx, new_id(), user_id, command.client_address, now, now - DECLINE_WINDOW
                 ),
             )
             refusal = failure.refusal or CardRefusal("card_declined", failure.message)

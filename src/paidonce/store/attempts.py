@@ -63,24 +63,26 @@ class Declines:
 async def count_declines(
     tx: Transaction, user_id: str, client_address: str, since: datetime
 ) -> Declines:
+    """Declined payments, and cards that Stripe declined to save."""
+    of_payments = (
+        "SELECT user_id, client_address, closed_at AS declined_at FROM payment_attempts"
+        " WHERE (user_id = $1 OR client_address = $2) AND state = 'declined' AND closed_at > $3"
+    )
+    of_saves = (
+        "SELECT user_id, client_address, created_at AS declined_at FROM declined_saves"
+        " WHERE (user_id = $1 OR client_address = $2) AND created_at > $3"
+    )
     row = await tx.fetch_one(
         "SELECT count(*) FILTER (WHERE user_id = $1) AS of_user,"
-        " count(*) FILTER (WHERE client_address = $2) AS of_address, min(closed_at) AS first_at,"
-        " (SELECT count(*) FROM payment_methods m WHERE m.user_id = $1 AND m.state = 'refused'"
-        "   AND m.created_at > $3) AS not_saved,"
-        " (SELECT min(m.created_at) FROM payment_methods m WHERE m.user_id = $1"
-        "   AND m.state = 'refused' AND m.created_at > $3) AS first_not_saved_at"
-        " FROM payment_attempts WHERE (user_id = $1 OR client_address = $2)"
-        " AND state = 'declined' AND closed_at > $3",
+        " count(*) FILTER (WHERE client_address = $2) AS of_address,"
+        f" min(declined_at) AS first_at FROM ({of_payments} UNION ALL {of_saves}) AS declines",
         user_id,
         client_address,
         since,
     )
     if row is None:
         raise LookupError("a count has a row")
-    firsts = [at for at in (row["first_at"], row["first_not_saved_at"]) if at is not None]
-    of_user = int(row["of_user"]) + int(row["not_saved"])
-    return Declines(of_user, int(row["of_address"]), min(firsts, default=None))
+    return Declines(int(row["of_user"]), int(row["of_address"]), row["first_at"])
 
 
 async def _next_number(tx: Transaction, payment_id: str) -> int:

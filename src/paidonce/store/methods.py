@@ -282,29 +282,21 @@ async def _is_in_use(tx: Transaction, method: MethodRow, *, is_open_order_use: b
 # --- cards that could not be saved ---------------------------------------------------------------
 
 
-async def note_refused(
+async def note_declined_save(
     tx: Transaction,
     row_id: str,
     user_id: str,
-    customer_id: str,
-    stripe_payment_method_id: str,
+    client_address: str,
     now: datetime,
     forget_before: datetime,
 ) -> None:
-    """Stripe declined to save the card: a row of its own, so that every decline counts. It is no
-    method, so that its id is none either. Those that count no longer go."""
+    """Stripe declined to attach a card; those that count no longer go."""
+    await tx.execute("DELETE FROM declined_saves WHERE created_at <= $1", forget_before)
     await tx.execute(
-        "DELETE FROM payment_methods WHERE user_id = $1 AND state = 'refused' AND created_at <= $2",
-        user_id,
-        forget_before,
-    )
-    await tx.execute(
-        "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
-        " state, is_listed, created_at, last_used_at)"
-        " VALUES ($1, $2, $3, $4, 'refused', FALSE, $5, $5)",
+        "INSERT INTO declined_saves (id, user_id, client_address, created_at)"
+        " VALUES ($1, $2, $3, $4)",
         row_id,
         user_id,
-        f"refused:{row_id}:{stripe_payment_method_id}",
-        customer_id,
+        client_address,
         now,
     )

@@ -49,10 +49,12 @@ WITH ready AS (
                         WHERE a.payment_id = p.id AND a.state IN ('open', 'action'))
        AND (SELECT count(*) FROM payment_attempts a WHERE a.user_id = $2
              AND a.state = 'declined' AND a.closed_at > $11)
-         + (SELECT count(*) FROM payment_methods r WHERE r.user_id = $2
-             AND r.state = 'refused' AND r.created_at > $11) < $12
+         + (SELECT count(*) FROM declined_saves d WHERE d.user_id = $2
+             AND d.created_at > $11) < $12
        AND (SELECT count(*) FROM payment_attempts a WHERE a.client_address = $7
-             AND a.state = 'declined' AND a.closed_at > $11) < $13
+             AND a.state = 'declined' AND a.closed_at > $11)
+         + (SELECT count(*) FROM declined_saves d WHERE d.client_address = $7
+             AND d.created_at > $11) < $13
        FOR UPDATE OF o, p FOR KEY SHARE OF m
 ), attempt AS (
     INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,

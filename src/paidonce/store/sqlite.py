@@ -27,6 +27,7 @@ PREFIX = "paidonce_"
 TABLES = (
     "answers",
     "customer_adoption",
+    "declined_saves",
     "host_users",
     "installation",
     "orders",

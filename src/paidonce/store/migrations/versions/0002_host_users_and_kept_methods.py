@@ -1,4 +1,4 @@
-"""The host's users table, what the adoption of its customers has reached, and default methods.
+"""The host's users table, what the adoption of its customers has reached, and saved cards.
 
 `host_users` has a row when the host's table was adopted (`store/migrations/adoption.py`): which
 table it is, and how it was before, so that it can be given back.
@@ -38,6 +38,17 @@ def upgrade() -> None:
         sa.Column("finished_at", TIME),
         sa.CheckConstraint("id = 1"),
     )
+    naming.create_table(
+        "declined_saves",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("client_address", sa.Text, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+    )
+    naming.create_index("idx_declined_saves_user", "declined_saves", ["user_id", "created_at"])
+    naming.create_index(
+        "idx_declined_saves_address", "declined_saves", ["client_address", "created_at"]
+    )
     op.add_column(
         naming.table_name("payment_methods"),
         sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -56,11 +67,19 @@ def upgrade() -> None:
         ["last_used_at"],
         where="state = 'attached' AND NOT is_listed",
     )
+    naming.create_index(
+        "idx_payment_methods_ending",
+        "payment_methods",
+        ["last_used_at"],
+        where="state IN ('releasing', 'deleting')",
+    )
 
 
 def downgrade() -> None:
+    naming.drop_index("idx_payment_methods_ending", "payment_methods")
     naming.drop_index("idx_payment_methods_idle", "payment_methods")
     naming.drop_index("idx_payment_methods_one_default", "payment_methods")
     op.drop_column(naming.table_name("payment_methods"), "is_default", schema=naming.schema())
+    naming.drop_table("declined_saves")
     naming.drop_table("customer_adoption")
     naming.drop_table("host_users")
