@@ -10,7 +10,7 @@ from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 PAUSE_SECONDS = 1.0
 TIDY_SECONDS = 20.0
-"""Between two looks for cards to detach: nobody waits for one, and the look is no cheap one."""
+"""Between two looks for cards to detach: nobody waits for one."""
 log = get_logger(__name__)
 
 

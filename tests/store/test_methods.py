@@ -26,7 +26,7 @@ async def attach(tx: Transaction, method: Method, n: int = 0, user_id: str = "al
 
 
 async def keep(tx: Transaction, method_id: str, at: datetime = NOW) -> MethodRow | None:
-    await methods.lock_methods(tx, "alice")
+    await users.lock_user(tx, "alice")
     return await methods.keep_method(tx, "alice", method_id, at)
 
 

@@ -413,7 +413,7 @@ async def deleting(world: World, has_lock: asyncio.Event, may_commit: asyncio.Ev
     async def work(tx: Transaction) -> Any:
         method = await methods.get_method(tx, world.method_id)
         assert method is not None
-        await methods.lock_methods(tx, world.user_id)
+        await users.lock_user(tx, world.user_id)
         found = await methods.begin_deleting(tx, world.user_id, method, NOW)
         has_lock.set()
         await may_commit.wait()

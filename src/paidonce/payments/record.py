@@ -18,7 +18,7 @@ from paidonce.payments import history
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
-from paidonce.store import attempts, events, methods, one_trip, orders, payments
+from paidonce.store import attempts, events, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
@@ -132,7 +132,7 @@ async def _note_method(ctx: Context, tx: Transaction, attempt: AttemptRow) -> No
     if method_id is None:
         return
     if attempt.is_saving_method and not attempt.is_single_use:
-        await methods.lock_methods(tx, attempt.user_id)
+        await users.lock_user(tx, attempt.user_id)
         await methods.keep_method(tx, attempt.user_id, method_id, ctx.clock.now())
     await methods.note_use(tx, method_id, ctx.clock.now())
 

@@ -82,7 +82,7 @@ async def get_listed(tx: Transaction, user_id: str, method_id: str) -> MethodRow
 
     Raises payment_method_not_found.
     """
-    await methods.lock_methods(tx, user_id)
+    await users.lock_user(tx, user_id)
     method = await methods.get_method(tx, method_id)
     is_saved = method is not None and method.is_listed and method.state is MethodState.ATTACHED
     if method is None or method.user_id != user_id or not is_saved:
@@ -142,7 +142,7 @@ async def _keep(
     ctx: Context, tx: Transaction, command: SaveMethod, stripe_payment_method_id: str
 ) -> MethodRow | ServiceError:
     user_id = command.user.user_id
-    await methods.lock_methods(tx, user_id)
+    await users.lock_user(tx, user_id)
     method = await methods.get_method(tx, stripe_payment_method_id)
     if method is not None and method.last4 is None:
         return errors.invalid_request("stripePaymentMethodId is not a card.")
@@ -180,7 +180,7 @@ async def _save(
     ctx: Context, tx: Transaction, command: SaveMethod, customer_id: str, method: Method
 ) -> MethodRow | ServiceError | Again:
     user_id = command.user.user_id
-    await methods.lock_methods(tx, user_id)
+    await users.lock_user(tx, user_id)
     user = await users.get_user(tx, user_id)
     if user is None or user.stripe_customer_id != customer_id:
         return Again("the customer was replaced meanwhile")

@@ -52,8 +52,7 @@ async def is_method_consumed(tx: Transaction, requested_method_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Declines:
-    """Declines since a time: of a user (attempts, and cards that could not be saved), of an
-    address (attempts), and when the first one was."""
+    """Declines since a time: of a user, of an address, and when the first one was."""
 
     of_user: int
     of_address: int

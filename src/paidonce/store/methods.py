@@ -7,9 +7,9 @@ Stripe, known by one fingerprint, which never leaves our side: one of the two is
 `last_used_at` orders the background work: of an attached method it says since when it lies idle, of
 one that is `releasing` or `deleting` when its detach is to be sent (again).
 
-Locks: whoever lists, unlists or moves the default takes `lock_methods` first. A payment that begins
-holds the method's row with KEY SHARE, whoever ends a method holds it with UPDATE: one of the two
-sees the other. Order: the order's row, the user's, the methods'.
+Locks: whoever lists, unlists or moves the default takes `users.lock_user` first. A payment that
+begins holds the method's row with KEY SHARE, whoever ends a method holds it with UPDATE: one of the
+two sees the other. Order: the order's row, the user's, the methods'.
 """
 
 from datetime import datetime, timedelta
@@ -18,15 +18,11 @@ from paidonce.domain.intent import Method
 from paidonce.domain.states import MethodState
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import MethodRow, columns, row_as, row_or_none
+from paidonce.store.users import lock_user
 
 _METHOD = columns(MethodRow)
 LOOK_AGAIN = timedelta(days=1)
 """An idle method whose order is open is looked at again after a day."""
-
-
-async def lock_methods(tx: Transaction, user_id: str) -> None:
-    """The user's list of methods; keys that point to the user are not held up."""
-    await tx.fetch_one("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
 
 
 async def get_method(tx: Transaction, method_id: str) -> MethodRow | None:
@@ -245,7 +241,7 @@ async def release_method(tx: Transaction, stripe_payment_method_id: str) -> None
     method = await get_method(tx, stripe_payment_method_id)
     if method is None:
         return
-    await lock_methods(tx, method.user_id)
+    await lock_user(tx, method.user_id)
     await tx.execute(
         "UPDATE payment_methods SET is_listed = FALSE, is_default = FALSE,"
         " state = CASE WHEN state IN ('deleting', 'deleted') THEN 'deleted' ELSE 'released' END"

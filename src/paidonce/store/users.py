@@ -76,8 +76,9 @@ async def get_user(tx: Transaction, user_id: str) -> UserRow | None:
 
 
 async def lock_user(tx: Transaction, user_id: str) -> None:
-    """Whoever moves the key number or the customer comes here first."""
-    await tx.fetch_one("SELECT id FROM users WHERE id = $1 FOR UPDATE", user_id)
+    """Whoever moves the key number, the customer or the list of cards comes here first. New orders
+    of the user, which point to the row, are not held up."""
+    await tx.fetch_one("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
 
 
 async def note_customer_request(tx: Transaction, user_id: str, now: datetime) -> None:

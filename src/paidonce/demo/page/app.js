@@ -20,7 +20,6 @@ let order = null; // of paidonce: {number, amount, currency}
 let held = null; // the card the app has in hand: {label, methodId, ids: {paidonce, repair}}
 let keep = false;
 let kept = [];
-let hasKeptRoute = true;
 let isBusy = false;
 let leaveCards = showShop;
 let lossIsSet = Promise.resolve();
@@ -91,7 +90,7 @@ async function showCards() {
     if (work === remove && held?.methodId === card.methodId) forgetHeld();
     await showCards();
   });
-  const content = cardsScreen({ kept, isThere: hasKeptRoute, ondefault: change(makeDefault), onremove: change(remove) });
+  const content = cardsScreen({ kept, ondefault: change(makeDefault), onremove: change(remove) });
   show("Kept cards", content, { back: leave, hasCards: false });
 }
 
@@ -102,7 +101,7 @@ function forgetHeld() {
 }
 
 async function loadKept() {
-  ({ kept, isThere: hasKeptRoute } = await listKept(paidonce));
+  kept = await listKept(paidonce);
 }
 
 // --- taps ------------------------------------------------------------------------------------

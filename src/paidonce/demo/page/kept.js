@@ -5,11 +5,10 @@ import { callServer } from "./requests.js";
 
 const STORE = "cards-of-the-repair";
 
-/** The kept cards as choices, and whether the server has the route. */
+/** The kept cards as choices; none when the list could not be had. */
 export async function listKept(side) {
   const { status, answer } = await callServer(side, "GET", "/payments/methods");
-  if (status !== 200) return { isThere: status !== 404, kept: [] };
-  return { isThere: true, kept: answer.data.map(asChoice) };
+  return status === 200 ? answer.data.map(asChoice) : [];
 }
 
 export async function makeDefault(side, card) {

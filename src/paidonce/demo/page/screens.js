@@ -124,8 +124,7 @@ export function wordsOf(answer, order) {
   return answer.errors?.[0] ?? answer.message ?? "Something went wrong.";
 }
 
-export function cardsScreen({ kept, isThere, ondefault, onremove }) {
-  if (!isThere) return [el("p", { class: "muted empty" }, "This server does not list kept cards yet.")];
+export function cardsScreen({ kept, ondefault, onremove }) {
   if (!kept.length) {
     return [el("p", { class: "muted empty" }, "No card is kept. Tick “Keep this card for next time” when you pay.")];
   }
