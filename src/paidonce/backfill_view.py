@@ -100,6 +100,7 @@ def as_json(counts: Counts, is_dry_run: bool) -> str:
                 {"user_id": user_id, "stripe_customer_id": customer_id}
                 for user_id, customer_id in counts.duplicates
             ],
+            "failures": [{"user_id": user_id, "code": code} for user_id, code in counts.failures],
         }
     )
 

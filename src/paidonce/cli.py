@@ -36,7 +36,7 @@ from paidonce.settings import (
     load,
 )
 from paidonce.store import migrations
-from paidonce.store.engine import DatabaseUnavailable
+from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 TOKEN_DAYS = 30
 app = typer.Typer(
@@ -199,10 +199,10 @@ def backfill(
 ) -> None:
     """A Stripe customer for every user: adopted by metadata where there is one, else created."""
     settings = _load(OperatorSettings)
-    configure_logging(level="WARNING")
+    configure_logging()
     try:
         counts, complaint = asyncio.run(_backfill(settings, rate, dry_run))
-    except (SettingsError, DatabaseUnavailable) as error:
+    except SettingsError as error:
         _fail(str(error))
     show = backfill_view.as_json if json_line else backfill_view.as_text
     print(show(counts, dry_run))  # noqa: T201
@@ -225,13 +225,16 @@ async def _backfill(
             await backfill_customers(
                 settings, per_second=rate, is_dry_run=is_dry_run, report=progress.show, stop=stop
             )
-        except StripeStaysAway as error:
-            complaint = f"Stripe does not answer ({error}); run it again to go on."
+        except StripeStaysAway:
+            complaint = "Stripe did not take part several times in a row; run it again to go on."
+        except (DatabaseUnavailable, UnknownCommit) as error:
+            complaint = f"the database went away ({error}); run it again to go on."
         counts = progress.counts
     if stop.is_set():
         complaint = "stopped; run it again to go on."
     elif complaint is None and counts.failed:
-        complaint = f"{counts.failed} users have no customer; the log says why."
+        named = ", ".join(f"{user_id} ({code})" for user_id, code in counts.failures)
+        complaint = f"{counts.failed} users have no customer: {named}."
     return counts, complaint
 
 

@@ -26,7 +26,7 @@ from paidonce.settings import (
     SettingsError,
     StripeSettings,
 )
-from paidonce.store import installation, migrations, users
+from paidonce.store import adoption, installation, migrations, users
 from paidonce.store.engine import DatabaseUnavailable, Transaction, open_database
 from paidonce.store.installation import Installation
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
@@ -35,6 +35,8 @@ from paidonce.worker import run_worker
 ANSWER_LIFE = timedelta(hours=24)
 DRAIN_SECONDS = 25
 START_CALL_SECONDS = 3.0
+MOST_ASKED_FOR = 20
+FORBIDDEN = 403  # a restricted key may not be allowed to see the account
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 log = get_logger(__name__)
@@ -89,19 +91,27 @@ async def close_parts(parts: Parts) -> None:
     await parts.db.close()
 
 
-async def check_account(ctx: Parts, *, is_read_only: bool = False) -> None:
-    """The database belongs to one Stripe account. Without an answer of Stripe it is not checked."""
+async def check_account(
+    ctx: Parts, *, is_read_only: bool = False, needs_answer: bool = False
+) -> None:
+    """The database belongs to one Stripe account. Without an answer of Stripe it is not checked,
+    unless the caller can do nothing without one. Raises SettingsError."""
     account_id = await ctx.gateway.retrieve_account_id(START_CALL_SECONDS)
     if isinstance(account_id, Failure):
+        if needs_answer and account_id.http_status != FORBIDDEN:
+            raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {account_id.message}.")
         log.warning("account.not_checked", reason=account_id.reason.value)
         return
     recorded = ctx.installation.stripe_account_id
-    if recorded is None and not is_read_only:
-        await ctx.db.transaction("account", lambda tx: installation.save_account(tx, account_id))
-    elif recorded not in (None, account_id):
+    if recorded not in (None, account_id):
         raise SettingsError(
             "STRIPE_SECRET_KEY is of another Stripe account than the one this database belongs to."
         )
+    if recorded is None:
+        known = await ctx.db.read(lambda tx: adoption.list_some_customers(tx, MOST_ASKED_FOR))
+        await _check_customers(ctx.gateway, known)
+    if recorded is None and not is_read_only:
+        await ctx.db.transaction("account", lambda tx: installation.save_account(tx, account_id))
 
 
 async def preflight(settings: Settings) -> None:
@@ -119,7 +129,7 @@ async def ensure_schema(settings: OperatorSettings, pace: Pace | None = None) ->
     if settings.database_url.startswith("sqlite"):
         await upgrade_database(settings, settings, pace)
     else:
-        await _check_schema(settings, pace)
+        await _check_schema(settings)
 
 
 async def upgrade_database(
@@ -131,33 +141,35 @@ async def upgrade_database(
     first: ids of the other mode or another account are refused. Raises SettingsError; then the
     host's table is as it was. Returns what was done, in a sentence.
     """
-    wanted = WantedUsers(
-        settings.users_table, settings.users_id_column, settings.users_email_column
-    )
+    wanted = _wanted_users(settings)
     with _as_settings_error():
         planned = await asyncio.to_thread(migrations.plan, settings.database_url, wanted)
-        if planned is not None and stripe is not None:
-            await _check_customers(stripe, planned[1], pace)
+        if planned is not None and planned.customers and stripe is not None:
+            gateway = StripeGateway(stripe, pace)
+            try:
+                await _check_customers(gateway, planned.customers)
+            finally:
+                await gateway.close()
         await asyncio.to_thread(migrations.upgrade, settings.database_url, wanted)
     version = f"The schema is at version {migrations.head()}."
     if planned is None:
         return f"{version} Users are paidonce's own."
-    host = planned[0]
-    return f"{version} Users are those of the table {host.table} ({host.id_column})."
-
-
-async def _check_schema(settings: OperatorSettings, pace: Pace | None) -> None:
-    wanted = WantedUsers(
-        settings.users_table, settings.users_id_column, settings.users_email_column
+    return (
+        f"{version} Users are those of the table {planned.host.table} ({planned.host.id_column})."
     )
+
+
+async def _check_schema(settings: OperatorSettings) -> None:
+    wanted = _wanted_users(settings)
     with _as_settings_error():
         if not await asyncio.to_thread(migrations.is_ready, settings.database_url, wanted):
             raise SettingsError(
                 "DATABASE_URL: the schema is not up to date; run `paidonce db upgrade` first."
             )
-        planned = await asyncio.to_thread(migrations.plan, settings.database_url, wanted)
-        if planned is not None:
-            await _check_customers(settings, planned[1], pace)
+
+
+def _wanted_users(settings: DatabaseSettings) -> WantedUsers:
+    return WantedUsers(settings.users_table, settings.users_id_column, settings.users_email_column)
 
 
 @contextlib.contextmanager
@@ -170,28 +182,21 @@ def _as_settings_error() -> Iterator[None]:
         raise SettingsError(str(error)) from error
 
 
-async def _check_customers(
-    settings: StripeSettings, customer_ids: list[str], pace: Pace | None
-) -> None:
+async def _check_customers(gateway: StripeGateway, customer_ids: list[str]) -> None:
     """A customer that Stripe does not know under this key is of the other mode or another account
-    (a deleted one it still knows). Without an answer of Stripe nothing is checked."""
-    gateway = StripeGateway(settings, pace)
-    try:
-        ends_at = time.monotonic() + START_CALL_SECONDS
-        for customer_id in customer_ids:
-            left = ends_at - time.monotonic()
-            answer = await gateway.retrieve_customer(customer_id, left) if left > 0 else None
-            if isinstance(answer, Failure) and answer.reason is not Reason.CUSTOMER_GONE:
-                log.warning("customers.not_checked", reason=answer.reason.value)
-                return
-            if isinstance(answer, Failure):
-                raise SettingsError(
-                    f"STRIPE_SECRET_KEY: the users table holds the customer {customer_id}, which"
-                    " Stripe does not know under this key: it is of the other mode or of another"
-                    " account. Nothing was changed."
-                )
-    finally:
-        await gateway.close()
+    (a deleted one it still knows). Without an answer of Stripe nothing more is checked."""
+    for customer_id in customer_ids:
+        answer = await gateway.retrieve_customer(customer_id, START_CALL_SECONDS)
+        if not isinstance(answer, Failure):
+            continue
+        if answer.reason is not Reason.CUSTOMER_GONE:
+            log.warning("customers.not_checked", reason=answer.reason.value)
+            return
+        raise SettingsError(
+            f"STRIPE_SECRET_KEY: the users table holds the customer {customer_id}, which Stripe"
+            " does not know under this key: it is of the other mode or of another account."
+            " Nothing was changed."
+        )
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -207,10 +212,13 @@ async def backfill_customers(
 ) -> Counts:
     """A Stripe customer for every user. Raises SettingsError, StripeStaysAway."""
     pace = Pace(per_second, time.monotonic)
-    await (_check_schema if is_dry_run else ensure_schema)(settings, pace)
+    if is_dry_run:
+        await _check_schema(settings)
+    else:
+        await ensure_schema(settings, pace)
     parts = await open_parts(settings, SystemClock(), pace, is_read_only=is_dry_run)
     try:
-        await check_account(parts, is_read_only=is_dry_run)
+        await check_account(parts, is_read_only=is_dry_run, needs_answer=True)
         backfill = Backfill(
             parts, per_second=per_second, report=report, stop=stop, is_dry_run=is_dry_run
         )

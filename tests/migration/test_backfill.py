@@ -6,6 +6,7 @@ import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -95,7 +96,7 @@ def test_customers_are_adopted_by_metadata_and_never_by_email(
     }
     others = [
         make_customer(stripe_simulator, "user3@shop.example"),
-        make_customer(stripe_simulator, "user4@shop.example", user_id="4", namespace="another"),
+        make_customer(stripe_simulator, "user4@shop.example", user_id="4", namespace=uuid4().hex),
         make_customer(stripe_simulator, "user5@shop.example", user_id="user5@shop.example"),
         make_customer(stripe_simulator, "user6@shop.example", user_id="999"),
     ]
@@ -204,8 +205,45 @@ def test_an_adoption_that_was_interrupted_goes_on_at_its_place(
     [(kept,)] = legacy.rows(place)
     run(legacy, stripe_simulator)
     later = pages(stripe_simulator, seq)[first_pages:]
-    assert later[0] == kept
-    assert len(later) < 4
+    assert later[0] == kept and later[-1] is None  # to the end, then what came on top
+    assert len(later) == 4
+
+
+def test_a_customer_made_after_the_kill_is_adopted_too(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    """The list is newest first, so it stands above the place that was kept."""
+    legacy = with_users(empty_database_url, 3)
+    for _ in range(150):
+        make_customer(stripe_simulator, "nobody@shop.example")
+    process = start_process(
+        script("paidonce"), "customers", "backfill", "--rate", "1",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    place = f"SELECT last_customer_id FROM {own_table(legacy.url, 'customer_adoption')}"
+    process.wait_until(lambda: bool(legacy.rows(place)), "first page")
+    process.kill9()
+    late = make_customer(stripe_simulator, "else@shop.example", userId="3")
+    counts = run(legacy, stripe_simulator)
+    assert (counts["adopted"], counts["created"]) == (1, 2)
+    assert legacy.customer_of("3") == late
+
+
+def test_a_customer_made_while_the_list_is_read_is_adopted_too(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    legacy = with_users(empty_database_url, 3)
+    for _ in range(150):
+        make_customer(stripe_simulator, "nobody@shop.example")
+    process = start_process(
+        script("paidonce"), "customers", "backfill", "--rate", "1",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    place = f"SELECT last_customer_id FROM {own_table(legacy.url, 'customer_adoption')}"
+    process.wait_until(lambda: bool(legacy.rows(place)), "first page")
+    late = make_customer(stripe_simulator, "else@shop.example", userId="3")
+    assert process.wait() == 0, process.stderr()
+    assert legacy.customer_of("3") == late
 
 
 def pages(simulator: Any, seq: int) -> list[str | None]:
@@ -270,6 +308,61 @@ def test_an_email_that_stripe_refuses_is_left_out(
     assert run(legacy, stripe_simulator)["created"] == 3
     emails = {c["metadata"]["user_id"]: c["email"] for c in customers_at_stripe(stripe_simulator)}
     assert emails == {"1": "user1@shop.example", "2": None, "3": "user3@shop.example"}
+
+
+def test_a_row_that_the_database_refuses_does_not_stop_the_others(
+    empty_database_url: str, stripe_simulator: Any
+) -> None:
+    legacy = with_users(empty_database_url, 5)
+    if legacy.is_postgresql:
+        legacy.run(
+            "UPDATE users SET nick = 'never' WHERE id IN (2, 3)",
+            "ALTER TABLE users ADD CHECK (nick <> 'never') NOT VALID",
+        )
+    else:
+        legacy.run(
+            "CREATE TRIGGER no BEFORE UPDATE ON users WHEN old.id IN (2, 3)"
+            " BEGIN SELECT RAISE(ABORT, 'never'); END"
+        )
+    make_customer(stripe_simulator, "a@shop.example", userId="2")
+    counts = run(legacy, stripe_simulator, code=1)
+    assert (counts["adopted"], counts["created"]) == (0, 3)
+    assert {item["user_id"] for item in counts["failures"]} == {"2", "3"}
+
+
+def test_an_id_that_is_null_is_nobody(empty_postgres_url: str, stripe_simulator: Any) -> None:
+    legacy = Legacy(empty_postgres_url)
+    legacy.run(
+        "CREATE TABLE users (id BIGINT UNIQUE, email TEXT, nick TEXT)",
+        "INSERT INTO users VALUES (1, 'a@shop.example', ''), (NULL, 'b@shop.example', '')",
+    )
+    migrations.upgrade(legacy.url)
+    counts = run(legacy, stripe_simulator)
+    assert (counts["users"], counts["created"]) == (1, 1)
+
+
+def test_a_moment_of_refusals_is_waited_out(empty_database_url: str, stripe_simulator: Any) -> None:
+    """Eight workers meet it at once; that is one fault and not eight."""
+    legacy = with_users(empty_database_url, 30)
+    stripe_simulator.add_fault(
+        kind="rate_limit", match={"method": "POST", "path": "/v1/customers", "times": 9}
+    )
+    assert run(legacy, stripe_simulator)["created"] == 30
+    assert_one_each(legacy, stripe_simulator)
+
+
+def test_a_key_that_stripe_refuses_ends_it_at_once(
+    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+) -> None:
+    legacy = with_users(empty_database_url, 3)
+    stripe_simulator.add_fault(kind="error_before", match={"path": "/v1/account"}, status=500)
+    process = start_process(
+        script("paidonce"), "customers", "backfill",
+        environment=environment(legacy.url, stripe_simulator.url),
+    )  # fmt: skip
+    assert process.wait() == 2
+    assert "STRIPE_SECRET_KEY: Stripe does not answer" in process.stderr()
+    assert recorded(legacy) == 0
 
 
 def test_it_gives_up_when_stripe_stays_away(start_service: Any) -> None:

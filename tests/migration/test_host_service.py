@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -150,7 +151,7 @@ def test_the_old_servers_customer_is_found_at_the_first_payment(
 def test_an_email_alone_adopts_nothing(service: Running, integers: Legacy) -> None:
     same = make_customer(service.simulator, "user0@shop.example")
     foreign = make_customer(
-        service.simulator, "user0@shop.example", user_id="1", namespace="another installation"
+        service.simulator, "user0@shop.example", user_id="1", namespace=uuid4().hex
     )
     assert_success(service.pay(service.order("1"), "pm_card_visa", user="1"))
     assert integers.customer_of("1") not in (None, same, foreign)

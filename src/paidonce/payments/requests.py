@@ -8,12 +8,15 @@ the installation's namespace and UUIDs. The letters are those of the pipeline in
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from paidonce.gateway import Keyed
 from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow, UserRow
+
+NAMESPACE = re.compile(r"[0-9a-f]{32}")
 
 
 def customer_request(ctx: Parts, user: UserRow) -> Keyed:
@@ -33,8 +36,10 @@ def customer_metadata(ctx: Parts, user: UserRow) -> dict[str, str]:
 
 def hosts_user_id(ctx: Parts, metadata: Mapping[str, str]) -> str | None:
     """Whose customer this is, by `user_id`, or `userId` as the server before us wrote it; None
-    when it says nothing, or was made by another installation on the same Stripe account."""
-    if metadata.get("namespace", ctx.installation.namespace) != ctx.installation.namespace:
+    when it says nothing, or was made by another installation on the same Stripe account (a host
+    may have a `namespace` of its own, which is none of ours)."""
+    namespace = metadata.get("namespace", "")
+    if NAMESPACE.fullmatch(namespace) and namespace != ctx.installation.namespace:
         return None
     return metadata.get("user_id") or metadata.get("userId")
 

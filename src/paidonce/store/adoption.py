@@ -28,6 +28,7 @@ class Found(StrEnum):
 async def count_users(tx: Transaction) -> UserCounts:
     row = await tx.fetch_one(
         f"SELECT count(*) AS users, count(stripe_customer_id) AS customers FROM {tx.users.name}"
+        f" WHERE {tx.users.id_column} IS NOT NULL"
     )
     return UserCounts(row["users"], row["customers"]) if row else UserCounts(0, 0)
 
@@ -36,7 +37,8 @@ async def list_without_customer(tx: Transaction, after: str | None, limit: int) 
     """Ids of users without a customer, in the order of the ids, from behind `after`."""
     users = tx.users
     select = (
-        f"SELECT {users.id_text('u.')} AS id FROM {users.name} u WHERE u.stripe_customer_id IS NULL"
+        f"SELECT {users.id_text('u.')} AS id FROM {users.name} u"
+        f" WHERE u.stripe_customer_id IS NULL AND u.{users.id_column} IS NOT NULL"
     )
     order = f"ORDER BY u.{users.id_column} LIMIT $1"
     if after is None:
@@ -80,23 +82,48 @@ async def adopt_customer(tx: Transaction, user_id: str, stripe_customer_id: str)
     return found
 
 
-async def get_place(tx: Transaction) -> str | None:
-    """The last customer that an unfinished pass through Stripe's list has seen."""
-    row = await tx.fetch_one(
-        "SELECT last_customer_id FROM customer_adoption WHERE finished_at IS NULL"
+async def list_some_customers(tx: Transaction, limit: int) -> list[str]:
+    """A few customers that stand in the host's table; none where users are our own."""
+    if not tx.users.is_host:
+        return []
+    rows = await tx.fetch(
+        f"SELECT stripe_customer_id AS id FROM {tx.users.name}"
+        " WHERE stripe_customer_id IS NOT NULL LIMIT $1",
+        limit,
     )
-    return None if row is None else row["last_customer_id"]
+    return [str(row["id"]) for row in rows]
 
 
-async def save_place(
-    tx: Transaction, last_customer_id: str | None, now: datetime, *, is_finished: bool
-) -> None:
-    """In the transaction that adopted the page before it, so that a killed pass goes on there."""
+# --- the place in Stripe's list ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pass through Stripe's list, newest first: where it began, and what it saw last."""
+
+    newest_id: str | None = None
+    last_id: str | None = None
+
+
+async def get_place(tx: Transaction) -> Place:
+    """Of a pass that was not finished; else the beginning."""
+    row = await tx.fetch_one(
+        "SELECT newest_customer_id, last_customer_id FROM customer_adoption"
+        " WHERE finished_at IS NULL"
+    )
+    return Place() if row is None else Place(row["newest_customer_id"], row["last_customer_id"])
+
+
+async def save_place(tx: Transaction, place: Place, now: datetime, *, is_finished: bool) -> None:
+    """After the page before it was adopted, so that a killed pass goes on there."""
     await tx.execute(
-        "INSERT INTO customer_adoption (id, last_customer_id, started_at, finished_at)"
-        " VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO customer_adoption"
+        " (id, newest_customer_id, last_customer_id, started_at, finished_at)"
+        " VALUES (1, $1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET"
+        " newest_customer_id = excluded.newest_customer_id,"
         " last_customer_id = excluded.last_customer_id, finished_at = excluded.finished_at",
-        last_customer_id,
+        place.newest_id,
+        place.last_id,
         now,
         now if is_finished else None,
     )

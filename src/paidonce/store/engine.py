@@ -22,6 +22,11 @@ class UnknownCommit(Exception):
     """The connection failed around the commit: it may or may not have been made."""
 
 
+def words_of(error: BaseException) -> str:
+    """One line that says something: a timeout has no words of its own."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class Transaction(Protocol):
     """What a transaction can do. Parameters are positional, `$1` first."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from paidonce.observability import step
-from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work
+from paidonce.store.engine import DatabaseUnavailable, Row, UnknownCommit, Work, words_of
 from paidonce.store.users_table import OWN, UsersTable
 
 Result = TypeVar("Result")
@@ -77,7 +77,7 @@ class PostgresqlDatabase:
                 reset=_keep_as_it_is,
             )
         except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseUnavailable(words_of(error)) from error
         return cls(pool)
 
     async def transaction(self, name: str, work: Work[Result]) -> Result:
@@ -96,14 +96,14 @@ class PostgresqlDatabase:
             try:
                 connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
             except _CONNECTION_LOST as error:
-                raise DatabaseUnavailable(str(error)) from error
+                raise DatabaseUnavailable(words_of(error)) from error
             try:
                 row: Row | None = await connection.fetchrow(sql, *args)
             except _RESTARTABLE:
                 return None
             except _CONNECTION_LOST as error:
                 _give_up(connection)
-                raise UnknownCommit(str(error)) from error
+                raise UnknownCommit(words_of(error)) from error
             finally:
                 await self._pool.release(connection)
             return row
@@ -113,7 +113,7 @@ class PostgresqlDatabase:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
                 return await work(PostgresqlTransaction(connection, self.users))
         except _CONNECTION_LOST as error:
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseUnavailable(words_of(error)) from error
 
     async def close(self) -> None:
         try:
@@ -142,8 +142,8 @@ class PostgresqlDatabase:
                     raise
         except _CONNECTION_LOST as error:
             if is_committing:
-                raise UnknownCommit(str(error)) from error
-            raise DatabaseUnavailable(str(error)) from error
+                raise UnknownCommit(words_of(error)) from error
+            raise DatabaseUnavailable(words_of(error)) from error
 
 
 def _give_up(connection: Any) -> None:

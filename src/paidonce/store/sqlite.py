@@ -133,12 +133,13 @@ class SqliteDatabase:
         return result
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """A connection as the service uses it; also for migrations."""
+def connect(path: str, *, is_wal: bool = True) -> sqlite3.Connection:
+    """A connection as the service uses it; for migrations in the journal mode that the file has."""
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
     )
-    _switch_to_wal(connection)
+    if is_wal:
+        _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection

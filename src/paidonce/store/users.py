@@ -42,17 +42,22 @@ async def ensure_user(tx: Transaction, user_id: str, email: str | None, now: dat
     """Our row of the user, made at first sight. False: the host's table does not have him.
 
     The e-mail of a known user stays: it is a parameter of a keyed Stripe call, which must not
-    change under its key. The host's e-mail goes before the token's.
+    change under its key. With a host's table it is the host's, whatever the caller says.
     """
-    if not await is_known(tx, user_id):
-        return False
-    if tx.users.is_host:
-        row = await tx.fetch_one(
-            f"SELECT CAST({tx.users.email_column} AS TEXT) AS email FROM {tx.users.name}"
-            f" WHERE {tx.users.has_id('$1')}",
-            user_id,
+    users = tx.users
+    if users.is_host:
+        row = (
+            await tx.fetch_one(
+                f"SELECT CAST({users.email_column} AS TEXT) AS email FROM {users.name}"
+                f" WHERE {users.has_id('$1')}",
+                user_id,
+            )
+            if users.can_have(user_id)
+            else None
         )
-        email = row["email"] if row is not None else None
+        if row is None:
+            return False
+        email = row["email"]
     await tx.execute(
         "INSERT INTO users (id, email, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         user_id,

@@ -7,22 +7,23 @@ Once a table is adopted, or users of our own exist, the choice stays.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 
 from paidonce.store.migrations import host_table as change
-from paidonce.store.migrations.host_table import HostTable, IndexState
+from paidonce.store.migrations.catalog import Column, Kind, Table, owner_of_index, read_table
+from paidonce.store.migrations.host_table import COLUMN, HostTable, IndexState
 from paidonce.store.postgresql import SCHEMA
 from paidonce.store.sqlite import PREFIX
 from paidonce.store.users_table import IdKind, quoted
 
 DEFAULT_TABLE = "users"
 OWN_TABLE = f"{SCHEMA}.users"
-COLUMN = change.COLUMN
 SHORTEST_COLUMN = 64
 MOST_NAMED = 3
 MOST_SAMPLED = 20
+ID_KINDS = {Kind.INTEGER: IdKind.INTEGER, Kind.UUID: IdKind.UUID, Kind.TEXT: IdKind.TEXT}
+TEXTS = (Kind.TEXT, Kind.STRING)
 
 
 class AdoptionRefused(Exception):
@@ -38,6 +39,14 @@ class WantedUsers:
     email_column: str = "email"
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The table to adopt, and some of the customers that stand in it already."""
+
+    host: HostTable
+    customers: list[str]
+
+
 class Adoption(StrEnum):
     """How the host's table stands."""
 
@@ -46,16 +55,13 @@ class Adoption(StrEnum):
     COMPLETE = "complete"
 
 
-def plan(connection: sa.Connection, wanted: WantedUsers) -> HostTable | None:
-    """The host's table to adopt, checked; None for users of our own. Raises AdoptionRefused."""
+def plan(connection: sa.Connection, wanted: WantedUsers) -> Plan | None:
+    """What there is to adopt, checked; None for users of our own. Raises AdoptionRefused."""
     recorded = change.read_recorded(connection)
     if recorded is not None:
-        _check_same(connection, recorded, wanted)
-        if state_of(connection) is Adoption.INCOMPLETE:
-            _check_rows(connection, recorded)
-        return recorded
-    found = _find_table(connection, wanted)
-    if found is None:
+        return _plan_again(connection, recorded, wanted)
+    table = _find_table(connection, wanted)
+    if table is None:
         return None
     if _has_own_users(connection):
         if wanted.table:
@@ -64,10 +70,8 @@ def plan(connection: sa.Connection, wanted: WantedUsers) -> HostTable | None:
                 f" so {wanted.table} cannot be adopted."
             )
         return None
-    schema, table = found
-    host = _inspect(connection, schema, table, wanted)
-    _check_rows(connection, host)
-    return host
+    host = _inspect(connection, table, wanted)
+    return Plan(host, _check_rows(connection, table, host))
 
 
 def state_of(connection: sa.Connection) -> Adoption:
@@ -75,46 +79,50 @@ def state_of(connection: sa.Connection) -> Adoption:
     recorded = change.read_recorded(connection)
     if recorded is None:
         return Adoption.OWN
-    inspector = sa.inspect(connection)
-    names = {column["name"] for column in inspector.get_columns(recorded.table, recorded.schema)}
-    is_whole = COLUMN in names and _index_state(inspector, recorded) is IndexState.UNIQUE
-    return Adoption.COMPLETE if is_whole else Adoption.INCOMPLETE
+    table = read_table(connection, recorded.schema, recorded.table)
+    is_whole = table is not None and table.column(COLUMN) is not None
+    if table is None or not is_whole:
+        return Adoption.INCOMPLETE
+    state = change.index_state(table, recorded)
+    return Adoption.COMPLETE if state is IndexState.UNIQUE else Adoption.INCOMPLETE
 
 
-def sample_customers(connection: sa.Connection, host: HostTable) -> list[str]:
-    """Some of the customer ids the table holds already, to ask Stripe whether they are known."""
-    columns = {c["name"] for c in sa.inspect(connection).get_columns(host.table, host.schema)}
-    if COLUMN not in columns:
-        return []
-    rows = connection.execute(
-        sa.text(
-            f"SELECT {COLUMN} FROM {host.sql_name} WHERE {COLUMN} IS NOT NULL LIMIT {MOST_SAMPLED}"
-        )
+def _plan_again(connection: sa.Connection, recorded: HostTable, wanted: WantedUsers) -> Plan:
+    """A table that was adopted, or half of it, is the one that is wanted."""
+    table = read_table(connection, recorded.schema, recorded.table)
+    if table is None:
+        raise AdoptionRefused(f"USERS_TABLE: the adopted table {recorded.table} is gone.")
+    named_schema, _, name = wanted.table.rpartition(".")
+    named = [table.column(wanted.id_column), table.column(wanted.email_column)]
+    is_same = (
+        (not name or table.is_called(name))
+        and (not named_schema or named_schema == recorded.schema)
+        and [column and column.name for column in named]
+        == [recorded.id_column, recorded.email_column]
     )
-    return [str(row[0]) for row in rows]
+    if not is_same:
+        raise AdoptionRefused(
+            f"USERS_TABLE, USERS_ID_COLUMN, USERS_EMAIL_COLUMN: this database belongs to"
+            f" {recorded.table} ({recorded.id_column}, {recorded.email_column}); the choice stays."
+        )
+    is_complete = state_of(connection) is Adoption.COMPLETE
+    return Plan(recorded, [] if is_complete else _check_rows(connection, table, recorded))
 
 
 # --- which table ---------------------------------------------------------------------------------
 
 
-def _find_table(connection: sa.Connection, wanted: WantedUsers) -> tuple[str | None, str] | None:
-    """Schema and name of the wanted table, None where users are to be our own."""
+def _find_table(connection: sa.Connection, wanted: WantedUsers) -> Table | None:
+    """The wanted table, None where users are to be our own."""
     if wanted.table == OWN_TABLE:
         return None
-    inspector = sa.inspect(connection)
-    named_schema, _, table = (wanted.table or DEFAULT_TABLE).rpartition(".")
-    schema = None
-    if connection.dialect.name == "postgresql":
-        schema = named_schema or inspector.default_schema_name
-    elif named_schema:
+    schema, _, name = (wanted.table or DEFAULT_TABLE).rpartition(".")
+    if schema and connection.dialect.name != "postgresql":
         raise AdoptionRefused("USERS_TABLE: a SQLite file has no schemas; name the table alone.")
-    if table in inspector.get_table_names(schema=schema):
-        return schema, table
-    if table in inspector.get_view_names(schema=schema):
-        raise AdoptionRefused(f"USERS_TABLE: {table} is a view; a table is needed.")
-    if wanted.table:
+    table = read_table(connection, schema or None, name)
+    if table is None and wanted.table:
         raise AdoptionRefused(f"USERS_TABLE: there is no table {wanted.table} in this database.")
-    return None
+    return table
 
 
 def _has_own_users(connection: sa.Connection) -> bool:
@@ -126,158 +134,101 @@ def _has_own_users(connection: sa.Connection) -> bool:
     return connection.execute(sa.text(f"SELECT 1 FROM {name} LIMIT 1")).first() is not None
 
 
-def _check_same(connection: sa.Connection, recorded: HostTable, wanted: WantedUsers) -> None:
-    named_schema, _, table = wanted.table.rpartition(".")
-    is_same = (
-        (not table or table == recorded.table)
-        and (not named_schema or named_schema == recorded.schema)
-        and (wanted.id_column, wanted.email_column) == (recorded.id_column, recorded.email_column)
-    )
-    if not is_same:
-        raise AdoptionRefused(
-            f"USERS_TABLE, USERS_ID_COLUMN, USERS_EMAIL_COLUMN: this database belongs to"
-            f" {recorded.table} ({recorded.id_column}, {recorded.email_column}); the choice stays."
-        )
-    if not sa.inspect(connection).has_table(recorded.table, schema=recorded.schema):
-        raise AdoptionRefused(f"USERS_TABLE: the adopted table {recorded.table} is gone.")
-
-
 # --- whether it can be adopted -------------------------------------------------------------------
 
 
-def _inspect(
-    connection: sa.Connection, schema: str | None, table: str, wanted: WantedUsers
-) -> HostTable:
-    inspector = sa.inspect(connection)
-    columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
-    for name, setting in (
-        (wanted.id_column, "USERS_ID_COLUMN"),
-        (wanted.email_column, "USERS_EMAIL_COLUMN"),
-    ):
-        if name not in columns:
-            raise _refusal(table, f"has no column {name} ({setting} names another)")
-    email = columns[wanted.email_column]["type"]
-    if not isinstance(email, sa.String) and "citext" not in str(email).lower():
+def _inspect(connection: sa.Connection, table: Table, wanted: WantedUsers) -> HostTable:
+    if table.kind != "table":
+        raise _refusal(table, f"is a {table.kind}")
+    if not table.is_ours_to_change:
+        raise _refusal(table, "belongs to another role than the one of DATABASE_URL")
+    user_id = _needed(table, wanted.id_column, "USERS_ID_COLUMN")
+    email = _needed(table, wanted.email_column, "USERS_EMAIL_COLUMN")
+    if email.kind not in TEXTS:
+        raise _refusal(table, f"has a column {email.name} that holds no text, so no e-mails")
+    if user_id.kind not in ID_KINDS:
         raise _refusal(
-            table, f"has a column {wanted.email_column} that holds no text, so no e-mails"
+            table, f"has an id {user_id.name} of type {user_id.declared}, not integer, uuid or text"
         )
-    kind = columns[wanted.id_column]["type"]
-    id_kind = _id_kind(kind, declared=_declared(connection, table, wanted.id_column))
-    if id_kind is None:
-        raise _refusal(
-            table, f"has an id {wanted.id_column} of type {kind}, not integer, uuid or text"
-        )
-    if not _is_unique(inspector, schema, table, wanted.id_column):
-        raise _refusal(
-            table, f"has an id {wanted.id_column} that is neither primary key nor unique"
-        )
+    if not table.is_unique(user_id.name):
+        raise _refusal(table, f"has an id {user_id.name} that is neither primary key nor unique")
+    column = table.column(COLUMN)
+    if column is not None:
+        _check_column(table, column)
     host = HostTable(
-        schema=schema,
-        table=table,
-        id_column=wanted.id_column,
-        email_column=wanted.email_column,
-        id_kind=id_kind,
-        had_column=COLUMN in columns,
-        had_index=IndexState.NONE,
+        schema=table.schema,
+        table=table.name,
+        id_column=user_id.name,
+        email_column=email.name,
+        id_kind=ID_KINDS[user_id.kind],
+        had_column=column is not None,
     )
-    if COLUMN in columns:
-        _check_column(host, columns[COLUMN]["type"])
-    had_index = _index_state(inspector, host)
-    return change.with_index_state(host, had_index)
+    return _with_index(connection, table, host)
 
 
-def _id_kind(kind: Any, *, declared: str | None) -> IdKind | None:
-    """`declared` is SQLite's word for the type, where a uuid is a text. PostgreSQL's CHAR(n) pads
-    its values, so it is none of them."""
-    if isinstance(kind, sa.Integer):
-        return IdKind.INTEGER
-    if isinstance(kind, sa.Uuid):
-        return IdKind.UUID
-    is_padded = isinstance(kind, sa.CHAR) and declared is None
-    if (isinstance(kind, sa.String) and not is_padded) or declared == "uuid":
-        return IdKind.TEXT
-    return None
+def _needed(table: Table, name: str, setting: str) -> Column:
+    column = table.column(name)
+    if column is None:
+        raise _refusal(table, f"has no column {name} ({setting} names another)")
+    return column
 
 
-def _declared(connection: sa.Connection, table: str, column: str) -> str | None:
-    if connection.dialect.name == "postgresql":
-        return None
-    found = connection.execute(
-        sa.text("SELECT type FROM pragma_table_info(:table) WHERE name = :column"),
-        {"table": table, "column": column},
-    ).scalar()
-    return str(found or "").lower()
-
-
-def _is_unique(inspector: Any, schema: str | None, table: str, column: str) -> bool:
-    keys = [inspector.get_pk_constraint(table, schema)["constrained_columns"]]
-    keys += [item["column_names"] for item in inspector.get_unique_constraints(table, schema)]
-    keys += [
-        item["column_names"]
-        for item in inspector.get_indexes(table, schema)
-        if item["unique"] and not _is_partial(item)
-    ]
-    return [column] in keys
-
-
-def _is_partial(index: Any) -> bool:
-    return any(name.endswith("_where") and text for name, text in _options(index).items())
-
-
-def _options(index: Any) -> dict[str, Any]:
-    options: dict[str, Any] = index.get("dialect_options") or {}
-    return options
-
-
-def _check_column(host: HostTable, kind: Any) -> None:
-    if not isinstance(kind, sa.String):
-        raise _refusal(host.table, f"has a column {COLUMN} of type {kind}; VARCHAR(255) is needed")
-    if kind.length is not None and kind.length < SHORTEST_COLUMN:
+def _check_column(table: Table, column: Column) -> None:
+    """A column that the host fills by itself would give two rows the same customer."""
+    if column.kind is not Kind.TEXT:
         raise _refusal(
-            host.table, f"has a column {COLUMN} of {kind.length} characters; VARCHAR(255) is needed"
+            table, f"has a column {COLUMN} of type {column.declared}; VARCHAR(255) is needed"
+        )
+    if column.length is not None and column.length < SHORTEST_COLUMN:
+        raise _refusal(
+            table, f"has a column {COLUMN} of {column.length} characters; VARCHAR(255) is needed"
+        )
+    if not column.is_free:
+        raise _refusal(
+            table, f"has a column {COLUMN} that is NOT NULL or has a default; it must have neither"
         )
 
 
-def _index_state(inspector: Any, host: HostTable) -> IndexState:
-    """The index of the report's name. Raises AdoptionRefused when it is another index."""
-    for index in inspector.get_indexes(host.table, host.schema):
-        if index["name"] != host.index_name:
-            continue
-        if index["column_names"] != [COLUMN] or _is_partial(index):
-            raise _refusal(host.table, f"has an index {host.index_name} on something else")
-        return IndexState.UNIQUE if index["unique"] else IndexState.PLAIN
-    return IndexState.NONE
+def _with_index(connection: sa.Connection, table: Table, host: HostTable) -> HostTable:
+    """With the index of the report's name as it is. Raises when that is another index."""
+    index = table.index(host.index_name)
+    if index is None:
+        owner = owner_of_index(connection, host.schema, host.index_name)
+        if owner is not None:
+            raise _refusal(table, f"cannot have the index {host.index_name}: {owner} has it")
+        return host
+    if index.columns != (COLUMN,) or index.is_partial:
+        raise _refusal(table, f"has an index {host.index_name} on something else")
+    return change.with_index(host, change.index_state(table, host), index.sql)
 
 
-def _check_rows(connection: sa.Connection, host: HostTable) -> None:
-    """Customer ids that are there already: none empty, none twice."""
-    columns = {c["name"] for c in sa.inspect(connection).get_columns(host.table, host.schema)}
-    if COLUMN not in columns:
-        return
-    blank = connection.execute(
-        sa.text(f"SELECT count(*) FROM {host.sql_name} WHERE TRIM({COLUMN}) = ''")
+def _check_rows(connection: sa.Connection, table: Table, host: HostTable) -> list[str]:
+    """Customer ids that are there already: none empty, none twice. Returns some of them."""
+    if table.column(COLUMN) is None:
+        return []
+    blank = connection.exec_driver_sql(
+        f"SELECT count(*) FROM {host.sql_name} WHERE TRIM({COLUMN}) = ''"
     ).scalar_one()
     if blank:
-        raise _refusal(
-            host.table, f"has {blank} rows with an empty {COLUMN}; set them to NULL first"
-        )
-    twice = connection.execute(
-        sa.text(
-            f"SELECT {COLUMN}, min(CAST({quoted(host.id_column)} AS TEXT)),"
-            f" max(CAST({quoted(host.id_column)} AS TEXT)) FROM {host.sql_name}"
-            f" WHERE {COLUMN} IS NOT NULL GROUP BY {COLUMN} HAVING count(*) > 1"
-            f" ORDER BY {COLUMN}"
-        )
+        raise _refusal(table, f"has {blank} rows with an empty {COLUMN}; set them to NULL first")
+    text_id = f"CAST({quoted(host.id_column)} AS TEXT)"
+    twice = connection.exec_driver_sql(
+        f"SELECT {COLUMN}, min({text_id}), max({text_id}) FROM {host.sql_name}"
+        f" WHERE {COLUMN} IS NOT NULL GROUP BY {COLUMN} HAVING count(*) > 1 ORDER BY {COLUMN}"
     ).all()
     if twice:
         named = ", ".join(f"{row[0]} (users {row[1]}, {row[2]})" for row in twice[:MOST_NAMED])
         more = " …" if len(twice) > MOST_NAMED else ""
         raise _refusal(
-            host.table, f"has {len(twice)} values of {COLUMN} in more than one row: {named}{more}"
+            table, f"has {len(twice)} values of {COLUMN} in more than one row: {named}{more}"
         )
+    some = connection.exec_driver_sql(
+        f"SELECT {COLUMN} FROM {host.sql_name} WHERE {COLUMN} IS NOT NULL LIMIT {MOST_SAMPLED}"
+    )
+    return [str(row[0]) for row in some]
 
 
-def _refusal(table: str, what: str) -> AdoptionRefused:
+def _refusal(table: Table, what: str) -> AdoptionRefused:
     return AdoptionRefused(
-        f"The users table {table} cannot be adopted: it {what}. Nothing was changed."
+        f"The users table {table.name} cannot be adopted: it {what}. Nothing was changed."
     )

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from paidonce.store.migrations.catalog import Table, read_table
 from paidonce.store.postgresql import SCHEMA
 from paidonce.store.sqlite import PREFIX
 from paidonce.store.users_table import IdKind, quoted
@@ -21,12 +22,12 @@ COLUMN_TYPE = "VARCHAR(255)"
 LOCK_TIMEOUT = "300ms"
 LOCK_TRIES = 200
 LOCK_PAUSE_SECONDS = 0.5
-LONGEST_NAME = 63
+LONGEST_NAME_BYTES = 63
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code of a lock timeout
 
 
 class IndexState(StrEnum):
-    """The host's index of the report's name, before us."""
+    """An index of the report's name; one that PostgreSQL never finished is none."""
 
     NONE = "none"
     PLAIN = "plain"
@@ -35,7 +36,8 @@ class IndexState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostTable:
-    """The host's table and how it was before. `schema` is None on SQLite."""
+    """The host's table and how it was before. `schema` is None on SQLite; `index_sql` makes the
+    host's own index again."""
 
     schema: str | None
     table: str
@@ -43,7 +45,8 @@ class HostTable:
     email_column: str
     id_kind: IdKind
     had_column: bool
-    had_index: IndexState
+    had_index: IndexState = IndexState.NONE
+    index_sql: str | None = None
 
     @property
     def sql_name(self) -> str:
@@ -52,16 +55,28 @@ class HostTable:
 
     @property
     def index_name(self) -> str:
-        return f"idx_{self.table}_{COLUMN}"[:LONGEST_NAME]
+        return _short(f"idx_{self.table}_{COLUMN}")
 
     @property
     def new_index_name(self) -> str:
-        """While the new index is being built beside an old one."""
-        return f"paidonce_new_{self.index_name}"[:LONGEST_NAME]
+        """While an index is being built beside the one that is there."""
+        return _short(f"paidonce_new_{self.index_name}")
 
 
-def with_index_state(host: HostTable, state: IndexState) -> HostTable:
-    return replace(host, had_index=state)
+def with_index(host: HostTable, state: IndexState, sql: str | None) -> HostTable:
+    return replace(host, had_index=state, index_sql=sql)
+
+
+def index_state(table: Table, host: HostTable) -> IndexState:
+    index = table.index(host.index_name)
+    if index is None or not index.is_valid:
+        return IndexState.NONE
+    return IndexState.UNIQUE if index.is_unique else IndexState.PLAIN
+
+
+def _short(name: str) -> str:
+    """As PostgreSQL cuts a name by itself, but without a word about it."""
+    return name.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
 
 
 # --- our record of it ----------------------------------------------------------------------------
@@ -73,11 +88,9 @@ def read_recorded(connection: sa.Connection) -> HostTable | None:
     if not sa.inspect(connection).has_table(name, schema=schema):
         return None
     row = (
-        connection.execute(
-            sa.text(
-                "SELECT schema_name, table_name, id_column, email_column, id_kind, had_column,"
-                f" had_index FROM {_sql(schema, name)}"
-            )
+        connection.exec_driver_sql(
+            "SELECT schema_name, table_name, id_column, email_column, id_kind, had_column,"
+            f" had_index, index_sql FROM {_sql(schema, name)}"
         )
         .mappings()
         .first()
@@ -92,6 +105,7 @@ def read_recorded(connection: sa.Connection) -> HostTable | None:
         id_kind=IdKind(row["id_kind"]),
         had_column=bool(row["had_column"]),
         had_index=IndexState(row["had_index"]),
+        index_sql=row["index_sql"],
     )
 
 
@@ -100,9 +114,9 @@ def record(connection: sa.Connection, host: HostTable) -> None:
     connection.execute(
         sa.text(
             f"INSERT INTO {_sql(*_record_name(connection))} (id, schema_name, table_name,"
-            " id_column, email_column, id_kind, had_column, had_index)"
+            " id_column, email_column, id_kind, had_column, had_index, index_sql)"
             " VALUES (1, :schema, :table, :id_column, :email_column, :id_kind, :had_column,"
-            " :had_index) ON CONFLICT DO NOTHING"
+            " :had_index, :index_sql) ON CONFLICT DO NOTHING"
         ),
         {
             "schema": host.schema,
@@ -112,6 +126,7 @@ def record(connection: sa.Connection, host: HostTable) -> None:
             "id_kind": host.id_kind.value,
             "had_column": host.had_column,
             "had_index": host.had_index.value,
+            "index_sql": host.index_sql,
         },
     )
 
@@ -130,50 +145,44 @@ def _sql(schema: str | None, name: str) -> str:
 
 def adopt(connection: sa.Connection, host: HostTable) -> None:
     """Add what is missing. On PostgreSQL the connection commits every statement by itself."""
-    if connection.dialect.name == "postgresql":
-        _adopt_on_postgresql(connection, host)
+    table = _read(connection, host)
+    is_postgresql = connection.dialect.name == "postgresql"
+    if table.column(COLUMN) is None:
+        if_missing = "IF NOT EXISTS " if is_postgresql else ""
+        add = f"ALTER TABLE {host.sql_name} ADD COLUMN {if_missing}{COLUMN} {COLUMN_TYPE}"
+        _change(connection, [add])
+    if index_state(table, host) is IndexState.UNIQUE:
         return
-    if COLUMN not in _columns(connection, host):
-        _run(connection, f"ALTER TABLE {host.sql_name} ADD COLUMN {COLUMN} {COLUMN_TYPE}")
-    if _indexes(connection, host).get(host.index_name) is not True:
-        _run(connection, f"DROP INDEX IF EXISTS {quoted(host.index_name)}")
-        _run(connection, _create_index(host, host.index_name, unique=True))
+    name = host.new_index_name if is_postgresql else host.index_name
+    how = "CONCURRENTLY " if is_postgresql else ""
+    create = f"CREATE UNIQUE INDEX {how}{quoted(name)} ON {host.sql_name} ({COLUMN})"
+    _replace_index(connection, host, create)
 
 
-def _adopt_on_postgresql(connection: sa.Connection, host: HostTable) -> None:
-    add = f"ALTER TABLE {host.sql_name} ADD COLUMN IF NOT EXISTS {COLUMN} {COLUMN_TYPE}"
-    if COLUMN not in _columns(connection, host):
-        _with_short_locks(connection, [add])
-    if _is_valid(connection, host, host.index_name) and _indexes(connection, host).get(
-        host.index_name
-    ):
+def _replace_index(connection: sa.Connection, host: HostTable, create: str) -> None:
+    """`create` makes the index: on PostgreSQL under its new name, beside the old one, and then the
+    two change places in one short transaction."""
+    new, old = _index_sql(host, host.new_index_name), _index_sql(host, host.index_name)
+    if connection.dialect.name != "postgresql":
+        _change(connection, [f"DROP INDEX IF EXISTS {old}", create])
         return
-    _build_index(connection, host, unique=True)
+    drop = f"DROP INDEX CONCURRENTLY IF EXISTS {new}"
+    _run(connection, drop)  # what an interrupted build left
+    try:
+        _run(connection, create)
+    except sa.exc.DBAPIError:
+        _run(connection, drop)
+        raise
+    rename = f"ALTER INDEX {new} RENAME TO {quoted(host.index_name)}"
+    _change(connection, [f"DROP INDEX IF EXISTS {old}", rename])
 
 
-def _build_index(connection: sa.Connection, host: HostTable, *, unique: bool) -> None:
-    """Build beside what is there, then change places in one short transaction."""
-    new, old = host.new_index_name, host.index_name
-    if not _is_valid(connection, host, new):
-        drop = f"DROP INDEX CONCURRENTLY IF EXISTS {_index_sql(host, new)}"
-        _run(connection, "SET lock_timeout = 0")
-        _run(connection, drop)  # what an interrupted build left is no index
-        try:
-            _run(connection, _create_index(host, new, unique=unique, how="CONCURRENTLY "))
-        except sa.exc.IntegrityError:
-            _run(connection, drop)
-            raise
-    _with_short_locks(
-        connection,
-        [
-            f"DROP INDEX IF EXISTS {_index_sql(host, old)}",
-            f"ALTER INDEX {_index_sql(host, new)} RENAME TO {quoted(old)}",
-        ],
-    )
-
-
-def _with_short_locks(connection: sa.Connection, statements: list[str]) -> None:
-    """All in one transaction that gives way when it cannot have its locks at once."""
+def _change(connection: sa.Connection, statements: list[str]) -> None:
+    """All of it or nothing; on PostgreSQL in a transaction that gives way to the host."""
+    if connection.dialect.name != "postgresql":
+        for statement in statements:
+            _run(connection, statement)
+        return
     for left in reversed(range(LOCK_TRIES)):
         _run(connection, "BEGIN")
         try:
@@ -189,65 +198,41 @@ def _with_short_locks(connection: sa.Connection, statements: list[str]) -> None:
             time.sleep(LOCK_PAUSE_SECONDS)
 
 
-def _create_index(host: HostTable, name: str, *, unique: bool, how: str = "") -> str:
-    kind = "UNIQUE INDEX" if unique else "INDEX"
-    return f"CREATE {kind} {how}{quoted(name)} ON {host.sql_name} ({COLUMN})"
-
-
 # --- and back ------------------------------------------------------------------------------------
 
 
 def give_back(connection: sa.Connection, host: HostTable) -> None:
     """The table as it was: without the column if we added it, else with the index it had."""
-    if not host.had_column:
-        statements = [f"DROP INDEX IF EXISTS {_index_sql(host, host.index_name)}"]
-        if COLUMN in _columns(connection, host):
-            statements.append(f"ALTER TABLE {host.sql_name} DROP COLUMN {COLUMN}")
-        _change(connection, statements)
-    elif host.had_index is IndexState.NONE:
-        _change(connection, [f"DROP INDEX IF EXISTS {_index_sql(host, host.index_name)}"])
-    elif host.had_index is IndexState.PLAIN and _indexes(connection, host).get(host.index_name):
-        if connection.dialect.name == "postgresql":
-            _build_index(connection, host, unique=False)
-        else:
-            _run(connection, f"DROP INDEX {quoted(host.index_name)}")
-            _run(connection, _create_index(host, host.index_name, unique=False))
-    _run(connection, f"DELETE FROM {_sql(*_record_name(connection))}")
-
-
-def _change(connection: sa.Connection, statements: list[str]) -> None:
-    if connection.dialect.name == "postgresql":
-        _with_short_locks(connection, statements)
+    table = read_table(connection, host.schema, host.table)
+    if table is None:
         return
-    for statement in statements:
-        _run(connection, statement)
+    if table.index(host.new_index_name) is not None:
+        _change(connection, [f"DROP INDEX {_index_sql(host, host.new_index_name)}"])
+    drop_index = f"DROP INDEX IF EXISTS {_index_sql(host, host.index_name)}"
+    if not host.had_column:
+        is_there = table.column(COLUMN) is not None
+        drop_column = [f"ALTER TABLE {host.sql_name} DROP COLUMN {COLUMN}"] if is_there else []
+        _change(connection, [drop_index, *drop_column])
+    elif host.had_index is IndexState.NONE:
+        _change(connection, [drop_index])
+    elif host.had_index is IndexState.PLAIN and index_state(table, host) is not IndexState.PLAIN:
+        _replace_index(connection, host, _hosts_own_index(host))
 
 
-# --- looking -------------------------------------------------------------------------------------
+def _hosts_own_index(host: HostTable) -> str:
+    """The host's CREATE INDEX, to the letter on SQLite; on PostgreSQL under the new name."""
+    sql = host.index_sql or f"CREATE INDEX {quoted(host.index_name)} ON {host.sql_name} ({COLUMN})"
+    if host.schema is None:
+        return sql
+    _, _, rest = sql.partition(" ON ")
+    return f"CREATE INDEX CONCURRENTLY {quoted(host.new_index_name)} ON {rest}"
 
 
-def _columns(connection: sa.Connection, host: HostTable) -> set[str]:
-    found = sa.inspect(connection).get_columns(host.table, host.schema)
-    return {column["name"] for column in found}
-
-
-def _indexes(connection: sa.Connection, host: HostTable) -> dict[str | None, bool]:
-    """Name -> whether it is unique."""
-    found = sa.inspect(connection).get_indexes(host.table, host.schema)
-    return {index["name"]: bool(index["unique"]) for index in found}
-
-
-def _is_valid(connection: sa.Connection, host: HostTable, name: str) -> bool:
-    """Whether PostgreSQL finished building the index."""
-    found = connection.execute(
-        sa.text(
-            "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-            " JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relname = :name AND n.nspname = :schema"
-        ),
-        {"name": name, "schema": host.schema},
-    ).scalar()
-    return bool(found)
+def _read(connection: sa.Connection, host: HostTable) -> Table:
+    table = read_table(connection, host.schema, host.table)
+    if table is None:
+        raise LookupError(f"the table {host.table} is gone")
+    return table
 
 
 def _index_sql(host: HostTable, name: str) -> str:

@@ -16,19 +16,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from paidonce.store.engine import DatabaseUnavailable, sqlite_path
+from paidonce.store.engine import DatabaseUnavailable, sqlite_path, words_of
 from paidonce.store.migrations import adoption, host_table
-from paidonce.store.migrations.adoption import Adoption, WantedUsers
-from paidonce.store.migrations.host_table import HostTable
+from paidonce.store.migrations.adoption import Adoption, Plan, WantedUsers
 from paidonce.store.postgresql import SCHEMA
-from paidonce.store.sqlite import PREFIX, TABLES, connect
+from paidonce.store.sqlite import PREFIX, connect
 
 Result = TypeVar("Result")
 VERSION_TABLE = "alembic_version"
 LOCK_PAUSE_SECONDS = 0.2
+CONNECT_SECONDS = 10.0
 DEFAULT_USERS = WantedUsers()
 _LOCK_NUMBER = 7_041_776_015  # any number that nobody else uses for pg_advisory_xact_lock
 
@@ -46,19 +47,17 @@ def upgrade(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> None:
     if database_url.startswith("sqlite:///"):
         _with_connection(database_url, lambda connection: _upgrade_sqlite(connection, wanted))
         return
-    _with_connection(database_url, lambda connection: _upgrade_own(connection, wanted))
-    _with_connection(database_url, _adopt_recorded, is_autocommit=True)
+
+    def run(connection: sa.Connection) -> None:
+        _with_connection(database_url, lambda own: _upgrade_own(own, wanted))
+        _adopt_recorded(connection)
+
+    _with_connection(database_url, _alone(run), is_autocommit=True)
 
 
-def plan(database_url: str, wanted: WantedUsers) -> tuple[HostTable, list[str]] | None:
-    """What an upgrade would adopt, and some of the customers recorded there; None: nothing.
-    Raises as `upgrade` does, and changes nothing."""
-
-    def look(connection: sa.Connection) -> tuple[HostTable, list[str]] | None:
-        host = adoption.plan(connection, wanted)
-        return (host, adoption.sample_customers(connection, host)) if host else None
-
-    return _with_connection(database_url, look)
+def plan(database_url: str, wanted: WantedUsers) -> Plan | None:
+    """What an upgrade would adopt; None: nothing. Raises as `upgrade` does, and changes nothing."""
+    return _with_connection(database_url, lambda connection: adoption.plan(connection, wanted))
 
 
 def is_ready(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> bool:
@@ -71,10 +70,18 @@ def is_ready(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> bool:
 
 
 def downgrade(database_url: str) -> None:
-    """Take everything back: the host's table is as it was, and our tables are gone."""
-    is_sqlite = database_url.startswith("sqlite:///")
-    _with_connection(database_url, _give_back, is_autocommit=not is_sqlite)
-    _with_connection(database_url, _drop_own)
+    """Take everything back: the host's table is as it was, and our tables are gone. The record of
+    the adoption goes with them, at the very end, so a downgrade that was killed can be run again.
+    """
+    if database_url.startswith("sqlite:///"):
+        _with_connection(database_url, _downgrade_sqlite)
+        return
+
+    def run(connection: sa.Connection) -> None:
+        _give_back(connection)
+        _with_connection(database_url, _drop_own)
+
+    _with_connection(database_url, _alone(run), is_autocommit=True)
 
 
 def current(database_url: str) -> str | None:
@@ -100,36 +107,31 @@ def version_table(connection: sa.Connection) -> dict[str, Any]:
 
 
 def _upgrade_sqlite(connection: sa.Connection, wanted: WantedUsers) -> None:
-    _take_over_plain_names(connection)
-    host = adoption.plan(connection, wanted)
+    found = adoption.plan(connection, wanted)
     _alembic(connection, "upgrade", "head")
-    if host is not None:
-        host_table.record(connection, host)
-        host_table.adopt(connection, host)
+    if found is not None:
+        host_table.record(connection, found.host)
+        host_table.adopt(connection, found.host)
+
+
+def _downgrade_sqlite(connection: sa.Connection) -> None:
+    _give_back(connection)
+    _drop_own(connection)
 
 
 def _upgrade_own(connection: sa.Connection, wanted: WantedUsers) -> None:
     """Our own schema, and in the same transaction the decision what becomes of the host's table."""
-    connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})"))
-    host = adoption.plan(connection, wanted)
+    found = adoption.plan(connection, wanted)
     connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     _alembic(connection, "upgrade", "head")
-    if host is not None:
-        host_table.record(connection, host)
+    if found is not None:
+        host_table.record(connection, found.host)
 
 
 def _adopt_recorded(connection: sa.Connection) -> None:
-    """One process at a time. The lock is polled: a statement that waits for a lock would keep a
-    snapshot, and an index that is built concurrently waits for all of those."""
-    take = sa.text(f"SELECT pg_try_advisory_lock({_LOCK_NUMBER})")
-    while not connection.execute(take).scalar():
-        time.sleep(LOCK_PAUSE_SECONDS)
-    try:
-        host = host_table.read_recorded(connection)
-        if host is not None and adoption.state_of(connection) is Adoption.INCOMPLETE:
-            host_table.adopt(connection, host)
-    finally:
-        connection.execute(sa.text(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})"))
+    host = host_table.read_recorded(connection)
+    if host is not None and adoption.state_of(connection) is Adoption.INCOMPLETE:
+        host_table.adopt(connection, host)
 
 
 def _give_back(connection: sa.Connection) -> None:
@@ -139,23 +141,31 @@ def _give_back(connection: sa.Connection) -> None:
 
 
 def _drop_own(connection: sa.Connection) -> None:
+    """Every table of ours; nothing where there are none."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    schema, table = (SCHEMA, VERSION_TABLE) if is_postgresql else (None, PREFIX + VERSION_TABLE)
+    if not sa.inspect(connection).has_table(table, schema=schema):
+        return
     _alembic(connection, "downgrade", "base")
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {SCHEMA}.{VERSION_TABLE}"))
-        connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {SCHEMA}"))
-    else:
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {PREFIX}{VERSION_TABLE}"))
+    connection.execute(sa.text(f"DROP TABLE {schema}.{table}" if schema else f"DROP TABLE {table}"))
+    if schema:
+        connection.execute(sa.text(f"DROP SCHEMA {schema}"))
 
 
-def _take_over_plain_names(connection: sa.Connection) -> None:
-    """Files made before our tables had a prefix (never released): they get it."""
-    names = set(sa.inspect(connection).get_table_names())
-    if not {VERSION_TABLE, "installation", "payment_attempts"} <= names:
-        return
-    if connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar() != "0001":
-        return
-    for name in (VERSION_TABLE, *(table for table in TABLES if table in names)):
-        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {PREFIX}{name}")
+def _alone(run: Callable[[sa.Connection], None]) -> Callable[[sa.Connection], None]:
+    """One process at a time. The lock is asked for again and again, on a connection that is in no
+    transaction: whoever waits inside a statement or a transaction keeps a snapshot, an index that
+    is built concurrently waits for all of those, and the two would wait for each other."""
+
+    def alone(connection: sa.Connection) -> None:
+        take = f"SELECT pg_try_advisory_lock({_LOCK_NUMBER})"
+        while not connection.exec_driver_sql(take).scalar():
+            time.sleep(LOCK_PAUSE_SECONDS)
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql("SET lock_timeout = 0")
+        run(connection)  # the lock ends with the connection
+
+    return alone
 
 
 def _alembic(connection: sa.Connection, direction: str, revision: str) -> None:
@@ -177,13 +187,25 @@ def _with_connection(
         if database_url.startswith("sqlite:///"):
             return _on_sqlite(sqlite_path(database_url), run)
         return _on_postgresql(database_url, run, is_autocommit=is_autocommit)
-    except (sa.exc.SQLAlchemyError, asyncpg.PostgresError, sqlite3.Error, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise DatabaseUnavailable(str(cause).splitlines()[0]) from error
+    except CommandError as error:  # a version that this program does not know
+        raise DatabaseUnavailable(f"its schema is of another version: {error}") from error
+    except (
+        sa.exc.SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        sqlite3.Error,
+        OSError,
+        TimeoutError,
+        ValueError,
+    ) as error:
+        raise DatabaseUnavailable(words_of(getattr(error, "orig", None) or error)) from error
 
 
 def _on_sqlite(path: str, run: Callable[[sa.Connection], Result]) -> Result:
-    engine = sa.create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    """As the file is: a host's file keeps its journal mode until the service opens it."""
+    engine = sa.create_engine(
+        "sqlite://", creator=lambda: connect(path, is_wal=False), poolclass=NullPool
+    )
 
     @sa.event.listens_for(engine, "begin")
     def _take_the_write_lock(connection: sa.Connection) -> None:
@@ -202,7 +224,9 @@ def _on_postgresql(
 
     async def work() -> None:
         engine = create_async_engine(
-            sa.make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
+            "postgresql+asyncpg://",
+            async_creator=lambda: asyncpg.connect(url, timeout=CONNECT_SECONDS),
+            poolclass=NullPool,
         )
         try:
             if is_autocommit:

@@ -28,11 +28,13 @@ def upgrade() -> None:
         sa.Column("id_kind", sa.Text, nullable=False),
         sa.Column("had_column", sa.Boolean, nullable=False),
         sa.Column("had_index", sa.Text, nullable=False),
+        sa.Column("index_sql", sa.Text),
         sa.CheckConstraint("id = 1"),
     )
     naming.create_table(
         "customer_adoption",
         sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("newest_customer_id", sa.Text),
         sa.Column("last_customer_id", sa.Text),
         sa.Column("started_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
