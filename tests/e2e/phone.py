@@ -1,13 +1,16 @@
 """The page at `/demo` in a real browser, with the taps of a person, and what must hold always."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
 from stripesim.testing import ControlClient
+from support.browser import TIMEOUT_MILLISECONDS
 
 CARD_NUMBER = re.compile(r"(?<![0-9a-fA-F-])(?:\d[ +-]?){12,18}\d(?![0-9a-fA-F-])")
 PAIDONCE, REPAIR = "/api/mobile-app", "/demo/repair/api/mobile-app"
@@ -132,3 +135,19 @@ class Phone:
             assert not re.search(r"_secret_(?!\[redacted\])", text)
             assert not re.search(r"eyJ\w|pk_test_\w|sk_test_\w", text)
             assert not CARD_NUMBER.search(text)
+
+
+@contextlib.contextmanager
+def open_phone(
+    browser: Browser, demo: dict[str, str], viewport: dict[str, int], **options: Any
+) -> Iterator[Phone]:
+    context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
+    try:
+        page: Page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MILLISECONDS)
+        phone = Phone(page, demo["url"], demo["stripe_url"])
+        phone.open()
+        yield phone
+        phone.assert_all_is_well()
+    finally:
+        context.close()

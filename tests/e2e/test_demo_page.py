@@ -1,81 +1,18 @@
 """The page at `/demo`, played by a real browser at two widths: every path, and what it must keep.
 
 Each test ends by checking that the page had no error, fits its width, shows no secret, and sent no
-card number to paidonce (see `phone`).
+card number to paidonce (see `phone`). What goes wrong is in `test_demo_failures.py`.
 """
-
-import contextlib
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from e2e.phone import PAIDONCE, REPAIR, SIZES, Phone
-from e2e.serving import environment, start_serving
-from stripesim.testing import ControlClient
-from support.browser import ARGUMENTS, TIMEOUT_MILLISECONDS, find_chromium
-from support.processes import Process, StartProcess, http_status, script
+from e2e.phone import PAIDONCE, REPAIR, SIZES, Phone, open_phone
 
 pytestmark = pytest.mark.browser
 GOOD, DECLINED, DECLINED_AT_ONCE, POOR = "4242", "0341", "0002", "9995"
 SECURE, SECURE_DECLINED = "3184", "1629"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """One demo for all; SIGTERM ends it and the processes it started."""
-    if find_chromium() is None:
-        pytest.skip("no Chromium: apt-get install --no-install-recommends chromium")
-    command = [script("paidonce"), "demo", "--json", "--port", "0", "--stripe-port", "0"]
-    process = Process(command, log_folder=tmp_path_factory.mktemp("demo"), environment={})
-    try:
-        yield json.loads(process.wait_for_line(r"^\{.*\}$", 60)[0])
-        assert process.terminate() == 0, process.stderr()
-    finally:
-        process.clean_up()
-
-
-@pytest.fixture(scope="module")
-def browser(demo: dict[str, str]) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@contextlib.contextmanager
-def open_phone(
-    browser: Browser, demo: dict[str, str], size: str, **options: Any
-) -> Iterator[Phone]:
-    viewport = SIZES[size]
-    context = browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
-    try:
-        page: Page = context.new_page()
-        page.set_default_timeout(TIMEOUT_MILLISECONDS)
-        phone = Phone(page, demo["url"], demo["stripe_url"])
-        phone.open()
-        yield phone
-        phone.assert_all_is_well()
-    finally:
-        context.close()
-
-
-@pytest.fixture(params=SIZES)
-def phone(
-    request: pytest.FixtureRequest, browser: Browser, demo: dict[str, str]
-) -> Iterator[Phone]:
-    with open_phone(browser, demo, request.param) as opened:
-        yield opened
-
-
-@pytest.fixture
-def desk(browser: Browser, demo: dict[str, str]) -> Iterator[Phone]:
-    with open_phone(browser, demo, "desk") as opened:
-        yield opened
 
 
 # --- cards ---------------------------------------------------------------------------------------
@@ -436,72 +373,9 @@ CONTRAST = """() => {
 def test_colours_follow_the_system_and_can_be_read(
     browser: Browser, demo: dict[str, str], scheme: str
 ) -> None:
-    with open_phone(browser, demo, "desk", color_scheme=scheme) as phone:
+    with open_phone(browser, demo, SIZES["desk"], color_scheme=scheme) as phone:
         red = phone.page.evaluate(
             "parseInt(getComputedStyle(document.body).backgroundColor.slice(4))"
         )
         assert (red > 200) == (scheme == "light")
         assert phone.page.evaluate(CONTRAST) == []
-
-
-# --- the routes ----------------------------------------------------------------------------------
-
-
-def test_the_page_allows_itself_and_the_simulator_and_nothing_else(demo: dict[str, str]) -> None:
-    answer = requests.get(f"{demo['url']}/demo", timeout=10)
-    rules = dict(
-        rule.strip().split(" ", 1) for rule in answer.headers["Content-Security-Policy"].split(";")
-    )
-    assert rules["default-src"] == "'none'" and rules["frame-ancestors"] == "'none'"
-    assert rules["script-src"] == "'self'" and rules["style-src"] == "'self'"
-    assert rules["connect-src"] == f"'self' {demo['stripe_url']}"
-    assert "https://" not in answer.text and " style=" not in answer.text
-    assert answer.text.count("<script") == answer.text.count('src="/demo/page/app.js"') == 1
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
-    [
-        ("PUT", "/demo/lose-answer", {"isOn": "yes"}, 400),
-        ("PUT", "/demo/lose-answer", [], 400),
-        ("GET", "/demo/lose-answer", None, 405),
-        ("POST", "/demo/repair/authenticate", {}, 400),
-        ("POST", "/demo/repair/authenticate", {"paymentIntentId": "../x", "outcome": "fail"}, 400),
-        ("GET", "/demo/page/..%2fapp.py", None, 404),
-        ("GET", "/demo/page/app.py", None, 404),
-        ("GET", "/demo/nothing", None, 404),
-        ("POST", f"{REPAIR}/orders", {"items": [{"productId": "no", "quantity": 1}]}, 401),
-    ],
-)
-def test_requests_that_make_no_sense_are_refused(
-    demo: dict[str, str], method: str, path: str, body: Any, status: int
-) -> None:
-    answer = requests.request(method, f"{demo['url']}{path}", json=body, timeout=10)
-    assert answer.status_code == status
-
-
-def test_the_usual_repair_knows_its_users_and_its_products(demo: dict[str, str]) -> None:
-    url, item = f"{demo['url']}{REPAIR}/orders", {"productId": "cup", "quantity": 1}
-    mine = {"Authorization": f"Bearer {demo['token']}"}
-    other = {"Authorization": f"Bearer {demo['other_token']}"}
-    bad = {"items": [{**item, "productId": "no"}]}
-    assert requests.post(url, json=bad, headers=mine, timeout=10).status_code == 400
-    order = requests.post(url, json={"items": [item]}, headers=mine, timeout=10).json()["data"]
-    pay = f"{url}/{order['orderId']}/pay"
-    body = {"paymentToken": ControlClient(demo["stripe_url"]).create_card("4242424242424242")}
-    assert requests.post(pay, json=body, headers=other, timeout=10).status_code == 404
-    assert requests.post(pay, json=body, headers=mine, timeout=10).json()["status"] == "success"
-    assert requests.post(pay, json=body, headers=mine, timeout=10).status_code == 400
-
-
-def test_paidonce_serve_knows_nothing_of_the_demo(
-    start_process: StartProcess, tmp_path: Path, demo: dict[str, str]
-) -> None:
-    settings = environment(f"sqlite:///{tmp_path}/shop.db", demo["stripe_url"])
-    settings["STRIPE_WEBHOOK_SECRET"] = ""
-    serving = start_serving(start_process, settings)
-    for path in ("/demo", "/demo/session", "/demo/page/app.js", "/demo/back", "/demo/ledger"):
-        assert http_status(f"{demo['url']}{path}") == 200
-        assert http_status(f"{serving.url}{path}") == 404
-    for path in ("/demo/lose-answer", f"{REPAIR}/orders", "/demo/repair/authenticate"):
-        assert requests.post(f"{serving.url}{path}", json={}, timeout=10).status_code == 404

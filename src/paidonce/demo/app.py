@@ -5,7 +5,6 @@ knows nothing of these routes.
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -16,9 +15,10 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.demo.body import json_object
 from paidonce.demo.lost_answers import LostAnswers
 from paidonce.demo.processes import PRODUCTS
 from paidonce.demo.repair import Repair
@@ -28,6 +28,8 @@ from paidonce.observability import configure_logging
 from paidonce.settings import Settings, SettingsError, load_settings
 
 PAGE = Path(__file__).parent / "page"
+DEFAULT_HTTP_PORT = 80
+NAMES_OF_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
 TOKEN_VARIABLE = "PAIDONCE_DEMO_TOKEN"  # noqa: S105 - the variable's name
 BACK_IN_THE_APP = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Back in the app</title>
@@ -90,11 +92,15 @@ class DemoRoutes:
 
     async def ledger(self, request: Request) -> Response:
         """`?order=…&order=…`: what Stripe's ledger says of each order."""
-        return JSONResponse(await self.simulator.ledger_of(request.query_params.getlist("order")))
+        try:
+            ledger = await self.simulator.ledger_of(request.query_params.getlist("order"))
+        except ConnectionError as error:
+            return JSONResponse({"error": str(error)}, 502)
+        return JSONResponse(ledger)
 
     async def lose_answer(self, request: Request) -> Response:
         """`{"isOn": true}`: the next pay request of each server loses Stripe's answers."""
-        body = await _json_object(request)
+        body = await json_object(request)
         is_on = body.get("isOn")
         if not isinstance(is_on, bool):
             return JSONResponse({"error": "isOn has to be true or false"}, 400)
@@ -103,11 +109,14 @@ class DemoRoutes:
 
     async def authenticate(self, request: Request) -> Response:
         """The same taps: the repair's challenge ends as paidonce's did."""
-        body = await _json_object(request)
+        body = await json_object(request)
         intent_id, outcome = str(body.get("paymentIntentId")), str(body.get("outcome"))
         if not (intent_id.isidentifier() and outcome in ("success", "fail")):
             return JSONResponse({"error": "paymentIntentId and outcome are needed"}, 400)
-        status = await self.simulator.authenticate(intent_id, outcome)
+        try:
+            status = await self.simulator.authenticate(intent_id, outcome)
+        except ConnectionError as error:
+            return JSONResponse({"error": str(error)}, 502)
         return JSONResponse({"isDecided": status == 200})
 
     def _headers(self, framed_by: str) -> dict[str, str]:
@@ -125,12 +134,22 @@ class DemoRoutes:
         }
 
 
-async def _json_object(request: Request) -> dict[str, object]:
-    try:
-        body = json.loads(await request.body())
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+def for_this_machine(app: ASGIApp) -> ASGIApp:
+    """`/demo` gives a token to whoever asks. A page of another site whose name was made to lead
+    here (DNS rebinding) asks under its own name, and is sent away."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/demo"):
+            port = scope["server"][1]
+            hosts = {f"{name}:{port}" for name in NAMES_OF_THIS_MACHINE}
+            if port == DEFAULT_HTTP_PORT:
+                hosts.update(NAMES_OF_THIS_MACHINE)
+            if Request(scope).headers.get("host", "").lower() not in hosts:
+                await Response("The demo is not at this address.\n", 421)(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return handle
 
 
 def build_demo_app(settings: Settings, token: str) -> ASGIApp:
@@ -138,7 +157,7 @@ def build_demo_app(settings: Settings, token: str) -> ASGIApp:
     app = build_app(settings)
     demo = DemoRoutes(settings, token)
     app.router.routes.extend(demo.routes)
-    return demo.lost_answers.around(app)
+    return for_this_machine(demo.lost_answers.around(app))
 
 
 def main() -> None:

@@ -1,15 +1,16 @@
 """The switch "lose Stripe's answer": for one pay request, Stripe executes and its answers are lost.
 
 One lost answer is not enough to see anything: paidonce asks again under the same key and then
-looks, and the usual repair's SDK sends again by itself. So every answer about the payment is lost
-for as long as the one pay request is under way, and none after it: no fault is left behind that
-could strike the next payment.
+looks, and the usual repair's SDK sends again by itself. So every answer about a payment is lost for
+as long as the one pay request is under way. The faults are the simulator's, and its alone: they
+strike whoever else pays in that time, and clearing them clears every other fault too. They are
+cleared before the request is answered, so what comes after the answer meets none of them.
 """
 
 import asyncio
 import re
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paidonce.demo.simulator import Simulator
 
@@ -37,22 +38,38 @@ class LostAnswers:
                 return
             self._waiting.discard(server)
             async with self._one_at_a_time:
-                await self._lose_answers_to(server)
-                try:
-                    await app(scope, receive, send)
-                finally:
-                    await self._simulator.clear_faults()
+                if await self._lose_answers_to(server):
+                    await self._answer_without_faults(app, scope, receive, send)
+                    return
+            # The simulator does not answer us: the payment goes on as it would have anyway.
+            await app(scope, receive, send)
+            await self._simulator.clear_faults()  # should it have heard us after all
 
         return handle
 
-    async def _lose_answers_to(self, server: str) -> None:
+    async def _answer_without_faults(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Hold the answer back until the faults are cleared."""
+        answer: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            answer.append(message)
+
+        try:
+            await app(scope, receive, hold)
+        finally:
+            await self._simulator.clear_faults()
+            for message in answer:
+                await send(message)
+
+    async def _lose_answers_to(self, server: str) -> bool:
         """paidonce confirms and looks below an intent's own path, the repair creates confirmed."""
         if server == PAIDONCE:
-            await self._simulator.add_fault("drop_response", path="/v1/payment_intents/*")
-        else:
-            await self._simulator.add_fault(
-                "drop_response", method="POST", path="/v1/payment_intents"
-            )
+            return await self._simulator.add_fault("drop_response", path="/v1/payment_intents/*")
+        return await self._simulator.add_fault(
+            "drop_response", method="POST", path="/v1/payment_intents"
+        )
 
 
 def _server_paid_by(scope: Scope) -> str | None:

@@ -6,6 +6,7 @@ one function `_charge`, which follows the common advice step by step:
 attach the PaymentMethod to the user's Customer, then create and confirm a PaymentIntent.
 """
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from paidonce.demo.body import json_object
 from paidonce.demo.simulator import Simulator
 
 Json = dict[str, Any]
+METHOD_ID = re.compile(r"pm_[A-Za-z0-9_]{1,100}")  # it becomes part of a path
+MOST_OF_A_PRODUCT = 1000
 
 
 @dataclass
@@ -60,12 +64,9 @@ class Repair:
     async def create_order(self, request: Request) -> Response:
         try:
             user_id = self._user_id(request)
-            items = (await request.json())["items"]
-            total = sum(self._prices[item["productId"]] * int(item["quantity"]) for item in items)
+            total = self._total((await json_object(request)).get("items"))
         except Refused as refused:
             return _error(refused)
-        except (KeyError, TypeError, ValueError):
-            return _error(Refused(400, "The order cannot be understood"))
         order_id = str(uuid.uuid4())
         self._orders[order_id] = _Order(user_id, total, self._currency)
         data = {"orderId": order_id, "totalAmount": total / 100, "status": "pending"}
@@ -77,7 +78,9 @@ class Repair:
             order = self._find(order_id, self._user_id(request))
             if order.is_paid:
                 raise Refused(400, "Order is already paid")
-            method_id = str((await request.json()).get("paymentToken", ""))
+            method_id = (await json_object(request)).get("paymentToken")
+            if not (isinstance(method_id, str) and METHOD_ID.fullmatch(method_id)):
+                raise Refused(400, "Payment method not found")
             intent = await self._charge(order_id, order, method_id)
         except Refused as refused:
             return _error(refused)
@@ -121,6 +124,17 @@ class Repair:
         return answer
 
     # --- what is the same everywhere -------------------------------------------------------------
+
+    def _total(self, items: Any) -> int:
+        """Of at least one product, each at least once."""
+        try:
+            quantities = [(self._prices[item["productId"]], item["quantity"]) for item in items]
+        except (KeyError, TypeError):
+            raise Refused(400, "The order cannot be understood") from None
+        are_right = all(type(n) is int and 0 < n <= MOST_OF_A_PRODUCT for _, n in quantities)
+        if not (quantities and are_right):
+            raise Refused(400, "The order cannot be understood")
+        return sum(price * n for price, n in quantities)
 
     def _find(self, order_id: str, user_id: str) -> _Order:
         order = self._orders.get(order_id)

@@ -1,11 +1,11 @@
 // The app: every tap goes to paidonce and to the usual repair, and Stripe's ledger is read after it.
 
-import { choices, label } from "./cards.js";
-import { announce, money } from "./dom.js";
+import { choices, label, nameOf } from "./cards.js";
+import { announce, button, complain, el, money } from "./dom.js";
 import { listKept, makeDefault, rememberForRepair, remove } from "./kept.js";
 import { Panel } from "./panels.js";
 import { createOrder, createPaymentMethod, payAtPaidonce, payAtRepair } from "./payment.js";
-import { openSession } from "./requests.js";
+import { callDemo, openSession } from "./requests.js";
 import { cardsScreen, payScreen, resultScreen, shopScreen, titleOf, wordsOf } from "./screens.js";
 
 const paidonce = { base: "/api/mobile-app", panel: new Panel("paidonce"), orderId: null };
@@ -17,7 +17,7 @@ const loseSwitch = document.getElementById("lose");
 let products = [];
 const basket = new Map();
 let order = null; // of paidonce: {number, amount, currency}
-let held = null; // the card the app has in hand: {label, methodId, ids: {paidonce, repair}}
+let held = null; // the card the app has in hand: {name, label, methodId, ids: {paidonce, repair}}
 let keep = false;
 let kept = [];
 let isBusy = false;
@@ -86,35 +86,45 @@ async function showCards() {
   paidonce.panel.tap("Tap: Kept cards");
   await loadKept();
   const change = (work) => (card) => once(async () => {
-    await work(paidonce, card);
-    if (work === remove && held?.methodId === card.methodId) forgetHeld();
+    const isDone = await work(paidonce, card);
+    if (work === remove && held?.name === card.name) forgetHeld();
     await showCards();
+    if (!isDone) complain("The server did not say that this was done. It is safe to try again.");
   });
   const content = cardsScreen({ kept, ondefault: change(makeDefault), onremove: change(remove) });
   show("Kept cards", content, { back: leave, hasCards: false });
 }
 
-/** The card in hand is gone; a result that offers to pay with it again is no place to go back to. */
+/** The card in hand is gone, and with it every other entry of the same card; a result that offers to pay with it again is no place to go back to. */
 function forgetHeld() {
   held = null;
   if (leaveCards !== showPay) leaveCards = showShop;
 }
 
 async function loadKept() {
-  kept = await listKept(paidonce);
+  const listed = await listKept(paidonce);
+  if (listed) kept = listed;
+  else complain("The kept cards could not be read.");
 }
 
 // --- taps ------------------------------------------------------------------------------------
 
-/** One tap at a time, as a phone does it: taps are not heard while one is being worked on. */
+/**
+ * One tap at a time, as a phone does it: taps are not heard while one is being worked on.
+ * Whatever nobody expected ends here, in words.
+ */
 async function once(work) {
   if (isBusy) return;
   isBusy = true;
   const buttons = [...screen.querySelectorAll(".button")];
   for (const button of buttons) button.setAttribute("aria-disabled", "true");
   screen.setAttribute("aria-busy", "true");
+  complain("");
   try {
     await work();
+  } catch (error) {
+    console.error(error);
+    complain("Something went wrong on this page. It is safe to try again.");
   } finally {
     isBusy = false;
     screen.removeAttribute("aria-busy");
@@ -137,7 +147,8 @@ async function newOrder(text) {
   const items = [...basket].filter(([, quantity]) => quantity > 0).map(([productId, quantity]) => ({ productId, quantity }));
   const [answer, other] = await Promise.all(both.map((side) => createOrder(side, items)));
   if (answer.status !== "success" || other.status !== "success") {
-    announce("The order could not be made.");
+    complain("The order could not be made. It is safe to try again.");
+    if (order) await readLedger(); // the panels go on with the order before
     return false;
   }
   const { currency } = answer.data;
@@ -151,14 +162,13 @@ function onpay(choice, wantsToKeep) {
     keep = wantsToKeep;
     tap(`Pay with ${choice.label ?? "a typed card"}${keep ? ", keep it" : ""}`);
     const problem = choice.ids ? holdAgain(choice) : await enterCard(choice.entry);
-    screen.querySelector(".problem").textContent = problem ?? "";
-    if (problem) return;
-    await pay();
+    if (problem) complain(problem);
+    else await pay();
   });
 }
 
-function holdAgain({ label: text, methodId, ids }) {
-  held = { label: text, methodId, ids };
+function holdAgain({ name, label: text, methodId, ids }) {
+  held = { name, label: text, methodId, ids };
   return null;
 }
 
@@ -166,8 +176,13 @@ function holdAgain({ label: text, methodId, ids }) {
 async function enterCard(entry) {
   const [mine, other] = await Promise.all(both.map((side) => createPaymentMethod(side, entry)));
   if (mine.error || other.error) return mine.error ?? other.error;
-  const text = label(mine.card.brand, mine.card.last4);
-  held = { label: text, methodId: mine.id, ids: { paidonce: mine.id, repair: other.id }, card: mine.card };
+  const { brand, last4, exp_month: month, exp_year: year } = mine.card;
+  held = {
+    name: nameOf(brand, last4, month, year),
+    label: label(brand, last4),
+    methodId: mine.id,
+    ids: { paidonce: mine.id, repair: other.id },
+  };
   return null;
 }
 
@@ -192,7 +207,16 @@ async function pay() {
   await lossIsSet;
   announce("Paying…");
   const pressed = screen.querySelector(".button.primary");
+  const words = pressed?.textContent;
   if (pressed) pressed.textContent = "Paying…";
+  try {
+    await payAtBoth();
+  } finally {
+    if (pressed) pressed.textContent = words;
+  }
+}
+
+async function payAtBoth() {
   let decided = null;
   const decision = new Promise((resolve) => (decided = resolve));
   const [other, answer] = await Promise.all([
@@ -204,7 +228,7 @@ async function pay() {
   tellPaidonce(answer);
   tellRepair(other);
   if (keep && answer.status === "success") {
-    if (held.card) rememberForRepair(held.card, held.ids.repair);
+    if (held.ids.repair) rememberForRepair(held.name, held.ids.repair);
     await loadKept();
   }
   showResult(answer);
@@ -213,17 +237,16 @@ async function pay() {
 // --- what came of it -------------------------------------------------------------------------
 
 async function readLedger() {
-  const response = await fetch(`/demo/ledger?order=${paidonce.orderId}&order=${repair.orderId}`);
-  if (!response.ok) return;
-  const ledger = await response.json();
+  const ledger = await callDemo("GET", `/ledger?order=${paidonce.orderId}&order=${repair.orderId}`);
   for (const { panel, orderId } of both) {
-    const { charges, amountMinor } = ledger[orderId];
-    panel.count(charges, charges ? money(amountMinor, order.currency) : "");
+    const { charges, amountMinor } = ledger?.[orderId] ?? { charges: null };
+    panel.count(charges, charges ? money(amountMinor, order.currency) : undefined);
   }
 }
 
 function tellPaidonce(answer) {
   const isKnown = answer.status === "success";
+  if (answer.code === "no_answer") return paidonce.panel.tell("The app got no answer; it may ask again.");
   const words = isKnown ? "paid." : answer.nextStep === "wait" ? "not known yet, ask again." : lowerTitle(answer);
   paidonce.panel.tell(`The app was told: ${words}`, isKnown ? "good" : "none");
 }
@@ -238,11 +261,13 @@ function tellRepair(answer) {
   else if (answer.status === "stuck") panel.tell(stuckWords(answer.intentStatus), "bad");
   else if (answer.status === "success") panel.tell(...(panel.charges > 1 ? [`The app was told: paid. The customer was ${panel.verdict.toLowerCase()}.`, "bad"] : ["The app was told: paid.", "good"]));
   else if (answer.status === "requires_action") panel.tell("The app was told: authenticate.");
+  else if (answer.code === "no_answer") panel.tell(...(panel.charges ? ["The app got no answer. Stripe has charged.", "bad"] : ["The app got no answer."]));
   else if (panel.charges) panel.tell("The app was told: payment failed. Stripe has charged.", "bad");
   else panel.tell(`The app was told: ${answer.errors?.[0] ?? answer.message}`);
 }
 
 function stuckWords(intentStatus) {
+  if (!intentStatus || intentStatus === "requires_action") return "How the authentication ended could not be read.";
   if (intentStatus !== "requires_confirmation") return "The app was told: authentication failed.";
   return "Authenticated, and still not paid: the intent waits in requires_confirmation, and no route of this server confirms it.";
 }
@@ -250,10 +275,10 @@ function stuckWords(intentStatus) {
 // --- the experiment --------------------------------------------------------------------------
 
 function setLoss(isOn) {
-  lossIsSet = fetch("/demo/lose-answer", {
-    method: "PUT",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ isOn }),
+  lossIsSet = callDemo("PUT", "/lose-answer", { isOn }).then((answer) => {
+    if (answer) return;
+    loseSwitch.checked = false;
+    complain("The switch “Lose Stripe's answer” could not be set.");
   });
   return lossIsSet;
 }
@@ -266,13 +291,14 @@ async function endLoss() {
 }
 
 async function start() {
-  const response = await fetch("/demo/session");
-  const session = await response.json();
+  const session = await callDemo("GET", "/session");
+  if (!session) {
+    show("Shop", [el("p", { class: "muted empty" }, "The shop is not open: the demo did not answer."), button("Try again", "primary", () => once(start))], { hasCards: false });
+    return;
+  }
   openSession(session);
   products = session.products;
   basket.set("grinder", 1);
-  loseSwitch.addEventListener("change", () => setLoss(loseSwitch.checked));
-  document.getElementById("open-cards").addEventListener("click", () => once(showCards));
   await setLoss(loseSwitch.checked);
   paidonce.panel.tap("The app opens");
   await loadKept();
@@ -281,4 +307,6 @@ async function start() {
   document.body.dataset.ready = "true";
 }
 
-start();
+loseSwitch.addEventListener("change", () => setLoss(loseSwitch.checked));
+document.getElementById("open-cards").addEventListener("click", () => once(showCards));
+once(start);

@@ -22,6 +22,11 @@ export function label(brand, last4) {
   return `${brand.charAt(0).toUpperCase()}${brand.slice(1)} •••• ${last4}`;
 }
 
+/** What two entries of one card have in common. */
+export function nameOf(brand, last4, month, year) {
+  return [brand, last4, Number(month), Number(year)].join("-");
+}
+
 /** Choices in their order: the card in hand, kept cards, test cards. */
 export function choices(held, kept) {
   const first = held ? [{ ...held, key: "held", what: "Same card again" }] : [];

@@ -20,6 +20,13 @@ export function announce(text) {
   document.getElementById("announcement").textContent = text;
 }
 
+/** What went wrong, where everybody sees it; nothing takes it away. */
+export function complain(text) {
+  const problem = document.getElementById("problem");
+  problem.textContent = text;
+  if (text) problem.scrollIntoView({ block: "nearest" });
+}
+
 export function money(amountMinor, currency) {
   const format = new Intl.NumberFormat("en-US", { style: "currency", currency });
   return format.format(amountMinor / 10 ** format.resolvedOptions().maximumFractionDigits);

@@ -52,18 +52,22 @@ export class Panel {
     told.dataset.tone = tone;
   }
 
-  count(charges, amount = "") {
+  /** What the ledger says; `charges` is null when it could not be read. */
+  count(charges, amount = "Nothing") {
     this.charges = charges;
-    const tone = charges === 0 ? "none" : charges === 1 ? "good" : "bad";
+    const isKnown = charges !== null;
+    const tone = !isKnown ? "warn" : charges === 0 ? "none" : charges === 1 ? "good" : "bad";
+    const unit = isKnown ? `${amount} in Stripe's ledger for this order` : "Stripe's ledger could not be read";
     this.root.querySelector(".count").dataset.tone = tone;
-    this.root.querySelector(".number").textContent = charges;
+    this.root.querySelector(".number").textContent = charges ?? "?";
     this.root.querySelector(".verdict").textContent = this.verdict;
-    this.root.querySelector(".unit").textContent = `${amount || "Nothing"} in Stripe's ledger for this order`;
+    this.root.querySelector(".unit").textContent = unit;
     this.score.dataset.tone = tone;
-    this.score.querySelector("strong").textContent = charges;
+    this.score.querySelector("strong").textContent = charges ?? "?";
   }
 
   get verdict() {
+    if (this.charges === null) return "Charges not known";
     return VERDICTS[this.charges] ?? `Charged ${this.charges} times`;
   }
 

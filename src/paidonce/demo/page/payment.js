@@ -1,6 +1,6 @@
 // What the shipped app does when somebody pays, for each of the two servers.
 
-import { callServer, callStripe } from "./requests.js";
+import { callDemo, callServer, callStripe } from "./requests.js";
 import { showChallenge } from "./challenge.js";
 
 /** The card becomes a PaymentMethod at Stripe. `{id}`, or `{error}` with Stripe's words. */
@@ -46,11 +46,8 @@ export async function payAtRepair(side, cardId, keep, decision) {
   const outcome = await decision;
   if (outcome === "open") return answer;
   side.panel.note(outcome === "success" ? "The bank's page: completed, as above" : "The bank's page: failed, as above");
-  await fetch("/demo/repair/authenticate", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ paymentIntentId: answer.data.paymentIntentId, outcome }),
-  });
+  const { paymentIntentId } = answer.data;
+  if (!(await callDemo("POST", "/repair/authenticate", { paymentIntentId, outcome }))) return { status: "stuck" };
   const intent = await retrieveIntent(side, answer.data);
   return { status: "stuck", intentStatus: intent.status };
 }

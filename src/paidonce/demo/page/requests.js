@@ -2,7 +2,8 @@
 
 import { redact, shortPath } from "./redact.js";
 
-const NO_ANSWER = { status: "error", errors: ["There was no answer."], nextStep: "retry" };
+const GIVE_UP_MILLISECONDS = 30_000; // the app's own patience
+const NO_ANSWER = { status: "error", code: "no_answer", errors: ["There was no answer. It is safe to try again."], nextStep: "wait" };
 let session = null;
 
 export function openSession(opened) {
@@ -39,19 +40,32 @@ export function callStripe(side, method, path, form, { isPoll = false } = {}) {
   });
 }
 
+/** To the demo's own routes: the JSON of the answer, null without a good one. Never rejects. */
+export async function callDemo(method, path, body) {
+  const headers = body && { "Content-Type": "application/json" };
+  const signal = AbortSignal.timeout(GIVE_UP_MILLISECONDS);
+  try {
+    const response = await fetch(`/demo${path}`, { method, headers, body: body && JSON.stringify(body), signal });
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
+  }
+}
+
 /** The status and the JSON of the answer; status 0 when there was none. Never rejects. */
 async function send(panel, { to, method, url, path, query = "", headers, body, shown, isPoll }) {
   const line = panel.begin({ to, method, path: shortPath(path), request: redact(shown), isPoll });
   const startedAt = performance.now();
+  const signal = AbortSignal.timeout(GIVE_UP_MILLISECONDS);
   let result = { status: 0, answer: NO_ANSWER };
   try {
-    const response = await fetch(`${url}${path}${query}`, { method, headers, body });
+    const response = await fetch(`${url}${path}${query}`, { method, headers, body, signal });
     result = { status: response.status, answer: await response.json() };
   } catch {
-    // The connection broke or the answer was no JSON: the app knows nothing.
+    // The connection broke, the answer took too long or was no JSON: the app knows nothing.
   }
   const { status, answer } = result;
-  line.end({ status, code: codeOf(answer), answer: redact(answer), milliseconds: performance.now() - startedAt });
+  line.end({ status, code: status ? codeOf(answer) : "", answer: redact(answer), milliseconds: performance.now() - startedAt });
   return result;
 }
 

@@ -73,7 +73,6 @@ export function payScreen({ order, choices, chosen, onpay }) {
   pay.id = "pay";
   return [
     el("p", { class: "muted order-line" }, `Order ${order.number}`),
-    el("p", { class: "problem", role: "alert" }),
     el("fieldset", { class: "choices" }, el("legend", {}, "Pay with"), rows, form.node),
     el("label", { class: "keep" }, keepBox, "Keep this card for next time"),
     el("div", { class: "bottom" }, pay),
@@ -85,6 +84,7 @@ const TITLES = {
   authentication_failed: "Not authenticated",
   payment_processing: "Not known yet",
   payment_in_progress: "Not known yet",
+  no_answer: "Not known yet",
 };
 
 /** The title of an answer, for the screen and for the panels. */
