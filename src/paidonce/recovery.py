@@ -27,6 +27,7 @@ from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommi
 from paidonce.store.rows import AttemptRow, PaymentRow
 
 BATCH = 8
+MOST_BATCHES = 20
 FIRST_LOOK_PAUSE = timedelta(seconds=45)
 LAST_LOOK = timedelta(hours=24)
 log = get_logger(__name__)
@@ -63,10 +64,15 @@ async def resume_canceling(ctx: Context) -> int:
 
 async def release_once(ctx: Context) -> int:
     """Cards that their users have deleted, and those that nobody asked to keep and nobody uses."""
-    due = await take_to_detach(ctx, BATCH)
-    deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
-    await _all(detach(ctx, method, deadline) for method in due)
-    return len(due)
+    count = 0
+    for _ in range(MOST_BATCHES):
+        due = await take_to_detach(ctx, BATCH)
+        deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
+        await _all(detach(ctx, method, deadline) for method in due)
+        count += len(due)
+        if len(due) < BATCH:
+            break
+    return count
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, Any]]) -> None:

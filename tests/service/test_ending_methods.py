@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from paidonce.observability.steps import set_step_hook
+from paidonce.payments.hints import _method_renewed
+from paidonce.store.methods import release_method
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.saved_methods import (
     DETACH,
@@ -28,6 +30,7 @@ from support.saved_methods import (
     state_of,
 )
 from support.service import (
+    DECLINED_AT_ATTACH,
     DECLINED_AT_CHARGE,
     GOOD,
     NEEDS_3DS,
@@ -431,3 +434,82 @@ def test_a_payment_and_a_release_at_once_never_break_each_other(service: Running
         assert service.charges(order_id) == (1 if paid.status_code == 200 else 0)
         outcomes.add(paid.status_code)
     assert outcomes <= {200, 402}
+
+
+# --- an order that is paid says so, whatever has become of the card ------------------------------
+
+
+def test_a_paid_order_answers_success_to_the_id_of_a_deleted_card(service: Running) -> None:
+    kept = saved(service, service.simulator.create_card(GOOD))
+    order_id = service.order()
+    paid = assert_success(service.pay(order_id, kept["id"]))
+    assert_success(delete(service, kept["id"]))
+    for card in (kept["id"], kept["stripePaymentMethodId"]):
+        assert assert_success(service.pay(order_id, card)) == paid
+    assert_error(service.pay(service.order(), kept["id"]), 404, "payment_method_not_found")
+
+
+def test_an_unknown_outcome_is_followed_up_although_the_card_was_detached(
+    service: Running,
+) -> None:
+    """The charge was made and its answers were lost; then somebody detaches the card at Stripe."""
+    kept = saved(service, service.simulator.create_card(GOOD))
+    order_id = service.order()
+    lost = {"path": "/v1/payment_intents/*"}
+    service.simulator.add_fault(kind="drop_response", match=lost)
+    assert_error(service.pay(order_id, kept["id"]), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    at_stripe(service, f"/v1/payment_methods/{kept['stripePaymentMethodId']}/detach")
+    service.run(
+        service.context.db.transaction(
+            "test", lambda tx: release_method(tx, kept["stripePaymentMethodId"])
+        )
+    )
+    assert_success(service.pay(order_id, kept["id"]))
+    assert service.charges(order_id) == 1
+
+
+def test_a_card_is_idle_since_its_last_attempt_whatever_came_of_it(service: Running) -> None:
+    bad = service.simulator.create_card(DECLINED_AT_CHARGE)
+    for _ in range(4):
+        order_id = service.order()
+        assert_error(service.pay(order_id, bad), 402, "card_declined")
+        assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+        service.clock.added += 10 * DAY
+    service.work()
+    assert is_attached(service, bad)
+    service.clock.added += 31 * DAY
+    service.work()
+    assert not is_attached(service, bad)
+
+
+def test_a_card_that_is_renewed_into_a_twin_is_listed_once(service: Running) -> None:
+    old = saved(service, service.simulator.create_card(GOOD, exp_month=12, exp_year=2030))
+    new = saved(service, service.simulator.create_card(GOOD, exp_month=12, exp_year=2034))
+    assert len(listed(service)) == 2
+    assert_success(service.call("PUT", f"{METHODS}/{new['id']}/default"))
+    at_stripe(
+        service,
+        f"/v1/payment_methods/{old['stripePaymentMethodId']}",
+        **{"card[exp_year]": "2034"},
+    )
+    service.run(_method_renewed(service.context, old["stripePaymentMethodId"]))
+    [only] = listed(service)
+    assert only["id"] == old["id"] and only["details"]["expiryYear"] == "2034"
+    assert only["isDefault"]
+    assert_success(service.pay(service.order(), new["stripePaymentMethodId"]))
+
+
+def test_saves_that_are_sent_together_meet_the_limit(start_service: StartService) -> None:
+    service = start_service(declines_per_user_and_hour=3)
+    cards = [service.simulator.create_card(DECLINED_AT_ATTACH) for _ in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda card: save(service, card), cards))
+    assert sorted(answer.status_code for answer in answers) == [402] * 3 + [429] * 9
+    good = service.simulator.create_card(GOOD)
+    service.clock.added += 3601
+    for _ in range(5):  # a good one leaves nothing behind
+        saved(service, good)
+        assert_success(delete(service, listed_ids(service)[0]))
+        good = service.simulator.create_card(GOOD)
+    assert service.rows("SELECT id FROM declined_saves") == []

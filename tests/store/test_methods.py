@@ -167,7 +167,7 @@ async def test_idle_cards_are_taken_in_batches_and_their_detach_by_one_worker(
 
 async def test_declined_saves_count_as_declines_of_their_user_and_address(db: Database) -> None:
     async def refuse(tx: Transaction, n: int, at: datetime) -> None:
-        await methods.note_declined_save(tx, f"s{n}", "alice", "address", at, at - HOUR)
+        await methods.note_save(tx, f"s{n}", "alice", "address", at, at - HOUR)
 
     async def count(tx: Transaction, user_id: str, since: datetime) -> tuple[int, int, Any]:
         found = await attempts.count_declines(tx, user_id, "address", since)
@@ -183,5 +183,7 @@ async def test_declined_saves_count_as_declines_of_their_user_and_address(db: Da
         assert await count(tx, "bob", NOW - HOUR) == (0, 2, NOW)
         await refuse(tx, 3, NOW + HOUR)  # the first one has served its time
         assert len(await tx.fetch("SELECT id FROM declined_saves")) == 2
+        await methods.forget_save(tx, "s3")
+        assert await count(tx, "alice", NOW) == (1, 1, NOW + timedelta(minutes=30))
 
     await db.transaction("test", work)

@@ -15,7 +15,7 @@ import pytest
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Intent, IntentStatus, Method
 from paidonce.domain.model import Paid, PayCommand
-from paidonce.domain.states import OrderStatus
+from paidonce.domain.states import MethodState, OrderStatus
 from paidonce.main import close_context, open_context
 from paidonce.payments import claim, record
 from paidonce.payments.claim import Drive
@@ -407,11 +407,13 @@ async def test_a_claim_beside_a_cancelation_waits_for_it(ctx: Context) -> None:
     assert (await world.dump())["payment_attempts"] == []
 
 
-async def deleting(world: World, has_lock: asyncio.Event, may_commit: asyncio.Event) -> Any:
+async def deleting(
+    world: World, has_lock: asyncio.Event, may_commit: asyncio.Event, method_id: str | None = None
+) -> Any:
     """What `delete_method` and the idle release do to a method, stopped before their commit."""
 
     async def work(tx: Transaction) -> Any:
-        method = await methods.get_method(tx, world.method_id)
+        method = await methods.get_method(tx, method_id or world.method_id)
         assert method is not None
         await users.lock_user(tx, world.user_id)
         found = await methods.begin_deleting(tx, world.user_id, method, NOW)
@@ -424,10 +426,10 @@ async def deleting(world: World, has_lock: asyncio.Event, may_commit: asyncio.Ev
 
 async def releasing(world: World, has_lock: asyncio.Event, may_commit: asyncio.Event) -> Any:
     async def work(tx: Transaction) -> Any:
-        found = await methods.begin_releasing_idle(tx, NOW, NOW, 1000)
+        await methods.begin_releasing_idle(tx, NOW, NOW, 1000)
         has_lock.set()
         await may_commit.wait()
-        return found
+        return (await methods.get_method(tx, world.method_id)).state is MethodState.RELEASING
 
     return await world.db.transaction("test", work)
 
@@ -451,6 +453,37 @@ async def test_a_claim_beside_the_end_of_its_card_waits_and_does_not_use_it(
     claimed = await claiming
     assert claimed is None or isinstance(claimed, ServiceError)
     assert (await world.dump())["payment_attempts"] == []
+
+
+@pytest.mark.parametrize("road", ["quick", "general"])
+async def test_a_claim_of_another_entry_beside_a_deletion_of_the_card_waits_too(
+    ctx: Context, road: str
+) -> None:
+    """The card is listed by another PaymentMethod of the same number; deleting takes them all."""
+    world = await make_world(ctx)
+    entry = f"pm_listed_{world.name}"
+    await many(
+        world,
+        "UPDATE payment_methods SET fingerprint = 'f-{name}', is_listed = FALSE"
+        " WHERE stripe_payment_method_id = '{method}'; "
+        "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
+        " state, is_listed, fingerprint, created_at, last_used_at)"
+        f" SELECT 'spm_listed_{{name}}', user_id, '{entry}', stripe_customer_id, 'attached', TRUE,"
+        " fingerprint, created_at, last_used_at FROM payment_methods"
+        " WHERE stripe_payment_method_id = '{method}'",
+    )
+    has_lock, may_commit = asyncio.Event(), asyncio.Event()
+    ending = asyncio.create_task(deleting(world, has_lock, may_commit, entry))
+    await has_lock.wait()
+    claiming: asyncio.Task[Any] = asyncio.create_task(
+        world.claim_in_one_trip() if road == "quick" else world.claim_in_general()
+    )
+    await asyncio.sleep(0.1)
+    assert not claiming.done()
+    may_commit.set()
+    assert len(await ending) == 2
+    claimed = await claiming
+    assert claimed is None or isinstance(claimed, ServiceError)
 
 
 @pytest.mark.parametrize("road", ["quick", "general"])

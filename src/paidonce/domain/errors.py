@@ -279,7 +279,7 @@ def card_not_saved(retry_after_seconds: int = 5) -> Unavailable:
     """As stripe_unavailable, where no payment was asked for."""
     return Unavailable(
         "stripe_unavailable",
-        "The card was not saved: Stripe could not be asked. It is safe to try again.",
+        "The card was not saved: Stripe did not answer. It is safe to try again.",
         503,
         NextStep.RETRY,
         retry_after_seconds=retry_after_seconds,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from paidonce.domain import errors
 from paidonce.domain.clock import Deadline
-from paidonce.domain.errors import ServiceError
+from paidonce.domain.errors import PaymentFailed, ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.model import Page, PayCommand, SavedMethod, SaveMethod
 from paidonce.domain.states import MethodState
@@ -31,7 +31,10 @@ log = get_logger(__name__)
 
 
 async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
-    """The command with Stripe's id. Raises payment_method_not_found for what is not the user's."""
+    """The command with Stripe's id, whatever has become of the card: what that means is decided
+    only after the order was looked at, which may be paid by it. Raises payment_method_not_found
+    for what never was the user's.
+    """
     method_id = command.payment_method_id
     if not method_id.startswith(SAVED_PREFIX):
         if not method_id.startswith(STRIPE_PREFIX):
@@ -44,8 +47,7 @@ async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
         return await methods.get_method(tx, method_id)
 
     row = await ctx.db.read(look)
-    is_usable = row is not None and row.state is MethodState.ATTACHED
-    if row is None or row.user_id != command.user_id or not is_usable:
+    if row is None or row.user_id != command.user_id:
         raise errors.payment_method_not_found()
     return replace(command, payment_method_id=row.stripe_payment_method_id)
 
@@ -101,18 +103,30 @@ async def save_method(ctx: Context, command: SaveMethod) -> SavedMethod:
     _check_policy(ctx)
     if not command.stripe_payment_method_id.startswith(STRIPE_PREFIX):
         raise errors.payment_method_not_found()
-    known = await ctx.db.transaction("save_begin", lambda tx: _begin(ctx, tx, command))
-    verdict: MethodRow | ServiceError | Again = known or Again("it is to be attached")
+    save_id = new_id()
+    known = await ctx.db.transaction("save_begin", lambda tx: _begin(ctx, tx, command, save_id))
+    verdict = known or await _attach_and_save(ctx, command, save_id)
+    if isinstance(verdict, ServiceError):
+        raise verdict
+    return _view(verdict)
+
+
+async def _attach_and_save(
+    ctx: Context, command: SaveMethod, save_id: str
+) -> MethodRow | ServiceError:
+    """The save counts as a decline from its beginning, until it is known to be none: so the limits
+    hold for saves that are sent at the same time, too."""
     deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
+    verdict: MethodRow | ServiceError | Again = Again("it is to be attached")
     for _ in range(MAX_ROUNDS):
         if not isinstance(verdict, Again):
             break
         verdict = await _attach(ctx, command, deadline)
     if isinstance(verdict, Again):
-        raise errors.card_not_saved()
-    if isinstance(verdict, ServiceError):
-        raise verdict
-    return _view(verdict)
+        verdict = errors.card_not_saved()
+    if not isinstance(verdict, PaymentFailed) or verdict.code != "card_declined":
+        await ctx.db.transaction("save_end", lambda tx: methods.forget_save(tx, save_id))
+    return verdict
 
 
 def _check_policy(ctx: Context) -> None:
@@ -122,12 +136,13 @@ def _check_policy(ctx: Context) -> None:
 
 
 async def _begin(
-    ctx: Context, tx: Transaction, command: SaveMethod
+    ctx: Context, tx: Transaction, command: SaveMethod, save_id: str
 ) -> MethodRow | ServiceError | None:
     """Saved without Stripe when the card is the user's already; None: it is to be attached."""
     user = command.user
     if not await users.ensure_user(tx, user.user_id, user.email, ctx.clock.now()):
         return errors.not_authenticated()
+    await users.lock_user(tx, user.user_id)
     method = await methods.get_method(tx, command.stripe_payment_method_id)
     if method is not None:
         refusal = unusable(method, user.user_id)
@@ -135,7 +150,13 @@ async def _begin(
             return refusal
         if method.state is MethodState.ATTACHED:
             return await _keep(ctx, tx, command, method.stripe_payment_method_id)
-    return await check_limits(ctx, tx, user.user_id, command.client_address)
+    refusal = await check_limits(ctx, tx, user.user_id, command.client_address)
+    if refusal is None:
+        now = ctx.clock.now()
+        await methods.note_save(
+            tx, save_id, user.user_id, command.client_address, now, now - DECLINE_WINDOW
+        )
+    return refusal
 
 
 async def _keep(
@@ -196,13 +217,6 @@ async def _refused(
     user_id, method_id = command.user.user_id, command.stripe_payment_method_id
     match failure.reason:
         case Reason.DECLINED:
-            now = ctx.clock.now()
-            await ctx.db.transaction(
-                "save_declined",
-                lambda tx: methods.note_declined_save(
-                    tx, new_id(), user_id, command.client_address, now, now - DECLINE_WINDOW
-                ),
-            )
             refusal = failure.refusal or CardRefusal("card_declined", failure.message)
             return errors.card_declined(
                 refusal.message,

@@ -22,7 +22,7 @@ from paidonce.store.users import lock_user
 
 _METHOD = columns(MethodRow)
 LOOK_AGAIN = timedelta(days=1)
-"""An idle method whose order is open is looked at again after a day."""
+"""An idle method that was tried since, or whose order is open, is looked at again after a day."""
 
 
 async def get_method(tx: Transaction, method_id: str) -> MethodRow | None:
@@ -72,7 +72,12 @@ async def save_method(
 
 
 async def refresh_method(tx: Transaction, method: Method) -> None:
-    """What Stripe says of it by now: a bank may renew a card without its holder."""
+    """What Stripe says of it by now: a bank may renew a card without its holder. If that makes it
+    the twin of another listed one, the older of the two stays listed."""
+    known = await get_method(tx, method.id)
+    if known is None:
+        return
+    await lock_user(tx, known.user_id)
     await tx.execute(
         "UPDATE payment_methods SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5,"
         " fingerprint = $6, cardholder_name = $7 WHERE stripe_payment_method_id = $1",
@@ -84,6 +89,16 @@ async def refresh_method(tx: Transaction, method: Method) -> None:
         method.fingerprint,
         method.cardholder_name,
     )
+    renewed = await get_method(tx, method.id)
+    if renewed is None or not renewed.is_listed:
+        return
+    for other in await _list_entries(tx, renewed, is_listed=True):
+        if _expiry(other) == _expiry(renewed):
+            older, newer = sorted((other, renewed), key=lambda row: (row.created_at, row.id))
+            await _unlist(tx, newer)
+            if newer.is_default:
+                await set_default(tx, newer.user_id, older.id)
+            return
 
 
 async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
@@ -104,24 +119,33 @@ async def keep_method(
 ) -> MethodRow | None:
     """List the method, and give the listed one: an older entry of the same card stays in its place,
     unless that has expired. None when it is not attached to this user any more."""
-    method = await get_method(tx, stripe_payment_method_id)
+    row = await tx.fetch_one(
+        f"SELECT {_METHOD} FROM payment_methods WHERE stripe_payment_method_id = $1"
+        " FOR NO KEY UPDATE",  # whoever wants to end it comes before or after
+        stripe_payment_method_id,
+    )
+    method = row_or_none(MethodRow, row)
     if method is None or method.user_id != user_id or method.state is not MethodState.ATTACHED:
         return None
     others = [] if method.is_listed else await _list_entries(tx, method, is_listed=True)
     for other in others:
-        if (other.exp_year, other.exp_month) == (method.exp_year, method.exp_month):
+        if _expiry(other) == _expiry(method):
             return other
     expired = [other for other in others if _is_expired(other, now)]
     for other in expired:
-        await tx.execute(
-            "UPDATE payment_methods SET is_listed = FALSE, is_default = FALSE WHERE id = $1",
-            other.id,
-        )
+        await _unlist(tx, other)
     await tx.execute("UPDATE payment_methods SET is_listed = TRUE WHERE id = $1", method.id)
     if any(other.is_default for other in expired):
         await set_default(tx, user_id, method.id)
     await _ensure_default(tx, user_id)
     return await get_method(tx, method.id)
+
+
+async def _unlist(tx: Transaction, method: MethodRow) -> None:
+    """It goes on paying for whoever holds its id."""
+    await tx.execute(
+        "UPDATE payment_methods SET is_listed = FALSE, is_default = FALSE WHERE id = $1", method.id
+    )
 
 
 async def set_default(tx: Transaction, user_id: str, row_id: str) -> None:
@@ -162,6 +186,10 @@ async def _list_entries(
     return [row_as(MethodRow, row) for row in rows]
 
 
+def _expiry(method: MethodRow) -> tuple[int | None, int | None]:
+    return method.exp_year, method.exp_month
+
+
 def _is_expired(method: MethodRow, now: datetime) -> bool:
     """A card is good to the end of its month."""
     if method.exp_year is None or method.exp_month is None:
@@ -183,7 +211,7 @@ async def begin_deleting(
     entries = [row_as(MethodRow, locked)] if locked is not None else []
     entries += await _list_entries(tx, method, is_listed=False, is_locking=True)
     for entry in entries:
-        if await _is_in_use(tx, entry, is_open_order_use=False):
+        if await _is_in_use(tx, entry):
             return None
     for entry in entries:
         await tx.execute(
@@ -198,9 +226,9 @@ async def begin_deleting(
 
 async def begin_releasing_idle(
     tx: Transaction, idle_since: datetime, now: datetime, limit: int
-) -> int:
-    """Methods that nobody asked to keep and nobody used since; how many were looked at. The rows
-    are locked before it is looked who uses them, so that a payment that began first wins."""
+) -> None:
+    """Methods that nobody asked to keep and nobody used since. The rows are locked before it is
+    looked who uses them, so that a payment that began first wins."""
     rows = await tx.fetch(
         f"SELECT {_METHOD} FROM payment_methods WHERE state = 'attached' AND NOT is_listed"
         " AND last_used_at <= $1 ORDER BY last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED",
@@ -209,14 +237,13 @@ async def begin_releasing_idle(
     )
     for row in rows:
         method = row_as(MethodRow, row)
-        is_used = await _is_in_use(tx, method, is_open_order_use=True)
+        is_used = await _is_in_use(tx, method, idle_since=idle_since)
         await tx.execute(
             "UPDATE payment_methods SET state = $2, last_used_at = $3 WHERE id = $1",
             method.id,
             MethodState.ATTACHED if is_used else MethodState.RELEASING,
             idle_since + LOOK_AGAIN if is_used else now,
         )
-    return len(rows)
 
 
 async def take_to_detach(
@@ -259,40 +286,48 @@ async def release_methods_of_customer(tx: Transaction, stripe_customer_id: str) 
     )
 
 
-async def _is_in_use(tx: Transaction, method: MethodRow, *, is_open_order_use: bool) -> bool:
-    """Whether an attempt with it is not over, or (`is_open_order_use`) an order is open that was
-    tried to be paid with it."""
+async def _is_in_use(
+    tx: Transaction, method: MethodRow, *, idle_since: datetime | None = None
+) -> bool:
+    """Whether an attempt with it is not over; with `idle_since` also whether it was tried since
+    then, or an order is open that was tried to be paid with it."""
     is_used = "a.state IN ('open', 'action')"
-    if is_open_order_use:
-        is_used = f"({is_used} OR o.status IN ('pending', 'canceling'))"
+    values: list[object] = [method.user_id, method.stripe_payment_method_id]
+    if idle_since is not None:
+        is_used = f"({is_used} OR a.created_at > $3 OR o.status IN ('pending', 'canceling'))"
+        values.append(idle_since)
     row = await tx.fetch_one(
         "SELECT 1 AS one FROM orders o JOIN payment_attempts a ON a.order_id = o.id"
         " WHERE o.user_id = $1 AND (a.stripe_payment_method_id = $2 OR a.requested_method_id = $2)"
         f" AND {is_used} LIMIT 1",
-        method.user_id,
-        method.stripe_payment_method_id,
+        *values,
     )
     return row is not None
 
 
-# --- cards that could not be saved ---------------------------------------------------------------
+# --- saves, as the limits count them -------------------------------------------------------------
 
 
-async def note_declined_save(
+async def note_save(
     tx: Transaction,
-    row_id: str,
+    save_id: str,
     user_id: str,
     client_address: str,
     now: datetime,
     forget_before: datetime,
 ) -> None:
-    """Stripe declined to attach a card; those that count no longer go."""
+    """A save begins: it counts as declined until `forget_save`. Those that count no longer go."""
     await tx.execute("DELETE FROM declined_saves WHERE created_at <= $1", forget_before)
     await tx.execute(
         "INSERT INTO declined_saves (id, user_id, client_address, created_at)"
         " VALUES ($1, $2, $3, $4)",
-        row_id,
+        save_id,
         user_id,
         client_address,
         now,
     )
+
+
+async def forget_save(tx: Transaction, save_id: str) -> None:
+    """It was not declined."""
+    await tx.execute("DELETE FROM declined_saves WHERE id = $1", save_id)
