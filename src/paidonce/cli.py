@@ -168,7 +168,10 @@ def downgrade(
     """Take paidonce out of the database: its tables go, the host's users table is as before."""
     settings = _load(DatabaseSettings)
     if not yes:
-        _fail("this deletes every order and payment that paidonce has recorded; say --yes.")
+        _fail(
+            "this deletes every order and payment that paidonce has recorded, and the customers of"
+            " users in a column that it added; say --yes."
+        )
     try:
         migrations.downgrade(settings.database_url)
     except DatabaseUnavailable as error:
@@ -234,7 +237,7 @@ async def _backfill(
         complaint = "stopped; run it again to go on."
     elif complaint is None and counts.failed:
         named = ", ".join(f"{user_id} ({code})" for user_id, code in counts.failures)
-        complaint = f"{counts.failed} users have no customer: {named}."
+        complaint = f"no customer could be had for {counts.failed} of the users: {named}."
     return counts, complaint
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from paidonce.api import build_api
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
-from paidonce.domain.intent import Failure, Reason
+from paidonce.domain.intent import Failure
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger
 from paidonce.payments.background import Background
@@ -124,17 +124,15 @@ async def preflight(settings: Settings) -> None:
         await close_context(ctx)
 
 
-async def ensure_schema(settings: OperatorSettings, pace: Pace | None = None) -> None:
+async def ensure_schema(settings: OperatorSettings) -> None:
     """A SQLite file is upgraded by whoever opens it; PostgreSQL has to be by an operator."""
     if settings.database_url.startswith("sqlite"):
-        await upgrade_database(settings, settings, pace)
+        await upgrade_database(settings, settings)
     else:
         await _check_schema(settings)
 
 
-async def upgrade_database(
-    settings: DatabaseSettings, stripe: StripeSettings | None, pace: Pace | None = None
-) -> str:
+async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | None) -> str:
     """Our schema to its newest version, and the host's users table adopted where there is one.
 
     With Stripe's settings at hand, customers that the host's table holds already are checked
@@ -145,7 +143,7 @@ async def upgrade_database(
     with _as_settings_error():
         planned = await asyncio.to_thread(migrations.plan, settings.database_url, wanted)
         if planned is not None and planned.customers and stripe is not None:
-            gateway = StripeGateway(stripe, pace)
+            gateway = StripeGateway(stripe)
             try:
                 await _check_customers(gateway, planned.customers)
             finally:
@@ -154,9 +152,8 @@ async def upgrade_database(
     version = f"The schema is at version {migrations.head()}."
     if planned is None:
         return f"{version} Users are paidonce's own."
-    return (
-        f"{version} Users are those of the table {planned.host.table} ({planned.host.id_column})."
-    )
+    host = planned.host
+    return f"{version} Users are those of the table {host.full_name} ({host.id_column})."
 
 
 async def _check_schema(settings: OperatorSettings) -> None:
@@ -189,13 +186,12 @@ async def _check_customers(gateway: StripeGateway, customer_ids: list[str]) -> N
         answer = await gateway.retrieve_customer(customer_id, START_CALL_SECONDS)
         if not isinstance(answer, Failure):
             continue
-        if answer.reason is not Reason.CUSTOMER_GONE:
+        if answer.http_status not in (400, 404):
             log.warning("customers.not_checked", reason=answer.reason.value)
             return
         raise SettingsError(
             f"STRIPE_SECRET_KEY: the users table holds the customer {customer_id}, which Stripe"
             " does not know under this key: it is of the other mode or of another account."
-            " Nothing was changed."
         )
 
 
@@ -212,10 +208,7 @@ async def backfill_customers(
 ) -> Counts:
     """A Stripe customer for every user. Raises SettingsError, StripeStaysAway."""
     pace = Pace(per_second, time.monotonic)
-    if is_dry_run:
-        await _check_schema(settings)
-    else:
-        await ensure_schema(settings, pace)
+    await _check_schema(settings)
     parts = await open_parts(settings, SystemClock(), pace, is_read_only=is_dry_run)
     try:
         await check_account(parts, is_read_only=is_dry_run, needs_answer=True)

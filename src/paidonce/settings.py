@@ -36,9 +36,13 @@ class DatabaseSettings(BaseSettings):
         if not re.match(r"sqlite:///.+|postgres(ql)?://.+", value):
             raise ValueError("must be sqlite:///file.db or postgresql://…")
         try:
-            _port = urlsplit(value).port
+            address = urlsplit(value)
+            _port = address.port
         except ValueError:
             raise ValueError("must be sqlite:///file.db or postgresql://…") from None
+        user_and_password, _, _ = address.netloc.rpartition("@")
+        if "@" in user_and_password or user_and_password.count(":") > 1:
+            raise ValueError("needs @ and : in a user or password written as %40 and %3A")
         return value
 
 
@@ -93,7 +97,7 @@ class StripeSettings(BaseSettings):
     @classmethod
     def _secret_key(cls, value: SecretStr) -> SecretStr:
         if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", value.get_secret_value()):
-            raise ValueError("must be a secret key (sk_test_… or sk_live_…)")
+            raise ValueError("must be a secret key (sk_test_…, sk_live_… or rk_…)")
         return value
 
     @field_validator("stripe_api_base")

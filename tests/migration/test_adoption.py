@@ -174,6 +174,12 @@ def test_a_named_table_that_is_not_there_is_refused(legacy: Legacy) -> None:
     assert_refused(legacy, "people", wanted=WantedUsers("people"))
 
 
+def test_a_strict_table_is_refused(empty_sqlite_url: str) -> None:
+    legacy = Legacy(empty_sqlite_url)
+    legacy.run("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, nick TEXT) STRICT")
+    assert_refused(legacy, "is a STRICT table")
+
+
 def test_a_view_is_refused(legacy: Legacy) -> None:
     legacy.run("CREATE VIEW people AS SELECT * FROM users")
     assert_refused(legacy, "it is a view", wanted=WantedUsers("people"))
@@ -253,6 +259,13 @@ def test_a_role_that_does_not_own_the_table_is_refused(empty_postgres_url: str) 
     )
     guest = Legacy(empty_postgres_url.replace("//paidonce_test@", f"//{role}@"))
     assert_refused(guest, "belongs to another role")
+    legacy.run(REPORT_SQL[0], REPORT_SQL[1].replace("INDEX", "UNIQUE INDEX", 1))
+    migrations.upgrade(guest.url)
+    assert migrations.is_ready(guest.url)
+    legacy.run(f"REVOKE UPDATE ON users FROM {role}")
+    with pytest.raises(AdoptionRefused, match="SELECT and UPDATE on users"):
+        migrations.is_ready(guest.url)
+    migrations.downgrade(guest.url)
     legacy.run(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 

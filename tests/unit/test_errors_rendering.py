@@ -25,6 +25,7 @@ SAMPLES: dict[str, Any] = {
     "decline_code": "insufficient_funds",
     "can_retry": False,
     "code": "card_declined",
+    "message": "Payment failed",
 }
 
 

@@ -56,6 +56,8 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"PAYMENT_RETURN_URL": "http://shop.example"}, "PAYMENT_RETURN_URL"),
         ({"PAYMENT_RETURN_URL": "javascript:alert(1)"}, "PAYMENT_RETURN_URL"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u:p@ss:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u:p:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
         ({"STRIPE_API_BASE": "localhost"}, "STRIPE_API_BASE"),
         ({"STRIPE_CONFIRMATION_METHOD": "sometimes"}, "STRIPE_CONFIRMATION_METHOD"),
         ({"PAYMENT_METHOD_POLICY": "maybe"}, "PAYMENT_METHOD_POLICY"),

@@ -191,12 +191,17 @@ def too_many_attempts(retry_after_seconds: int) -> Refused:
 
 
 def card_declined(
-    detail: str, *, code: str = "card_declined", decline_code: str | None, can_retry: bool
+    detail: str,
+    *,
+    code: str = "card_declined",
+    message: str = "Payment failed",
+    decline_code: str | None,
+    can_retry: bool,
 ) -> PaymentFailed:
     """`detail` is Stripe's message for the card holder; `can_retry` is Stripe's own advice."""
     return PaymentFailed(
         code,
-        "Payment failed",
+        message,
         402,
         NextStep.RETRY if can_retry else NextStep.USE_OTHER_METHOD,
         details=[detail],

@@ -6,7 +6,7 @@ The SDK retries nothing: a send that nobody counted could charge behind our back
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,7 +22,6 @@ from paidonce.observability import get_logger, step
 from paidonce.settings import StripeSettings
 
 CALL_TIMEOUT_SECONDS = 10.0
-MISSING_CUSTOMER = ("resource_missing", "id")  # recorded: 404 for an id in the path
 PAGE_SIZE = 100
 MAX_PAGES = 20
 Shape = TypeVar("Shape")
@@ -146,11 +145,9 @@ class StripeGateway:
 
     async def retrieve_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
         """GET /v1/customers/:id. A deleted customer is still answered; one that this key's account
-        and mode never had is Failure(CUSTOMER_GONE)."""
+        and mode never had is a Failure with 404."""
         path = f"/v1/customers/{quote(customer_id, safe='')}"
         answer = await self._call("retrieve_customer", "get", path, {}, {}, time_left)
-        if isinstance(answer, Failure) and (answer.code, answer.param) == MISSING_CUSTOMER:
-            return replace(answer, reason=Reason.CUSTOMER_GONE)
         return _translated(answer, _customer)
 
     async def list_customers_page(

@@ -220,6 +220,7 @@ async def _refused(
             refusal = failure.refusal or CardRefusal("card_declined", failure.message)
             return errors.card_declined(
                 refusal.message,
+                message="The card was not saved",
                 decline_code=refusal.decline_code or refusal.code,
                 can_retry=refusal.can_retry,
             )

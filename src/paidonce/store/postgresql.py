@@ -78,6 +78,8 @@ class PostgresqlDatabase:
             )
         except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
             raise DatabaseUnavailable(words_of(error)) from error
+        except ValueError:  # its words may hold the password
+            raise DatabaseUnavailable("its address cannot be read") from None
         return cls(pool)
 
     async def transaction(self, name: str, work: Work[Result]) -> Result:

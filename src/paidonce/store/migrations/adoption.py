@@ -105,6 +105,10 @@ def _plan_again(connection: sa.Connection, recorded: HostTable, wanted: WantedUs
             f"USERS_TABLE, USERS_ID_COLUMN, USERS_EMAIL_COLUMN: this database belongs to"
             f" {recorded.table} ({recorded.id_column}, {recorded.email_column}); the choice stays."
         )
+    if not table.can_update:
+        raise AdoptionRefused(
+            f"The role of DATABASE_URL needs the rights SELECT and UPDATE on {recorded.table}."
+        )
     is_complete = state_of(connection) is Adoption.COMPLETE
     return Plan(recorded, [] if is_complete else _check_rows(connection, table, recorded))
 
@@ -140,8 +144,6 @@ def _has_own_users(connection: sa.Connection) -> bool:
 def _inspect(connection: sa.Connection, table: Table, wanted: WantedUsers) -> HostTable:
     if table.kind != "table":
         raise _refusal(table, f"is a {table.kind}")
-    if not table.is_ours_to_change:
-        raise _refusal(table, "belongs to another role than the one of DATABASE_URL")
     user_id = _needed(table, wanted.id_column, "USERS_ID_COLUMN")
     email = _needed(table, wanted.email_column, "USERS_EMAIL_COLUMN")
     if email.kind not in TEXTS:
@@ -163,7 +165,11 @@ def _inspect(connection: sa.Connection, table: Table, wanted: WantedUsers) -> Ho
         id_kind=ID_KINDS[user_id.kind],
         had_column=column is not None,
     )
-    return _with_index(connection, table, host)
+    host = _with_index(connection, table, host)
+    is_as_wanted = host.had_column and host.had_index is IndexState.UNIQUE
+    if not table.can_change and not is_as_wanted:
+        raise _refusal(table, "belongs to another role than the one of DATABASE_URL")
+    return host
 
 
 def _needed(table: Table, name: str, setting: str) -> Column:

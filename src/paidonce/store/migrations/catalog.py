@@ -51,12 +51,14 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`schema` is None on SQLite. `kind` is `table`, or what stands in the way."""
+    """`schema` is None on SQLite. `kind` is `table`, or what stands in the way. What the role of
+    the address may do: change the table's shape, and read and update its rows."""
 
     schema: str | None
     name: str
     kind: str
-    is_ours_to_change: bool
+    can_change: bool
+    can_update: bool
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     primary_key: tuple[str, ...]
@@ -112,7 +114,9 @@ def owner_of_index(connection: sa.Connection, schema: str | None, name: str) -> 
 
 _FIND = """
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
-       pg_has_role(c.relowner, 'USAGE') AS is_owner
+       pg_has_role(c.relowner, 'USAGE') AS can_change,
+       has_table_privilege(c.oid, 'SELECT') AND has_any_column_privilege(c.oid, 'UPDATE')
+       AS can_update
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relname = CAST(:name AS text) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
    AND n.nspname <> CAST(:ours AS text)
@@ -180,7 +184,8 @@ def _read_postgresql(connection: sa.Connection, schema: str | None, name: str) -
         found["schema"],
         found["name"],
         _KINDS[found["kind"]],
-        found["is_owner"],
+        found["can_change"],
+        found["can_update"],
         tuple(columns),
         tuple(indexes),
         keys[0] if keys else (),
@@ -212,6 +217,10 @@ def _read_sqlite(connection: sa.Connection, name: str) -> Table | None:
     if not found:
         return None
     name = found[0]["name"]
+    is_strict = any(
+        row["strict"]
+        for row in rows("SELECT strict FROM pragma_table_list WHERE name = :name", name)
+    )
     infos = rows("SELECT name, type, [notnull], dflt_value, pk, hidden"
                  " FROM pragma_table_xinfo(:name) ORDER BY cid", name)  # fmt: skip
     columns = [
@@ -248,7 +257,8 @@ def _read_sqlite(connection: sa.Connection, name: str) -> Table | None:
     return Table(
         None,
         name,
-        found[0]["type"],
+        "STRICT table" if is_strict else found[0]["type"],
+        True,
         True,
         tuple(columns),
         tuple(indexes),

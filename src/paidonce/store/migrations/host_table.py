@@ -49,6 +49,11 @@ class HostTable:
     index_sql: str | None = None
 
     @property
+    def full_name(self) -> str:
+        """For people."""
+        return f"{self.schema}.{self.table}" if self.schema else self.table
+
+    @property
     def sql_name(self) -> str:
         name = quoted(self.table)
         return f"{quoted(self.schema)}.{name}" if self.schema else name

@@ -196,9 +196,10 @@ def _with_connection(
         sqlite3.Error,
         OSError,
         TimeoutError,
-        ValueError,
     ) as error:
         raise DatabaseUnavailable(words_of(getattr(error, "orig", None) or error)) from error
+    except ValueError:  # of the driver reading the address: its words may hold the password
+        raise DatabaseUnavailable("its address cannot be read") from None
 
 
 def _on_sqlite(path: str, run: Callable[[sa.Connection], Result]) -> Result:
