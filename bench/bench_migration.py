@@ -50,23 +50,29 @@ class Traffic:
 
 async def read(url: str, rows: int, traffic: Traffic) -> None:
     connection = await asyncpg.connect(url)
-    while True:
-        began = time.perf_counter()
-        await connection.fetch("SELECT * FROM users WHERE id = $1", random.randint(1, rows))
-        traffic.reads.append((time.perf_counter() - began) * 1000)
-        await asyncio.sleep(0.002)
+    try:
+        while True:
+            began = time.perf_counter()
+            await connection.fetch("SELECT * FROM users WHERE id = $1", random.randint(1, rows))
+            traffic.reads.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(0.002)
+    finally:
+        await connection.close()
 
 
 async def write(url: str, rows: int, traffic: Traffic, first_id: int) -> None:
     connection = await asyncpg.connect(url)
-    for user_id in range(first_id, first_id + 10_000_000):
-        began = time.perf_counter()
-        update = "UPDATE users SET nick = nick || '.' WHERE id = $1"
-        await connection.execute(update, random.randint(1, rows))
-        insert = "INSERT INTO users (id, email, nick) VALUES ($1, 'new@shop.example', 'new')"
-        await connection.execute(insert, user_id)
-        traffic.writes.append((time.perf_counter() - began) * 1000 / 2)
-        await asyncio.sleep(0.002)
+    update = "UPDATE users SET nick = nick || '.' WHERE id = $1"
+    insert = "INSERT INTO users (id, email, nick) VALUES ($1, 'new@shop.example', 'new')"
+    try:
+        for user_id in range(first_id, first_id + 10_000_000):
+            for sql, value in ((update, random.randint(1, rows)), (insert, user_id)):
+                began = time.perf_counter()
+                await connection.execute(sql, value)
+                traffic.writes.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(0.002)
+    finally:
+        await connection.close()
 
 
 def paidonce_upgrade(url: str) -> None:

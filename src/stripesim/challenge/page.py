@@ -6,6 +6,7 @@ from typing import Any
 from stripesim.rules.currencies import major
 
 Json = dict[str, Any]
+BRANDS = {"amex": "American Express", "jcb": "JCB", "unionpay": "UnionPay"}
 STYLE = """
 :root { color-scheme: light dark; --bg: #f5f6f8; --card: #ffffff; --text: #1b2330;
   --muted: #5b6675; --line: #dde2e8; --go: #0a6c46; --go-text: #ffffff; --stop: #a3242b; }
@@ -42,7 +43,7 @@ def challenge_page(intent: Json, method: Json, complete_url: str, fail_url: str)
 <p>Your bank asks you to confirm that it is you who pays.</p>
 <dl>
 <dt>Amount</dt><dd>{escape(major(intent["amount"], currency))} {escape(currency.upper())}</dd>
-<dt>Card</dt><dd>{escape(card["display_brand"])} ending in {escape(card["last4"])}</dd>
+<dt>Card</dt><dd>{escape(_brand(card["display_brand"]))} ending in {escape(card["last4"])}</dd>
 </dl>
 <form method="post" action="{escape(complete_url)}">
 <button type="submit">Complete authentication</button>
@@ -52,6 +53,11 @@ def challenge_page(intent: Json, method: Json, complete_url: str, fail_url: str)
 </form>
 <small>A test page of stripesim. No bank is asked and no money moves.</small>""",
     )
+
+
+def _brand(name: str) -> str:
+    """As card holders know it."""
+    return BRANDS.get(name, name.replace("_", " ").title())
 
 
 def message_page(title: str, text: str) -> str:
