@@ -152,6 +152,14 @@ def test_kept_cards_are_listed_used_made_default_and_removed(
     phone.sees("Shop")
 
 
+def test_an_order_id_is_no_card_number(desk: Phone) -> None:
+    shown = desk.page.evaluate(
+        "async (text) => (await import('/demo/page/redact.js')).redact(text)",
+        "12345678-1234-4321-8444-006007984091 and 4242 4242 4242 4242 and 4242-4242-4242-4242",
+    )
+    assert shown == "12345678-1234-4321-8444-006007984091 and [redacted] and [redacted]"
+
+
 # --- 3-D Secure ----------------------------------------------------------------------------------
 
 

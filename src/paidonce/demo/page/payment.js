@@ -45,7 +45,7 @@ export async function payAtRepair(side, cardId, keep, decision) {
   if (answer.status !== "requires_action") return answer;
   const outcome = await decision;
   if (outcome === "open") return answer;
-  side.panel.note(outcome === "success" ? "The bank's page: completed, as above" : "The bank's page: failed, as above");
+  side.panel.note(outcome === "success" ? "The bank's page: completed, as at paidonce" : "The bank's page: failed, as at paidonce");
   const { paymentIntentId } = answer.data;
   if (!(await callDemo("POST", "/repair/authenticate", { paymentIntentId, outcome }))) return { status: "stuck" };
   const intent = await retrieveIntent(side, answer.data);

@@ -7,7 +7,7 @@ const PATTERNS = [
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, HIDDEN],
   [/\b((?:sk|pk|rk)_(?:test|live)_)\w+/g, `$1${HIDDEN}`],
   [/\b(pm|spm)_\w*?(\w{4})\b/g, "$1_…$2"],
-  [/\b(?:\d[ -]?){12,18}\d\b/g, HIDDEN],
+  [/(?<![\w-])(?:\d[ -]?){12,18}\d(?![\w-])/g, HIDDEN], // not the digits of a UUID
 ];
 
 export function redact(value) {
