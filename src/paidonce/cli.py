@@ -4,11 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import jwt
 import typer
 import uvicorn
 
@@ -37,8 +35,8 @@ from paidonce.settings import (
 )
 from paidonce.store import migrations
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+from paidonce.tokens import make_token
 
-TOKEN_DAYS = 30
 app = typer.Typer(
     help="One order, one charge: a payment service for mobile apps on Stripe.",
     no_args_is_help=True,
@@ -131,19 +129,7 @@ def token(
     secret = settings.auth_jwt_secret.get_secret_value()
     if not secret:
         _fail("AUTH_JWT_SECRET is not set; tokens of a JWKS URL are made where its keys are.")
-    print(make_token(settings, secret, user, email))  # noqa: T201
-
-
-def make_token(settings: TokenSettings, secret: str, user: str, email: str | None) -> str:
-    now = int(time.time())
-    claims: dict[str, object] = {"sub": user, "iat": now, "exp": now + TOKEN_DAYS * 86400}
-    optional = {
-        "email": email,
-        "aud": settings.auth_audience,
-        "iss": settings.auth_issuer,
-    }
-    claims.update({name: value for name, value in optional.items() if value})
-    return jwt.encode(claims, secret, algorithm="HS256")
+    print(make_token(settings, user, email))  # noqa: T201
 
 
 @db_app.command()

@@ -27,11 +27,11 @@ CARD = "4242424242424242"
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    before, config = (root.handlers[:], root.level), structlog.get_config()
     stream = io.StringIO()
     configure_logging(stream=stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**config)
     root.handlers[:], _ = before
     root.setLevel(before[1])
 
@@ -102,13 +102,13 @@ def test_a_stream_that_fails_does_not_fail_its_writer() -> None:
             raise BrokenPipeError
 
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    before, config = (root.handlers[:], root.level), structlog.get_config()
     configure_logging(stream=Closed())
     try:
         get_logger("test").error("thing.happened")
         logging.getLogger("some.library").error("thing")
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**config)
         root.handlers[:] = before[0]
         root.setLevel(before[1])
 

@@ -107,9 +107,9 @@ def test_customers_are_adopted_by_metadata_and_never_by_email(
 
 
 def test_a_user_with_two_customers_gets_one_and_is_named(
-    empty_database_url: str, stripe_simulator: Any
+    empty_postgres_url: str, stripe_simulator: Any
 ) -> None:
-    legacy = with_users(empty_database_url, 2)
+    legacy = with_users(empty_postgres_url, 2)
     pair = {make_customer(stripe_simulator, "a@shop.example", userId="1") for _ in range(2)}
     counts = run(legacy, stripe_simulator)
     assert (counts["adopted"], counts["created"], counts["duplicate_customers"]) == (1, 1, 1)
@@ -166,9 +166,9 @@ def test_killed_again_and_again_it_makes_no_duplicate(
 
 
 def test_stopped_it_says_so_and_keeps_what_is_done(
-    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+    empty_postgres_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
-    legacy = with_users(empty_database_url, 60)
+    legacy = with_users(empty_postgres_url, 60)
     process = start_process(
         script("paidonce"), "customers", "backfill", "--rate", "20",
         environment=environment(legacy.url, stripe_simulator.url),
@@ -187,9 +187,9 @@ def recorded(legacy: Legacy) -> int:
 
 
 def test_an_adoption_that_was_interrupted_goes_on_at_its_place(
-    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+    empty_postgres_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
-    legacy = with_users(empty_database_url, 1)
+    legacy = with_users(empty_postgres_url, 1)
     for _ in range(350):
         make_customer(stripe_simulator, "nobody@shop.example")
     seq = max(item["seq"] for item in stripe_simulator.requests())
@@ -210,10 +210,10 @@ def test_an_adoption_that_was_interrupted_goes_on_at_its_place(
 
 
 def test_a_customer_made_after_the_kill_is_adopted_too(
-    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+    empty_postgres_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
     """The list is newest first, so it stands above the place that was kept."""
-    legacy = with_users(empty_database_url, 3)
+    legacy = with_users(empty_postgres_url, 3)
     for _ in range(150):
         make_customer(stripe_simulator, "nobody@shop.example")
     process = start_process(
@@ -230,9 +230,9 @@ def test_a_customer_made_after_the_kill_is_adopted_too(
 
 
 def test_a_customer_made_while_the_list_is_read_is_adopted_too(
-    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+    empty_sqlite_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
-    legacy = with_users(empty_database_url, 3)
+    legacy = with_users(empty_sqlite_url, 3)
     for _ in range(150):
         make_customer(stripe_simulator, "nobody@shop.example")
     process = start_process(
@@ -301,9 +301,9 @@ def test_lost_answers_and_errors_make_no_duplicate(
 
 
 def test_an_email_that_stripe_refuses_is_left_out(
-    empty_database_url: str, stripe_simulator: Any
+    empty_sqlite_url: str, stripe_simulator: Any
 ) -> None:
-    legacy = with_users(empty_database_url, 3)
+    legacy = with_users(empty_sqlite_url, 3)
     legacy.run("UPDATE users SET email = 'not an address' WHERE id = 2")
     assert run(legacy, stripe_simulator)["created"] == 3
     emails = {c["metadata"]["user_id"]: c["email"] for c in customers_at_stripe(stripe_simulator)}
@@ -341,20 +341,20 @@ def test_an_id_that_is_null_is_nobody(empty_postgres_url: str, stripe_simulator:
     assert (counts["users"], counts["created"]) == (1, 1)
 
 
-def test_a_moment_of_refusals_is_waited_out(empty_database_url: str, stripe_simulator: Any) -> None:
+def test_a_moment_of_refusals_is_waited_out(empty_sqlite_url: str, stripe_simulator: Any) -> None:
     """Eight workers meet it at once; that is one fault and not eight."""
-    legacy = with_users(empty_database_url, 30)
+    legacy = with_users(empty_sqlite_url, 30)
     stripe_simulator.add_fault(
-        kind="rate_limit", match={"method": "POST", "path": "/v1/customers", "times": 9}
+        kind="rate_limit", match={"method": "POST", "path": "/v1/customers", "times": 8}
     )
     assert run(legacy, stripe_simulator)["created"] == 30
     assert_one_each(legacy, stripe_simulator)
 
 
 def test_a_key_that_stripe_refuses_ends_it_at_once(
-    empty_database_url: str, stripe_simulator: Any, start_process: StartProcess
+    empty_sqlite_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
-    legacy = with_users(empty_database_url, 3)
+    legacy = with_users(empty_sqlite_url, 3)
     stripe_simulator.add_fault(kind="error_before", match={"path": "/v1/account"}, status=500)
     process = start_process(
         script("paidonce"), "customers", "backfill",

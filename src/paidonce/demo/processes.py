@@ -24,7 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from paidonce.settings import Settings
+from pydantic import SecretStr
+
+from paidonce.settings import Settings, TokenSettings
+from paidonce.tokens import make_token
 
 START_SECONDS = 50.0
 STOP_SECONDS = 30.0
@@ -55,7 +58,6 @@ class Demo:
         self.url = f"http://127.0.0.1:{self._port}"
         self.page_url = f"{self.url}/demo"
         self.stripe_url = f"http://127.0.0.1:{self._stripe_port}"
-        self._tokens: dict[str, str] = {}
         try:
             self._environment = self._read_or_make_environment()
         except (OSError, ValueError) as error:
@@ -201,19 +203,11 @@ Ctrl-C stops the demo.
         raise DemoError(f"{url} did not answer within {START_SECONDS:.0f} s.")
 
     def _token(self, user: str) -> str:
-        if user not in self._tokens:
-            self._tokens[user] = self._make_token(user)
-        return self._tokens[user]
-
-    def _make_token(self, user: str) -> str:
-        done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-m", "paidonce", "token", "--user", user],
-            env={**_without_settings(), **self._environment},
-            capture_output=True,
-            text=True,
-            check=True,
+        secret = SecretStr(self._environment["AUTH_JWT_SECRET"])
+        settings = TokenSettings(
+            auth_jwt_secret=secret, auth_jwks_url="", auth_audience="", auth_issuer=""
         )
-        return done.stdout.strip()
+        return make_token(settings, user)
 
     def _stop_all(self) -> None:
         for process in reversed(self._processes):
