@@ -162,8 +162,8 @@ async def _begin(
 async def _keep(
     ctx: Context, tx: Transaction, command: SaveMethod, stripe_payment_method_id: str
 ) -> MethodRow | ServiceError:
+    """List it; the user's row is locked by the caller."""
     user_id = command.user.user_id
-    await users.lock_user(tx, user_id)
     method = await methods.get_method(tx, stripe_payment_method_id)
     if method is not None and method.last4 is None:
         return errors.invalid_request("stripePaymentMethodId is not a card.")
