@@ -1,0 +1,378 @@
+"""The auditor: were all orders charged as promised, and was everybody told the truth?
+
+It imports nothing of the service. What Stripe holds it takes from the simulator's append-only
+ledger and objects; our books it reads with its own SQL, table by table; what clients asked and were
+told it gets from whoever drives them. The invariants' names (I1 to I14) are those of
+`docs/reliability.md`.
+"""
+
+import asyncio
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+Json = dict[str, Any]
+Rows = list[Json]
+TABLES = ("orders", "payments", "payment_attempts", "payment_methods", "outbox", "users")
+ENVELOPE = {"status", "message", "nextStep", "requestId"}
+STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
+IN_CLEAR = re.compile(r"pi_\w+_secret_\w|sk_(test|live)_\w|whsec_\w|\b(?:4\d{15}|5[1-5]\d{14})\b")
+NEGATIVE = {400, 401, 402, 403, 404, 422, 429, 503}
+"""Answers that say: nothing was charged by this request."""
+STAYS_UNKNOWN = {"payment_processing"}
+"""Codes of a 409 that says nothing either way; every other 409 is a refusal."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The driver's own expectation. `methods`: PaymentMethod ids that are this user's."""
+
+    id: str
+    user_id: str
+    amount_minor: int
+    currency: str
+    methods: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request of a client and the answer it really got.
+
+    `kind`: pay, confirm, look, cancel, or app (the app's own confirm at Stripe). `begun` and
+    `ended` are places in one global count; an answer that never came has `ended` and `status` None.
+    """
+
+    order_id: str
+    kind: str
+    method: str | None
+    begun: int
+    ended: int | None = None
+    status: int | None = None
+    body: Json = field(default_factory=dict)
+
+    @property
+    def says_paid(self) -> bool:
+        if self.status != 200:
+            return False
+        if self.kind == "look":
+            return bool(self.body.get("data", {}).get("status") == "succeeded")
+        return self.kind in ("pay", "confirm") and self.body.get("status") == "success"
+
+    @property
+    def says_not_charged(self) -> bool:
+        if self.kind not in ("pay", "confirm") or self.status is None:
+            return False
+        is_refusal = self.status == 409 and self.body.get("code") not in STAYS_UNKNOWN
+        return is_refusal or self.status in NEGATIVE
+
+    def __str__(self) -> str:
+        told = "no answer" if self.status is None else f"{self.status} {self.body.get('code', '')}"
+        return f"{self.kind} {self.method or ''} begun {self.begun}: {told}".strip()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken promise."""
+
+    invariant: str
+    order_id: str | None
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} order {self.order_id}: {self.sentence}"
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """What Stripe holds. `ledger`: groups of the audit by order id; the rest are objects."""
+
+    ledger: dict[str, Json]
+    intents: dict[str, Json]
+    charges: Rows
+    customers: Rows
+    keys: dict[str, str]
+    """The idempotency key under which a charge succeeded, by the charge's id."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """Our database, table by table, as it stands."""
+
+    tables: dict[str, Rows]
+
+    def of_order(self, table: str, order_id: str) -> Rows:
+        return [row for row in self.tables[table] if row["order_id"] == order_id]
+
+    def order(self, order_id: str) -> Json | None:
+        return next((row for row in self.tables["orders"] if row["id"] == order_id), None)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_stripe(get: Callable[[str], Json]) -> Stripe:
+    """`get` fetches a path of the simulator as JSON, with the secret key."""
+    audit = get("/_sim/audit?group_by=order_id")
+    succeeded = _pages(get, "/v1/events?type=charge.succeeded&limit=100")
+    return Stripe(
+        ledger={group["key"]: group for group in audit["groups"]},
+        intents={intent["id"]: intent for intent in _pages(get, "/v1/payment_intents?limit=100")},
+        charges=list(_pages(get, "/v1/charges?limit=100")),
+        customers=list(_pages(get, "/v1/customers?limit=100")),
+        keys={
+            event["data"]["object"]["id"]: event["request"]["idempotency_key"] or ""
+            for event in succeeded
+        },
+    )
+
+
+def _pages(get: Callable[[str], Json], path: str) -> Iterator[Json]:
+    after = ""
+    while True:
+        page = get(f"{path}{after}")
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        after = f"&starting_after={page['data'][-1]['id']}"
+
+
+def read_books(database_url: str) -> Books:
+    """Every row of the tables that matter; from SQLite, or from PostgreSQL's schema `paidonce`."""
+    if database_url.startswith("sqlite:///"):
+        return Books(dict(_read_sqlite(database_url.removeprefix("sqlite:///"))))
+    with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own
+        return Books(thread.submit(asyncio.run, _read_postgresql(database_url)).result())
+
+
+def _read_sqlite(path: str) -> Iterator[tuple[str, Rows]]:
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        connection.row_factory = sqlite3.Row
+        for table in TABLES:
+            yield (
+                table,
+                [dict(row) for row in connection.execute(f"SELECT * FROM paidonce_{table}")],
+            )
+
+
+async def _read_postgresql(url: str) -> dict[str, Rows]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {
+            table: [dict(row) for row in await connection.fetch(f"SELECT * FROM paidonce.{table}")]
+            for table in TABLES
+        }
+    finally:
+        await connection.close()
+
+
+# --- judging -------------------------------------------------------------------------------------
+
+
+def judge(
+    stripe: Stripe,
+    books: Books,
+    orders: Sequence[Order],
+    asked: Sequence[Asked],
+    *,
+    is_settled: bool,
+) -> list[Finding]:
+    """Everything that is wrong. `is_settled`: recovery has had its time, so whatever is still open
+    or not written down is wrong as well."""
+    by_order: dict[str, list[Asked]] = {order.id: [] for order in orders}
+    for ask in asked:
+        by_order[ask.order_id].append(ask)
+    found: list[Finding] = []
+    for order in orders:
+        case = _Case(order, stripe, books, by_order[order.id])
+        found += [Finding(rule, order.id, words) for rule, words in case.findings(is_settled)]
+    found += _unknown_charges(stripe, {order.id for order in orders})
+    found += _customers(stripe, orders)
+    found += _in_clear(books)
+    return found
+
+
+Findings = Iterator[tuple[str, str]]
+
+
+class _Case:
+    """One order, with everything that Stripe, our books and the clients say about it."""
+
+    def __init__(self, order: Order, stripe: Stripe, books: Books, asked: list[Asked]) -> None:
+        self.order, self.asked = order, sorted(asked, key=lambda ask: ask.begun)
+        self.keys = stripe.keys
+        self.intents = {
+            intent["id"]: intent
+            for intent in stripe.intents.values()
+            if intent["metadata"].get("order_id") == order.id
+        }
+        self.charges = [
+            charge
+            for charge in stripe.charges
+            if charge["payment_intent"] in self.intents
+            and charge["status"] == "succeeded"
+            and charge["captured"]
+        ]
+        group = stripe.ledger.get(order.id, {})
+        self.charged = int(group.get("succeeded_charges", 0))
+        self.captured = int(group.get("amount_captured", 0))
+        self.refunded = int(group.get("amount_refunded", 0))
+        self.row: Mapping[str, Any] = books.order(order.id) or {}
+        self.payments = books.of_order("payments", order.id)
+        self.attempts = books.of_order("payment_attempts", order.id)
+        self.outbox = books.of_order("outbox", order.id)
+
+    def findings(self, is_settled: bool) -> Findings:
+        yield from self._money()
+        yield from self._answers()
+        yield from self._explanations()
+        if not self.row:
+            yield "I11", "the order was answered and is not in our books"
+        elif is_settled:
+            yield from self._books()
+            yield from self._last_look()
+
+    def _money(self) -> Findings:
+        if self.charged > 1:
+            yield "I1", f"charged {self.charged} times"
+        if len(self.charges) != self.charged:
+            yield "I1", f"{self.charged} charges in the ledger, {len(self.charges)} objects"
+        for intent in self.intents.values():
+            if (intent["amount"], intent["currency"]) != self._price():
+                yield "I4", f"{intent['id']} is over {intent['amount']} {intent['currency']}"
+        for charge in self.charges:
+            if (charge["amount_captured"], charge["currency"]) != self._price():
+                yield "I4", f"{charge['id']} took {charge['amount_captured']} {charge['currency']}"
+            if charge["payment_method"] not in self.order.methods:
+                yield (
+                    "I5",
+                    f"{charge['id']} was paid with {charge['payment_method']}, not the user's",
+                )
+
+    def _price(self) -> tuple[int, str]:
+        return self.order.amount_minor, self.order.currency
+
+    def _answers(self) -> Findings:
+        paid_at = min((ask.ended or 0 for ask in self.asked if ask.says_paid), default=None)
+        if paid_at is not None and not self.charged:
+            yield "I6", "success was answered and nothing was charged"
+        for ask in self.asked:
+            if ask.status is None:
+                continue
+            if ask.kind != "app" and not (ask.status in STATUSES and ask.body.keys() >= ENVELOPE):
+                yield "I6", f"no answer of ours: {ask} {sorted(ask.body)}"
+            if paid_at is not None and ask.begun > paid_at and self._denies(ask):
+                yield "I6", f"the order was answered as paid before, and now: {ask}"
+        is_canceled = any(ask.kind == "cancel" and ask.status == 200 for ask in self.asked)
+        if is_canceled and paid_at is not None:
+            yield "I6", "the payer was told success and the merchant canceled"
+        if is_canceled and self.captured > self.refunded and self._is_silent_surplus():
+            yield "I6", "canceled was answered, money was taken, and our books do not show it"
+
+    def _denies(self, ask: Asked) -> bool:
+        is_turned_away = ask.status in (429, 503)
+        return ask.kind in ("pay", "confirm", "look") and not (ask.says_paid or is_turned_away)
+
+    def _is_silent_surplus(self) -> bool:
+        return not any(row["state"] == "surplus" for row in self.payments)
+
+    def _explanations(self) -> Findings:
+        """A charge has to follow from a request that was not answered with "not charged", and
+        from no attempt that our books call closed without a charge."""
+        attempts = {row["id"]: row for row in self.attempts}
+        pays = [ask for ask in self.asked if ask.kind in ("pay", "app")]
+        for charge in self.charges:
+            method = charge["payment_method"]
+            mine = [ask for ask in pays if ask.method == method]
+            if mine and all(ask.says_not_charged for ask in mine):
+                told = "; ".join(map(str, mine))
+                yield (
+                    "I6",
+                    f"{charge['id']} was charged, and every request of its card heard: {told}",
+                )
+            kind, _, attempt_id = self._parts(charge["id"])
+            attempt = attempts.get(attempt_id)
+            closed = ("declined", "authentication_failed", "consumed", "refused", "abandoned")
+            if kind in ("cf", "rc") and attempt and attempt["state"] in closed:
+                yield "I6", f"attempt {attempt_id} is {attempt['state']} in our books and charged"
+
+    def _parts(self, charge_id: str) -> tuple[str, str, str]:
+        kind, _, rest = self.keys.get(charge_id, "").partition(":")
+        namespace, _, attempt_id = rest.partition(":")
+        return kind, namespace, attempt_id.split(":")[0]
+
+    def _books(self) -> Findings:
+        status = self.row["status"]
+        is_given_back = self.captured > 0 and self.captured == self.refunded
+        has_surplus = any(row["state"] == "surplus" for row in self.payments)
+        if self.charged and status != "paid" and not (is_given_back or has_surplus):
+            yield "I2", f"charged, and the order is {status} in our books"
+        if status == "paid" and not self.charged:
+            yield "I2", "paid in our books, and Stripe charged nothing"
+        succeeded = [row for row in self.payments if row["state"] == "succeeded"]
+        if (status == "paid") != (len(succeeded) == 1):
+            yield "I2", f"{status} with {len(succeeded)} succeeded payments"
+        for row in succeeded:
+            if not any(
+                c["payment_intent"] == row["stripe_payment_intent_id"] for c in self.charges
+            ):
+                yield "I2", f"payment {row['id']} succeeded with an intent that was not charged"
+        for row in self.attempts:
+            if row["state"] in ("open", "action"):
+                yield "I8", f"attempt {row['id']} is still {row['state']}"
+        if status == "canceling":
+            yield "I8", "the cancelation never ended"
+        notices = sum(row["kind"] == "order.paid" for row in self.outbox)
+        if notices != (status == "paid"):
+            yield "I9", f"{notices} notices of payment for an order that is {status}"
+        if status == "paid" and self._balance() != self.captured - self.refunded:
+            net = self.captured - self.refunded
+            yield "I13", f"Stripe holds {net}, our balance says {self._balance()}"
+
+    def _balance(self) -> int:
+        return int(self.row["amount_minor"]) - int(self.row["amount_refunded_minor"])
+
+    def _last_look(self) -> Findings:
+        """A later question gets the truth."""
+        if not self.asked or self.asked[-1].kind != "look" or self.asked[-1].status != 200:
+            return
+        if self.asked[-1].says_paid != (self.row["status"] == "paid"):
+            yield "I6", f"the last look says {self.asked[-1].body['data'].get('status')}"
+
+
+def _unknown_charges(stripe: Stripe, known: set[str]) -> Iterator[Finding]:
+    for charge in stripe.charges:
+        intent = stripe.intents.get(charge["payment_intent"] or "", {})
+        order_id = intent.get("metadata", {}).get("order_id")
+        if charge["status"] == "succeeded" and order_id not in known:
+            yield Finding("I2", order_id, f"{charge['id']} belongs to no order of this run")
+
+
+def _customers(stripe: Stripe, orders: Sequence[Order]) -> Iterator[Finding]:
+    owners = {c["id"]: c["metadata"].get("user_id") for c in stripe.customers}
+    counts = Counter(owner for owner in owners.values() if owner)
+    for user_id, count in counts.items():
+        if count > 1:
+            yield Finding("I3", None, f"user {user_id} has {count} customers")
+    users = {order.id: order.user_id for order in orders}
+    for intent in stripe.intents.values():
+        order_id = intent["metadata"].get("order_id")
+        owner = owners.get(intent["customer"])
+        if order_id in users and owner is not None and owner != users[order_id]:
+            yield Finding("I5", order_id, f"{intent['id']} stands on the customer of {owner}")
+
+
+def _in_clear(books: Books) -> Iterator[Finding]:
+    for table, rows in books.tables.items():
+        for row in rows:
+            for column, value in row.items():
+                if isinstance(value, str) and IN_CLEAR.search(value):
+                    yield Finding(
+                        "I14", None, f"a secret or card number stands in {table}.{column}"
+                    )

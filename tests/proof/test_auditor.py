@@ -1,0 +1,199 @@
+"""The auditor finds nothing in a healthy shop, and each broken promise by its name."""
+
+import copy
+import json
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proof.auditor import Asked, Books, Order, Stripe, judge, read_books, read_stripe
+from support.service import DECLINED_AT_CHARGE, GOOD, PRICE_MINOR, Running, StartService
+
+
+class Shop:
+    """Two orders that were really paid, one after a decline, as the auditor sees them."""
+
+    def __init__(self, service: Running) -> None:
+        self.orders: list[Order] = []
+        self.asked: list[Asked] = []
+        self._service = service
+        self._count = 0
+        good, bad = (service.simulator.create_card(n) for n in (GOOD, DECLINED_AT_CHARGE))
+        for cards in ([good], [bad, good]):
+            order_id = service.order()
+            self.orders.append(Order(order_id, "alice", PRICE_MINOR, "usd", frozenset({good, bad})))
+            for card in cards:
+                self.ask(order_id, "pay", card, lambda o=order_id, c=card: service.pay(o, c))
+            path = f"/api/mobile-app/orders/{order_id}/payment"
+            self.ask(order_id, "look", None, lambda p=path: service.call("GET", p))
+        self.stripe = read_stripe(self.get)
+        self.books = read_books(service.settings.database_url)
+
+    def ask(self, order_id: str, kind: str, card: str | None, call: Callable[[], Any]) -> None:
+        self._count += 2
+        answer = call()
+        self.asked.append(
+            Asked(
+                order_id,
+                kind,
+                card,
+                self._count,
+                self._count + 1,
+                answer.status_code,
+                answer.json(),
+            )
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        request = urllib.request.Request(
+            self._service.simulator.url + path,
+            headers={"Authorization": f"Bearer {self._service.simulator.secret_key}"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def judge(self) -> list[str]:
+        found = judge(self.stripe, self.books, self.orders, self.asked, is_settled=True)
+        return sorted({finding.invariant for finding in found})
+
+
+@pytest.fixture
+def shop(start_service: StartService) -> Shop:
+    return Shop(start_service())
+
+
+def test_a_healthy_shop_has_no_findings(shop: Shop) -> None:
+    found = judge(shop.stripe, shop.books, shop.orders, shop.asked, is_settled=True)
+    assert found == []
+    assert len(shop.stripe.charges) == 3
+    assert set(shop.stripe.keys) == {
+        charge["id"] for charge in shop.stripe.charges if charge["status"] == "succeeded"
+    }
+
+
+def _order_row(books: Books) -> dict[str, Any]:
+    return books.tables["orders"][0]
+
+
+def _second_charge(shop: Shop) -> None:
+    group = shop.stripe.ledger[shop.orders[0].id]
+    group["succeeded_charges"] = 2
+    (charge,) = _charges_of(shop, 0)
+    shop.stripe.charges.append({**charge, "id": "ch_second"})
+
+
+def _charges_of(shop: Shop, place: int) -> list[dict[str, Any]]:
+    intents = shop.stripe.ledger[shop.orders[place].id]["payment_intents"]
+    return [
+        charge
+        for charge in shop.stripe.charges
+        if charge["payment_intent"] in intents and charge["status"] == "succeeded"
+    ]
+
+
+def _not_recorded(shop: Shop) -> None:
+    row = shop.books.order(shop.orders[0].id)
+    assert row is not None
+    row["status"] = "pending"
+
+
+def _paid_without_charge(shop: Shop) -> None:
+    shop.stripe.ledger.pop(shop.orders[0].id)
+    for charge in _charges_gone(shop):
+        shop.stripe.charges.remove(charge)
+
+
+def _charges_gone(shop: Shop) -> list[dict[str, Any]]:
+    books = shop.books.of_order("payments", shop.orders[0].id)
+    ids = {row["stripe_payment_intent_id"] for row in books}
+    return [charge for charge in shop.stripe.charges if charge["payment_intent"] in ids]
+
+
+def _unknown_order(shop: Shop) -> None:
+    shop.asked = [ask for ask in shop.asked if ask.order_id != shop.orders[0].id]
+    del shop.orders[0]
+
+
+def _second_customer(shop: Shop) -> None:
+    shop.stripe.customers.append({**shop.stripe.customers[0], "id": "cus_second"})
+
+
+def _wrong_amount(shop: Shop) -> None:
+    _charges_of(shop, 0)[0]["amount_captured"] = 1
+
+
+def _foreign_card(shop: Shop) -> None:
+    shop.orders[0] = replace(shop.orders[0], methods=frozenset())
+
+
+def _tell(shop: Shop, place: int, **changes: Any) -> None:
+    shop.asked[place] = replace(shop.asked[place], **changes)
+
+
+def _declined_but_charged(shop: Shop) -> None:
+    _tell(shop, 0, status=402, body={**shop.asked[0].body, "status": "error"})
+
+
+def _denied_after_success(shop: Shop) -> None:
+    _tell(shop, 1, status=404, body={**shop.asked[1].body, "status": "error"})
+
+
+def _attempt_declined_but_charged(shop: Shop) -> None:
+    shop.books.of_order("payment_attempts", shop.orders[0].id)[0]["state"] = "declined"
+
+
+def _stack_trace(shop: Shop) -> None:
+    _tell(shop, 0, status=500, body={})
+
+
+def _open_attempt(shop: Shop) -> None:
+    shop.books.of_order("payment_attempts", shop.orders[0].id)[0]["state"] = "open"
+
+
+def _no_notice(shop: Shop) -> None:
+    shop.books.tables["outbox"].pop()
+
+
+def _lost_order(shop: Shop) -> None:
+    shop.books.tables["orders"].remove(_order_row(shop.books))
+
+
+def _unknown_refund(shop: Shop) -> None:
+    shop.stripe.ledger[shop.orders[0].id]["amount_refunded"] = 5
+
+
+def _client_secret(shop: Shop) -> None:
+    shop.books.tables["payments"][0]["intent_params"] = "pi_3Abc_secret_xyz"
+
+
+BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
+    "a second charge": (_second_charge, "I1"),
+    "a charge that is not recorded": (_not_recorded, "I2"),
+    "paid without a charge": (_paid_without_charge, "I2"),
+    "a charge of no order": (_unknown_order, "I2"),
+    "two customers": (_second_customer, "I3"),
+    "a wrong amount": (_wrong_amount, "I4"),
+    "a card of somebody else": (_foreign_card, "I5"),
+    "declined and charged": (_declined_but_charged, "I6"),
+    "denied after success": (_denied_after_success, "I6"),
+    "declined in our books and charged": (_attempt_declined_but_charged, "I6"),
+    "a stack trace": (_stack_trace, "I6"),
+    "an attempt that stays open": (_open_attempt, "I8"),
+    "a payment without a notice": (_no_notice, "I9"),
+    "an order that is gone": (_lost_order, "I11"),
+    "a refund we do not know": (_unknown_refund, "I13"),
+    "a client secret in the books": (_client_secret, "I14"),
+}
+
+
+def test_each_broken_promise_is_found_by_its_name(shop: Shop) -> None:
+    healthy = copy.deepcopy((shop.stripe, shop.books, shop.orders, shop.asked))
+    for name, (damage, invariant) in BROKEN.items():
+        shop.stripe, shop.books, shop.orders, shop.asked = copy.deepcopy(healthy)
+        damage(shop)
+        assert invariant in shop.judge(), name
+    assert isinstance(healthy[0], Stripe)
