@@ -22,7 +22,7 @@ from paidonce.main import (
     run_worker_alone,
     upgrade_database,
 )
-from paidonce.observability import configure_logging
+from paidonce.observability import TracingUnavailable, configure_logging, configure_tracing
 from paidonce.settings import (
     AnySettings,
     DatabaseSettings,
@@ -70,7 +70,7 @@ def serve(
     """Serve the HTTP API; recovery and the work on webhooks run inside."""
     settings = _load(Settings)
     _stop_unless_ready(settings)
-    configure_logging()
+    _observe()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
     uvicorn.run(
         build_app(settings, has_worker=worker),
@@ -86,7 +86,7 @@ def worker() -> None:
     """Recovery and the work on webhooks alone, without the HTTP API."""
     settings = _load(Settings)
     _stop_unless_ready(settings)
-    configure_logging()
+    _observe()
     asyncio.run(_work_until_stopped(settings))
 
 
@@ -231,6 +231,14 @@ def _load(kind: type[AnySettings]) -> AnySettings:
     try:
         return load(kind)
     except SettingsError as error:
+        _fail(str(error))
+
+
+def _observe() -> None:
+    configure_logging()
+    try:
+        configure_tracing()
+    except TracingUnavailable as error:
         _fail(str(error))
 
 

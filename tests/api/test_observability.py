@@ -4,22 +4,32 @@ import asyncio
 import io
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from api.shop import MERCHANT_KEY, ORDER_ID, Shop, running_shops
 from paidonce.observability import (
+    TracingUnavailable,
     configure_logging,
+    configure_tracing,
     get_logger,
     render_metrics,
     set_step_hook,
     step,
+    timeline,
+    use_tracer,
 )
+from paidonce.observability.timeline import MOST_STEPS
 from support.envelope import assert_envelope, assert_error
+from support.service import StartService
 
 CARD = "4242424242424242"
 
@@ -155,3 +165,77 @@ async def test_a_step_costs_microseconds() -> None:
         async with step("test.cheap"):
             pass
     assert (time.perf_counter() - started) / 2000 < 100e-6
+
+
+async def test_a_timeline_holds_the_steps_of_its_work_and_of_the_tasks_it_starts() -> None:
+    async def task() -> None:
+        async with step("commit.inner"):
+            await asyncio.sleep(0)
+
+    with timeline() as mine:
+        async with step("stripe.confirm"):
+            pass
+        await asyncio.create_task(task())
+        with pytest.raises(KeyError):
+            async with step("commit.paid"):
+                raise KeyError
+    async with step("commit.later"):
+        pass
+    words = [line.split(" at ")[0] for line in mine.lines()]
+    assert words == ["stripe.confirm ok", "commit.inner ok", "commit.paid error"]
+    with timeline() as full:
+        for _ in range(MOST_STEPS + 2):
+            with step("test.many"):
+                pass
+    assert len(full.lines()) == MOST_STEPS + 1 and full.lines()[-1] == "and 2 more"
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    use_tracer(provider.get_tracer("test"))
+    yield exporter
+    use_tracer(None)
+
+
+def test_a_request_is_a_span_and_its_steps_are_spans_below_it(
+    spans: InMemorySpanExporter, lines: io.StringIO, start_service: StartService
+) -> None:
+    service = start_service()
+    order_id, card = service.order(), service.simulator.create_card(CARD)
+    spans.clear()
+    answer = service.pay(order_id, card)
+    assert answer.status_code == 200
+    route = "POST /api/mobile-app/orders/{orderId}/pay"
+    until = time.monotonic() + 10  # log line and span end after the answer has left
+    while time.monotonic() < until:
+        if any(span.name == route for span in spans.get_finished_spans()):
+            break
+        time.sleep(0.01)
+    done = {span.name: span for span in spans.get_finished_spans()}
+    request = done[route]
+    assert request.attributes is not None
+    assert request.attributes["http.response.status_code"] == 200
+    assert request.attributes["paidonce.request_id"] == answer.json()["requestId"]
+    assert {"stripe.attach", "stripe.confirm"} < done.keys()
+    for name in ("stripe.confirm", "commit.paid"):
+        span = done[name]
+        assert span.parent is not None and span.parent.span_id == request.context.span_id
+        assert span.attributes == {"paidonce.outcome": "ok"}
+    text = json.dumps([span.to_json() for span in spans.get_finished_spans()])
+    assert order_id not in text and card not in text and "_secret_" not in text
+    [line] = [e for e in _events(lines) if e.get("request_id") == answer.json()["requestId"]]
+    names = [words.split()[0] for words in line["steps"]]
+    assert names[-2:] == ["stripe.confirm", "commit.paid"]
+
+
+def test_traces_without_their_packages_are_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configure_tracing()  # no address: nothing happens
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(TracingUnavailable, match=r"paidonce\[otel\]"):
+        configure_tracing()

@@ -18,7 +18,15 @@ from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import REQUEST_ID, respond_encoded
 from paidonce.api.errors import answer_for, render_error
 from paidonce.domain import errors
-from paidonce.observability import bind_request_id, get_logger, has_card_number, record_request
+from paidonce.observability import (
+    Timeline,
+    bind_request_id,
+    get_logger,
+    has_card_number,
+    record_request,
+    request_span,
+    timeline,
+)
 
 WEBHOOK_PATH = "/api/webhooks/stripe"
 CLIENT_ADDRESS = "paidonce.client_address"  # in the ASGI scope
@@ -57,7 +65,8 @@ class Shell:
                 status = message["status"]
             await send(message)
 
-        with bind_request_id(scope[REQUEST_ID]):
+        request_id = scope[REQUEST_ID]
+        with bind_request_id(request_id), request_span(request_id) as span, timeline() as steps:
             try:
                 await self._answer(scope, receive, tracked)
             except Exception as error:
@@ -66,7 +75,7 @@ class Shell:
                 response = await render_error(Request(scope), error)
                 await response(scope, receive, tracked)
             finally:
-                _record(scope, status, perf_counter() - started)
+                _record(scope, status, perf_counter() - started, steps, span)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_webhook = scope["path"] == WEBHOOK_PATH
@@ -117,12 +126,15 @@ def _query(scope: Scope) -> str:
     return unquote_plus(scope["query_string"].decode("latin-1")) if scope["query_string"] else ""
 
 
-def _record(scope: Scope, status: int, seconds: float) -> None:
-    """The log line and the metrics: the route's template, never path, query, headers or body."""
+def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: Any) -> None:
+    """Log line, metrics and span: the route's template, never path, query, headers or body."""
     route: Any = scope.get("route")
     template = getattr(route, "path", UNMATCHED)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     record_request(template, method, status, seconds)
+    if span is not None:
+        span.update_name(f"{method} {template}")
+        span.set_attributes({"http.route": template, "http.response.status_code": status})
     write = log.debug if template in _ASKED_BY_MACHINES else log.info
     write(
         "request.answered",
@@ -130,4 +142,5 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
         route=template,
         status=status,
         duration_ms=round(seconds * 1000, 1),
+        steps=steps.lines(),
     )

@@ -10,17 +10,30 @@ from paidonce.observability.metrics import (
 )
 from paidonce.observability.redaction import redact
 from paidonce.observability.steps import set_step_hook, step
+from paidonce.observability.timeline import Timeline, timeline
+from paidonce.observability.traces import (
+    TracingUnavailable,
+    configure_tracing,
+    request_span,
+    use_tracer,
+)
 
 __all__ = [
     "METRICS_CONTENT_TYPE",
+    "Timeline",
+    "TracingUnavailable",
     "bind_request_id",
     "configure_logging",
+    "configure_tracing",
     "get_logger",
     "has_card_number",
     "record_request",
     "record_step",
     "redact",
     "render_metrics",
+    "request_span",
     "set_step_hook",
     "step",
+    "timeline",
+    "use_tracer",
 ]

@@ -1,16 +1,18 @@
 """`step(name)` surrounds every Stripe call and every commit.
 
-It is the one choke point: what is measured, counted, and where a test stops the process to see
-what a crash at that very place does.
+It is the one choke point: what is measured, counted, traced, written into the timeline of the
+present work, and where a test stops the process to see what a crash at that very place does.
 """
 
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from paidonce.observability.metrics import record_step
+from paidonce.observability.timeline import note_step
+from paidonce.observability.traces import end_span, start_span
 
 StepHook = Callable[[str, Literal["before", "after"]], None]
 
@@ -27,9 +29,12 @@ def set_step_hook(hook: StepHook | None) -> None:
 
 
 class step:
-    """Measure and count one step, under `with` or `async with`; outcome ok, error or canceled."""
+    """One step, under `with` or `async with`; its outcome is ok, error or canceled.
 
-    __slots__ = ("_name", "_started")
+    `name` comes from the code, never from data: `stripe.<call>` or `commit.<what>`.
+    """
+
+    __slots__ = ("_name", "_span", "_started")
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -37,6 +42,7 @@ class step:
     def __enter__(self) -> None:
         if _hook is not None:
             _hook(self._name, "before")
+        self._span: Any = start_span(self._name)
         self._started = perf_counter()
 
     def __exit__(
@@ -45,7 +51,11 @@ class step:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        record_step(self._name, _outcome(kind), perf_counter() - self._started)
+        seconds = perf_counter() - self._started
+        outcome = _outcome(kind)
+        record_step(self._name, outcome, seconds)
+        note_step(self._name, outcome, self._started, seconds)
+        end_span(self._span, outcome)
         if _hook is not None:
             _hook(self._name, "after")
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from paidonce.observability import step
 from paidonce.store.migrations.catalog import Table, read_table
 from paidonce.store.postgresql import SCHEMA
 from paidonce.store.sqlite import PREFIX
@@ -194,7 +195,8 @@ def _change(connection: sa.Connection, statements: list[str]) -> None:
             _run(connection, f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             for statement in statements:
                 _run(connection, statement)
-            _run(connection, "COMMIT")
+            with step("commit.host_table"):
+                _run(connection, "COMMIT")
             return
         except sa.exc.DBAPIError as error:
             _run(connection, "ROLLBACK")

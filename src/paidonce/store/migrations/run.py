@@ -20,6 +20,7 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from paidonce.observability import step
 from paidonce.store.engine import DatabaseUnavailable, sqlite_path, words_of
 from paidonce.store.migrations import adoption, host_table
 from paidonce.store.migrations.adoption import Adoption, Plan, WantedUsers
@@ -184,9 +185,10 @@ def _with_connection(
     database_url: str, run: Callable[[sa.Connection], Result], *, is_autocommit: bool = False
 ) -> Result:
     try:
-        if database_url.startswith("sqlite:///"):
-            return _on_sqlite(sqlite_path(database_url), run)
-        return _on_postgresql(database_url, run, is_autocommit=is_autocommit)
+        with step("commit.schema"):
+            if database_url.startswith("sqlite:///"):
+                return _on_sqlite(sqlite_path(database_url), run)
+            return _on_postgresql(database_url, run, is_autocommit=is_autocommit)
     except CommandError as error:  # a version that this program does not know
         raise DatabaseUnavailable(f"its schema is of another version: {error}") from error
     except (
