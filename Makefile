@@ -14,9 +14,9 @@ setup: ## make .venv with the locked packages; does nothing when nothing changed
 demo: setup ## start the simulator, the server and the page that plays the app (ARGS="--port 9000")
 	@.venv/bin/paidonce demo $(ARGS)
 
-test: setup ## run every test (ARGS="tests/unit -k money" for some of them)
+test: setup ## run every test, on all cores (ARGS="tests/unit -k money" for some of them)
 	@scripts/install-test-tools
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
 
 check: setup ## format, lint, types, import fences, sizes, texts and docs, in one pass
 	@scripts/check
