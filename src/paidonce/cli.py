@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import uvicorn
@@ -13,7 +13,10 @@ import uvicorn
 from paidonce import backfill_view
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.backfill import Counts, StripeStaysAway
+from paidonce.cli_events import events_app
 from paidonce.demo import Demo, DemoError
+from paidonce.exits import fail as _fail
+from paidonce.exits import load as _load
 from paidonce.main import (
     DRAIN_SECONDS,
     backfill_customers,
@@ -24,14 +27,12 @@ from paidonce.main import (
 )
 from paidonce.observability import TracingUnavailable, configure_logging, configure_tracing
 from paidonce.settings import (
-    AnySettings,
     DatabaseSettings,
     OperatorSettings,
     Settings,
     SettingsError,
     StripeSettings,
     TokenSettings,
-    load,
 )
 from paidonce.store import migrations
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
@@ -47,6 +48,7 @@ db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is_help=True)
 app.add_typer(customers_app, name="customers")
+app.add_typer(events_app, name="events")
 
 
 def main() -> None:
@@ -227,13 +229,6 @@ async def _backfill(
     return counts, complaint
 
 
-def _load(kind: type[AnySettings]) -> AnySettings:
-    try:
-        return load(kind)
-    except SettingsError as error:
-        _fail(str(error))
-
-
 def _observe() -> None:
     configure_logging()
     try:
@@ -257,11 +252,6 @@ async def _work_until_stopped(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await run_worker_alone(settings, stop)
-
-
-def _fail(sentence: str) -> NoReturn:
-    print(f"paidonce: {sentence}", file=sys.stderr)  # noqa: T201
-    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

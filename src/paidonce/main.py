@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -30,6 +30,9 @@ from paidonce.store import adoption, installation, migrations, users
 from paidonce.store.engine import DatabaseUnavailable, Transaction, open_database
 from paidonce.store.installation import Installation
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
+from paidonce.webhooks.backfill import Counts as EventCounts
+from paidonce.webhooks.backfill import EventsBackfill
+from paidonce.webhooks.inbox import Inbox
 from paidonce.worker import run_worker
 
 ANSWER_LIFE = timedelta(hours=24)
@@ -156,7 +159,7 @@ async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | 
     return f"{version} Users are those of the table {host.full_name} ({host.id_column})."
 
 
-async def _check_schema(settings: OperatorSettings) -> None:
+async def _check_schema(settings: DatabaseSettings) -> None:
     wanted = _wanted_users(settings)
     with _as_settings_error():
         if not await asyncio.to_thread(migrations.is_ready, settings.database_url, wanted):
@@ -216,6 +219,35 @@ async def backfill_customers(
             parts, per_second=per_second, report=report, stop=stop, is_dry_run=is_dry_run
         )
         return await backfill.run()
+    finally:
+        await close_parts(parts)
+
+
+async def use_inbox(
+    settings: DatabaseSettings, work: Callable[[Inbox], Awaitable[Result]]
+) -> Result:
+    """Work on the inbox of Stripe's events. Raises SettingsError, DatabaseUnavailable."""
+    await _check_schema(settings)
+    db = await open_database(settings.database_url)
+    try:
+        return await work(Inbox(db, SystemClock()))
+    finally:
+        await db.close()
+
+
+async def backfill_events(
+    settings: OperatorSettings,
+    *,
+    since: datetime,
+    report: Callable[[EventCounts], None],
+    stop: asyncio.Event,
+) -> EventCounts:
+    """Stripe's events since then into the inbox. Raises SettingsError, StripeStaysAway."""
+    await _check_schema(settings)
+    parts = await open_parts(settings, SystemClock())
+    try:
+        await check_account(parts, needs_answer=True)
+        return await EventsBackfill(parts, since=since, report=report, stop=stop).run()
     finally:
         await close_parts(parts)
 

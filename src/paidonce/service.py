@@ -30,6 +30,7 @@ from paidonce.payments import cancel, follow_up, pay, release, saved, shopping
 from paidonce.payments.context import Context
 from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+from paidonce.webhooks.inbox import InboxGauges
 
 ANSWER_LIFE = timedelta(hours=24)
 Arguments = ParamSpec("Arguments")
@@ -59,6 +60,7 @@ class Service:
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self._ctx: Context | None = None
+        self._inbox_gauges = InboxGauges()
 
     def open(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -154,6 +156,10 @@ class Service:
     async def receive_webhook(self, body: bytes, signature: str) -> None:
         if await webhooks.receive(self.ctx, body, signature):
             self.wake.set()
+
+    async def measure(self) -> None:
+        """Bring those metrics up to date that are read from the database."""
+        await self._inbox_gauges.refresh(self.ctx)
 
     async def readiness(self) -> dict[str, str]:
         ctx = self.ctx

@@ -1,5 +1,5 @@
 """The rounds of a worker, inside `serve` or alone: drain the inbox, sweep, resume cancelations, and
-now and then see which cards are to be detached."""
+now and then see which cards are to be detached and which old events can be forgotten."""
 
 import asyncio
 
@@ -11,19 +11,24 @@ from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 PAUSE_SECONDS = 1.0
 TIDY_SECONDS = 20.0
 """Between two looks for cards to detach: nobody waits for one."""
+FORGET_SECONDS = 600.0
+"""Between two looks for events to forget: each goes through the whole inbox."""
 log = get_logger(__name__)
 
 
 async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> None:
     """Rounds until `stop`; `wake` ends a pause early (a webhook has come)."""
-    tidy_at = ctx.clock.monotonic()
+    tidy_at = forget_at = ctx.clock.monotonic()
     while not stop.is_set():
         wake.clear()
         is_tidying = ctx.clock.monotonic() >= tidy_at
         if is_tidying:
             tidy_at = ctx.clock.monotonic() + TIDY_SECONDS
+        is_forgetting = ctx.clock.monotonic() >= forget_at
+        if is_forgetting:
+            forget_at = ctx.clock.monotonic() + FORGET_SECONDS
         try:
-            await work_once(ctx, is_tidying=is_tidying)
+            await work_once(ctx, is_tidying=is_tidying, is_forgetting=is_forgetting)
         except (DatabaseUnavailable, UnknownCommit) as error:
             log.warning("worker.database_unavailable", error=str(error))
         except Exception:  # the worker outlives a bug in one round
@@ -31,7 +36,7 @@ async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> 
         await _pause(wake, stop)
 
 
-async def work_once(ctx: Context, *, is_tidying: bool = True) -> int:
+async def work_once(ctx: Context, *, is_tidying: bool = True, is_forgetting: bool = True) -> int:
     """One round; how many things were worked on."""
     worked = await webhooks.drain_once(ctx)
     worked += await recovery.sweep_once(ctx)
@@ -39,6 +44,8 @@ async def work_once(ctx: Context, *, is_tidying: bool = True) -> int:
     worked += await recovery.resume_canceling(ctx)
     if is_tidying:
         worked += await recovery.release_once(ctx)
+    if is_forgetting:
+        worked += await webhooks.forget_once(ctx)
     return worked
 
 

@@ -61,4 +61,8 @@ class OperationsRoutes:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text format."""
+        try:
+            await self._use_cases.measure()
+        except Exception as error:  # noqa: BLE001 - the others are told without it
+            log.warning("metrics.incomplete", error=type(error).__name__)
         return Response(render_metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE})

@@ -64,6 +64,9 @@ class UseCases(Protocol):
     async def receive_webhook(self, body: bytes, signature: str) -> None:
         """Verify and store an event; raises `invalid_signature`."""
 
+    async def measure(self) -> None:
+        """Bring those metrics up to date that are not counted as things happen."""
+
     async def readiness(self) -> dict[str, str]:
         """What the service stands on: name -> "ok" or what is wrong with it."""
         ...

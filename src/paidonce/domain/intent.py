@@ -6,6 +6,7 @@ call was surely not executed or surely refused, and a `Failure` with an unknown 
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class IntentStatus(StrEnum):
@@ -112,6 +113,14 @@ class CustomersPage:
 
     customers: list[Customer]
     last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """A page of Stripe's events, newest first, as JSON; `has_more` in the direction of travel."""
+
+    events: list[dict[str, Any]] = field(repr=False)
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)

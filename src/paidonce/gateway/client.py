@@ -13,7 +13,15 @@ from urllib.parse import quote
 
 import stripe
 
-from paidonce.domain.intent import Customer, CustomersPage, Failure, Intent, Method, Reason
+from paidonce.domain.intent import (
+    Customer,
+    CustomersPage,
+    EventsPage,
+    Failure,
+    Intent,
+    Method,
+    Reason,
+)
 from paidonce.gateway.circuit import Circuit
 from paidonce.gateway.pace import Pace
 from paidonce.gateway.translate import translate_error, translate_intent, translate_method
@@ -187,6 +195,16 @@ class StripeGateway:
                 if metadata.items() <= customer.metadata.items():
                     return customer.id
         return None
+
+    async def list_events_page(
+        self, query: Mapping[str, Any], time_left: float
+    ) -> EventsPage | Failure:
+        """GET /v1/events, of the last 30 days, newest first. `query` has `types` (at most 20),
+        `limit` (at most 100), and `created`, `starting_after` or `ending_before`."""
+        answer = await self._call("list", "get", "/v1/events", query, {}, time_left)
+        return _translated(
+            answer, lambda data: EventsPage(list(data["data"]), data["has_more"] is True)
+        )
 
     async def retrieve_account_id(self, time_left: float) -> str | Failure:
         """GET /v1/account: whose key this is."""

@@ -5,6 +5,7 @@ from functools import cache
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     generate_latest,
@@ -57,6 +58,22 @@ _step_seconds = Histogram(
     buckets=_STEP_SECONDS,
     registry=registry,
 )
+_inbox = Gauge(
+    "paidonce_inbox_events",
+    "Events of Stripe that wait to be worked on, or were set aside for a person.",
+    ("state",),
+    registry=registry,
+)
+_inbox_oldest = Gauge(
+    "paidonce_inbox_oldest_pending_seconds",
+    "Age of the oldest event of Stripe that waits to be worked on.",
+    registry=registry,
+)
+_set_aside = Counter(
+    "paidonce_events_set_aside",
+    "Events of Stripe that this process has set aside after their last try.",
+    registry=registry,
+)
 
 
 def record_request(route: str, method: str, status: int, seconds: float) -> None:
@@ -71,6 +88,18 @@ def record_step(name: str, outcome: str, seconds: float) -> None:
     count, duration = _step_children(name, outcome)
     count.inc()
     duration.observe(seconds)
+
+
+def record_inbox(*, pending: int, set_aside: int, oldest_pending_seconds: float) -> None:
+    """How the inbox of Stripe's events stands."""
+    _inbox.labels("pending").set(pending)
+    _inbox.labels("set_aside").set(set_aside)
+    _inbox_oldest.set(oldest_pending_seconds)
+
+
+def record_event_set_aside() -> None:
+    """Count an event that nobody could work on."""
+    _set_aside.inc()
 
 
 def render_metrics() -> bytes:

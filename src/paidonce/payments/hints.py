@@ -15,7 +15,7 @@ from paidonce.payments.context import (
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
-from paidonce.store.events import InboxEvent
+from paidonce.store.inbox import InboxEvent
 from paidonce.store.rows import PaymentRow
 
 Worked = tuple[str, str | None]
@@ -34,6 +34,27 @@ OUTCOME_TYPES = frozenset(
 """They may end a payment; on one that has succeeded there is nothing left to learn from them."""
 RENEWED_TYPES = frozenset({"payment_method.updated", "payment_method.automatically_updated"})
 REFUND_TYPES = ("charge.refund", "refund.")
+WANTED_TYPES = (
+    *sorted(OUTCOME_TYPES),
+    "charge.refund.updated",
+    "charge.refunded",
+    "customer.deleted",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "payment_method.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+)
+"""What an endpoint has to be subscribed to, and what is read from Stripe's list after an outage:
+at most 20 (https://docs.stripe.com/api/events/list, `types`)."""
+
+
+def subject_of(event: InboxEvent) -> tuple[str, str]:
+    """Events with the same subject make us do the same, and doing it once answers them all."""
+    if event.type in OUTCOME_TYPES and event.stripe_payment_intent_id is not None:
+        return "outcome", event.stripe_payment_intent_id
+    return event.type, event.object_id
 
 
 async def work_hint(ctx: Context, event: InboxEvent) -> Worked:

@@ -1,7 +1,6 @@
-"""The history of a payment (append-only), the outbox, the inbox of Stripe's events, and the
-answers kept under clients' idempotency keys. No payload with a client secret is ever stored."""
+"""The history of a payment (append-only), the outbox, and the answers kept under clients'
+idempotency keys. No payload with a client secret is ever stored."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.domain.model import StoredAnswer
@@ -43,86 +42,6 @@ async def add_to_outbox(
         kind,
         payload,
         now,
-    )
-
-
-# --- the inbox -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEvent:
-    """What is kept of a Stripe event: a hint where to look, never its payload.
-
-    `order_id` is the one in the object's metadata when that names our namespace.
-    """
-
-    id: str
-    type: str
-    object_id: str
-    stripe_payment_intent_id: str | None
-    order_id: str | None
-    tries: int = 0
-
-
-async def insert_event_once(
-    tx: Transaction, event: InboxEvent, event_created_at: datetime, now: datetime
-) -> bool:
-    """False when the event was stored before."""
-    changed = await tx.execute(
-        "INSERT INTO stripe_events (id, type, object_id, stripe_payment_intent_id, order_id,"
-        " state, tries, next_try_at, event_created_at, received_at)"
-        " VALUES ($1, $2, $3, $4, $5, 'pending', 0, $7, $6, $7) ON CONFLICT DO NOTHING",
-        event.id,
-        event.type,
-        event.object_id,
-        event.stripe_payment_intent_id,
-        event.order_id,
-        event_created_at,
-        now,
-    )
-    return changed == 1
-
-
-async def take_due_events(
-    tx: Transaction, now: datetime, retry_at: datetime, limit: int
-) -> list[InboxEvent]:
-    """Pending events whose time has come, counted as tried and put off against other workers."""
-    rows = await tx.fetch(
-        "SELECT id, type, object_id, stripe_payment_intent_id, order_id, tries"
-        " FROM stripe_events"
-        " WHERE state = 'pending' AND next_try_at <= $1"
-        " ORDER BY next_try_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-        now,
-        limit,
-    )
-    for row in rows:
-        await tx.execute(
-            "UPDATE stripe_events SET tries = tries + 1, next_try_at = $2 WHERE id = $1",
-            row["id"],
-            retry_at,
-        )
-    return [InboxEvent(**{**row, "tries": row["tries"] + 1}) for row in rows]
-
-
-async def finish_event(
-    tx: Transaction, event_id: str, state: str, note: str | None, now: datetime
-) -> None:
-    """`done`, `ignored` or `set_aside` (after bounded tries, for a person)."""
-    await tx.execute(
-        "UPDATE stripe_events SET state = $2, note = $3, worked_at = $4 WHERE id = $1",
-        event_id,
-        state,
-        note,
-        now,
-    )
-
-
-async def put_off_event(tx: Transaction, event_id: str, note: str, next_try_at: datetime) -> None:
-    await tx.execute(
-        "UPDATE stripe_events SET note = $2, next_try_at = $3 WHERE id = $1",
-        event_id,
-        note,
-        next_try_at,
     )
 
 

@@ -1,0 +1,114 @@
+"""The work on stored events: inbox -> payments, a batch at a time.
+
+Any number of drainers may run. An event whose worker died comes again when its lease is over.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from paidonce.observability import get_logger, record_event_set_aside
+from paidonce.payments.context import Context
+from paidonce.payments.hints import Worked, subject_of, work_hint
+from paidonce.store import inbox
+from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
+from paidonce.store.inbox import InboxEvent
+
+BATCH = 16
+"""What is looked at together: memory and Stripe's rate limit (100 reads a second) bear it."""
+LEASE = timedelta(seconds=60)
+"""Outlives the work on a batch, which ends with the 25 s of a visitor."""
+TURN_SECONDS = 5.0
+"""Then the other rounds of a worker have their turn, however full the inbox is."""
+MAX_TRIES = 15
+LONGEST_PAUSE_SECONDS = 3600
+"""Pauses of 2, 4, 8 … s up to an hour: the last try is four hours after the first."""
+Result = tuple[InboxEvent, str, str | None]
+log = get_logger(__name__)
+
+
+async def drain_once(ctx: Context) -> int:
+    """Work on the events whose time has come, for TURN_SECONDS at most; how many there were.
+
+    While the circuit to Stripe is open nothing is taken: an outage costs no event its tries.
+    """
+    ends_at = ctx.clock.monotonic() + TURN_SECONDS
+    count = 0
+    while not ctx.gateway.is_circuit_open:
+        taken = await _drain_batch(ctx)
+        count += taken
+        if taken < BATCH or ctx.clock.monotonic() >= ends_at:
+            break
+    return count
+
+
+async def _drain_batch(ctx: Context) -> int:
+    now = ctx.clock.now()
+    due = await ctx.db.transaction(
+        "take_events", lambda tx: inbox.take_due_events(tx, now, now + LEASE, BATCH)
+    )
+    # Taken more often than that, an event has never let its worker come to an end.
+    results: list[Result] = [
+        (each, "pending", "no try was finished") for each in due if each.tries > MAX_TRIES
+    ]
+    groups = _by_subject(each for each in due if each.tries <= MAX_TRIES)
+    for worked in await asyncio.gather(*(_work_on(ctx, events) for events in groups)):
+        results += worked
+    if results:
+        await _finish(ctx, results)
+    return len(due)
+
+
+def _by_subject(due: Iterable[InboxEvent]) -> list[list[InboxEvent]]:
+    """Events that one look answers: all of them were sent before it."""
+    groups: dict[tuple[str, str], list[InboxEvent]] = defaultdict(list)
+    for event in due:
+        groups[subject_of(event)].append(event)
+    return list(groups.values())
+
+
+async def _work_on(ctx: Context, events: list[InboxEvent]) -> list[Result]:
+    """Empty when the database did not take part: they come again when the lease is over."""
+    order_id = next((event.order_id for event in events if event.order_id), None)
+    event = replace(events[0], order_id=order_id)
+    worked: Worked
+    try:
+        worked = await work_hint(ctx, event)
+    except (DatabaseUnavailable, UnknownCommit):
+        return []
+    except Exception as error:
+        log.exception("event.failed", event_id=event.id, type=event.type)
+        worked = "pending", type(error).__name__
+    return [(each, *worked) for each in events]
+
+
+async def _finish(ctx: Context, results: list[Result]) -> None:
+    async def work(tx: Transaction) -> list[InboxEvent]:
+        return [event for result in results if (event := await _finish_one(ctx, tx, *result))]
+
+    try:
+        set_aside = await ctx.db.transaction("events_worked", work)
+    except (DatabaseUnavailable, UnknownCommit):
+        log.warning("events.not_finished", count=len(results))
+        return
+    for event in set_aside:
+        record_event_set_aside()
+        log.error("event.set_aside", event_id=event.id, type=event.type, tries=event.tries)
+
+
+async def _finish_one(
+    ctx: Context, tx: Transaction, event: InboxEvent, state: str, note: str | None
+) -> InboxEvent | None:
+    """The event when it is set aside."""
+    now = ctx.clock.now()
+    if state != "pending":
+        await inbox.finish_event(tx, event.id, state, note, now)
+        return None
+    if event.tries >= MAX_TRIES:
+        await inbox.finish_event(tx, event.id, "set_aside", note, now)
+        return event
+    pause = min(2**event.tries, LONGEST_PAUSE_SECONDS)
+    await inbox.put_off_event(tx, event.id, note or "", now + timedelta(seconds=pause))
+    return None

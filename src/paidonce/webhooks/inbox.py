@@ -1,0 +1,90 @@
+"""The inbox as operators see it, and how it is kept small."""
+
+from datetime import datetime, timedelta
+
+from paidonce.domain.clock import Clock
+from paidonce.observability import record_inbox
+from paidonce.payments.context import Parts
+from paidonce.store import inbox
+from paidonce.store.engine import Database
+from paidonce.store.inbox import InboxState, StoredEvent
+
+KEPT_FOR = timedelta(days=90)
+"""Stripe redelivers for 3 days, and lists and resends events of 30. What comes again after it was
+forgotten would be worked on as a hint once more, which changes nothing."""
+FORGET_BATCH = 200
+MOST_BATCHES = 20
+RESEND_BATCH = 1000
+LOOK_SECONDS = 60.0
+
+
+class Inbox:
+    """List, show and resend; needs the database and nothing of Stripe."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def look(self) -> InboxState:
+        return await self._db.read(inbox.get_inbox_state)
+
+    async def list_latest(self, state: str | None, limit: int) -> list[StoredEvent]:
+        return await self._db.read(lambda tx: inbox.list_events(tx, state, limit))
+
+    async def get(self, event_id: str) -> StoredEvent | None:
+        return await self._db.read(lambda tx: inbox.get_event(tx, event_id))
+
+    async def resend(self, event_id: str) -> bool:
+        """Whatever its state: a worker takes it within a second. False: no such event."""
+        now = self._clock.now()
+        return await self._db.transaction(
+            "resend_event", lambda tx: inbox.resend_event(tx, event_id, now)
+        )
+
+    async def resend_all_set_aside(self) -> int:
+        """How many there were."""
+        count, now = 0, self._clock.now()
+        while True:
+            sent = await self._db.transaction(
+                "resend_events", lambda tx: inbox.resend_set_aside(tx, now, RESEND_BATCH)
+            )
+            count += sent
+            if sent < RESEND_BATCH:
+                return count
+
+
+class InboxGauges:
+    """The inbox's state in the metrics, read at most every LOOK_SECONDS: it counts every row."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    async def refresh(self, ctx: Parts) -> None:
+        if ctx.clock.monotonic() < self._next_at:
+            return
+        self._next_at = ctx.clock.monotonic() + LOOK_SECONDS
+        state = await ctx.db.read(inbox.get_inbox_state)
+        since = state.oldest_pending_at
+        age = (ctx.clock.now() - since).total_seconds() if since else 0.0
+        record_inbox(
+            pending=state.pending, set_aside=state.set_aside, oldest_pending_seconds=max(age, 0.0)
+        )
+
+
+async def forget_once(ctx: Parts) -> int:
+    """Delete events that were finished long ago, some batches of them; how many. They are found by
+    a read, so that no writer waits while the table is gone through."""
+    before = ctx.clock.now() - KEPT_FOR
+    count = 0
+    for _ in range(MOST_BATCHES):
+        event_ids = await ctx.db.read(lambda tx: inbox.list_forgettable(tx, before, FORGET_BATCH))
+        if not event_ids:
+            break
+        count += await _delete(ctx, event_ids, before)
+    return count
+
+
+async def _delete(ctx: Parts, event_ids: list[str], before: datetime) -> int:
+    return await ctx.db.transaction(
+        "forget_events", lambda tx: inbox.delete_events(tx, event_ids, before)
+    )
