@@ -26,7 +26,7 @@ from support.service import (
     running_service,
 )
 
-EXAMPLES = {"sqlite": 6, "postgresql": 2}
+EXAMPLES = {"sqlite": 4, "postgresql": 1}
 MORE = int(os.environ.get("EVENT_EXAMPLES", "0"))
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
 LOOK = {"method": "GET", "path": "/v1/payment_intents/*"}

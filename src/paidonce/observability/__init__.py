@@ -4,7 +4,7 @@ from paidonce.observability.card_numbers import has_card_number
 from paidonce.observability.logs import bind_request_id, configure_logging, get_logger
 from paidonce.observability.metrics import (
     METRICS_CONTENT_TYPE,
-    record_event_set_aside,
+    record_events_set_aside,
     record_inbox,
     record_request,
     record_step,
@@ -29,7 +29,7 @@ __all__ = [
     "configure_tracing",
     "get_logger",
     "has_card_number",
-    "record_event_set_aside",
+    "record_events_set_aside",
     "record_inbox",
     "record_request",
     "record_step",

@@ -97,9 +97,9 @@ def record_inbox(*, pending: int, set_aside: int, oldest_pending_seconds: float)
     _inbox_oldest.set(oldest_pending_seconds)
 
 
-def record_event_set_aside() -> None:
-    """Count an event that nobody could work on."""
-    _set_aside.inc()
+def record_events_set_aside(count: int) -> None:
+    """Count events that nobody could work on."""
+    _set_aside.inc(count)
 
 
 def render_metrics() -> bytes:

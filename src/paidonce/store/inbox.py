@@ -90,16 +90,17 @@ async def take_due_events(
     return [InboxEvent(**row) for row in rows]
 
 
-async def finish_event(
-    tx: Transaction, event_id: str, state: str, note: str | None, now: datetime
+async def finish_events(
+    tx: Transaction, event_ids: Sequence[str], state: str, note: str | None, now: datetime
 ) -> None:
     """`done`, `ignored` or `set_aside` (after bounded tries, for a person)."""
+    places = ", ".join(f"${place}" for place in range(4, 4 + len(event_ids)))
     await tx.execute(
-        "UPDATE stripe_events SET state = $2, note = $3, worked_at = $4 WHERE id = $1",
-        event_id,
+        f"UPDATE stripe_events SET state = $1, note = $2, worked_at = $3 WHERE id IN ({places})",
         state,
         note,
         now,
+        *event_ids,
     )
 
 

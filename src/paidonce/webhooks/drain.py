@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from paidonce.observability import get_logger, record_event_set_aside
+from paidonce.observability import get_logger, record_events_set_aside
 from paidonce.payments.context import Context
 from paidonce.payments.hints import Worked, subject_of, work_hint
 from paidonce.store import inbox
@@ -85,30 +85,29 @@ async def _work_on(ctx: Context, events: list[InboxEvent]) -> list[Result]:
 
 
 async def _finish(ctx: Context, results: list[Result]) -> None:
-    async def work(tx: Transaction) -> list[InboxEvent]:
-        return [event for result in results if (event := await _finish_one(ctx, tx, *result))]
+    now = ctx.clock.now()
+    finished: dict[tuple[str, str | None], list[InboxEvent]] = defaultdict(list)
+    again: list[tuple[InboxEvent, str]] = []
+    for event, state, note in results:
+        if state == "pending" and event.tries < MAX_TRIES:
+            again.append((event, note or ""))
+        else:
+            finished["set_aside" if state == "pending" else state, note].append(event)
+
+    async def work(tx: Transaction) -> None:
+        for (state, note), events in finished.items():
+            await inbox.finish_events(tx, [event.id for event in events], state, note, now)
+        for event, why in again:
+            pause = min(2**event.tries, LONGEST_PAUSE_SECONDS)
+            await inbox.put_off_event(tx, event.id, why, now + timedelta(seconds=pause))
 
     try:
-        set_aside = await ctx.db.transaction("events_worked", work)
+        await ctx.db.transaction("events_worked", work)
     except (DatabaseUnavailable, UnknownCommit):
         log.warning("events.not_finished", count=len(results))
         return
-    for event in set_aside:
-        record_event_set_aside()
-        log.error("event.set_aside", event_id=event.id, type=event.type, tries=event.tries)
-
-
-async def _finish_one(
-    ctx: Context, tx: Transaction, event: InboxEvent, state: str, note: str | None
-) -> InboxEvent | None:
-    """The event when it is set aside."""
-    now = ctx.clock.now()
-    if state != "pending":
-        await inbox.finish_event(tx, event.id, state, note, now)
-        return None
-    if event.tries >= MAX_TRIES:
-        await inbox.finish_event(tx, event.id, "set_aside", note, now)
-        return event
-    pause = min(2**event.tries, LONGEST_PAUSE_SECONDS)
-    await inbox.put_off_event(tx, event.id, note or "", now + timedelta(seconds=pause))
-    return None
+    for (state, note), events in finished.items():
+        if state == "set_aside":
+            record_events_set_aside(len(events))
+            ids = [event.id for event in events]
+            log.error("events.set_aside", event_ids=ids, type=events[0].type, note=note)
