@@ -1,12 +1,13 @@
 """The inbox of Stripe's events: what may come in, the work on it, and what a person does there."""
 
+import asyncio
 import itertools
 import json
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,7 +97,7 @@ def dying_before(step: str) -> Iterator[None]:
 
     def die(name: str, when: str) -> None:
         if (name, when) == (step, "before"):
-            raise RuntimeError("the worker dies here")
+            raise asyncio.CancelledError
 
     set_step_hook(die)
     try:
@@ -227,9 +228,8 @@ def test_events_of_a_worker_that_died_come_again_after_its_lease(service: Runnin
     order_id, event = authenticated_order(service)
     deliver(service, event)
     for step in ("stripe.retrieve_intent", "commit.paid", "commit.events_worked"):
-        with dying_before(step), pytest.raises(RuntimeError):
+        with dying_before(step), pytest.raises(CancelledError):
             drain(service)
-            raise RuntimeError("caught: the event is only put off")
         assert [row["state"] for row in inbox(service)] == ["pending"]
         assert drain(service) == 0
         service.clock.added += LEASE.total_seconds() + 1
@@ -243,7 +243,7 @@ def test_an_event_that_kills_every_worker_is_set_aside_in_the_end(service: Runni
     deliver(service, event)
     with dying_before("commit.events_worked"):
         for _ in range(MAX_TRIES):
-            with pytest.raises(RuntimeError):
+            with pytest.raises(CancelledError):
                 drain(service)
             service.clock.added += LEASE.total_seconds() + 1
     with counted_steps() as steps:
@@ -428,24 +428,25 @@ def long_queue(service: Running, count: int, orders: list[str]) -> list[InboxEve
     return events
 
 
-def test_five_thousand_queued_events_are_each_worked_on_once_by_two_drainers(
+def test_thousands_of_queued_events_are_each_worked_on_once_by_two_drainers(
     start_service: StartService,
 ) -> None:
     service, other = start_service(), start_service()
+    count = 5000 if service.settings.database_url.startswith("sqlite") else 2000
     orders = [authenticated_order(service)[0] for _ in range(10)]
-    queue(service, long_queue(service, 5000, orders))
+    queue(service, long_queue(service, count, orders))
 
     def drain_all(one: Running) -> int:
         return sum(iter(lambda: drain(one), 0))
 
     with ThreadPoolExecutor(2) as threads:
         worked = list(threads.map(drain_all, (service, other)))
-    assert sum(worked) == 5000 and min(worked) > 500
+    assert sum(worked) == count and min(worked) > count / 10
     states = service.rows(
         "SELECT state, tries, count(*) AS n FROM stripe_events GROUP BY state, tries"
     )
     assert {(row["state"], row["tries"]) for row in states} == {("done", 1), ("ignored", 1)}
-    assert sum(row["n"] for row in states) == 5000
+    assert sum(row["n"] for row in states) == count
     assert all(is_paid(service, order_id) for order_id in orders)
     notices = service.rows("SELECT order_id FROM outbox WHERE kind = 'order.paid'")
     assert sorted(row["order_id"] for row in notices) == sorted(orders)

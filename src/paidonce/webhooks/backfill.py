@@ -116,15 +116,16 @@ class EventsBackfill:
         await self._take(page.events[-1:])
         return str(page.events[-1]["id"])
 
-    async def _read_page(self, *, limit: int = PAGE, **place: Any) -> EventsPage:
-        query = {"types": list(WANTED_TYPES), "limit": limit, **place}
-        for fault in range(1, MOST_FAULTS + 1):
+    async def _read_page(self, **place: Any) -> EventsPage:
+        query = {"types": list(WANTED_TYPES), "limit": PAGE, **place}
+        for fault in range(MOST_FAULTS):
+            if fault:
+                await self._ctx.clock.sleep(min(0.5 * 2**fault, LONGEST_PAUSE_SECONDS))
             page = await self._ctx.gateway.list_events_page(query, REQUEST_SECONDS)
             if isinstance(page, EventsPage):
                 return page
             if _is_refused(page):
                 raise StripeStaysAway(f"Stripe refused: {page.message}")
-            await self._ctx.clock.sleep(min(0.5 * 2**fault, LONGEST_PAUSE_SECONDS))
         raise StripeStaysAway("Stripe did not take part several times in a row")
 
     async def _take(self, payloads: list[dict[str, Any]]) -> None:
