@@ -21,6 +21,7 @@ from docs.markdown import (
     read,
 )
 from paidonce.domain import errors
+from paidonce.payments.hints import WANTED_TYPES
 from paidonce.settings import Settings
 
 # --- error codes ---------------------------------------------------------------------------------
@@ -163,6 +164,11 @@ def test_every_make_target_is_listed_by_make_help() -> None:
     phony = next(line for line in lines if line.startswith(".PHONY:")).split()[1:]
     explained = {line.split(":")[0] for line in lines if " ## " in line}
     assert explained == set(phony)
+
+
+def test_the_types_of_events_to_subscribe_to_are_documented() -> None:
+    rows = list_rows(read("docs/webhooks.md"))
+    assert sorted(row[0].strip("`") for row in rows) == sorted(WANTED_TYPES)
 
 
 # --- links ---------------------------------------------------------------------------------------
