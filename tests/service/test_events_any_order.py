@@ -96,6 +96,11 @@ STORIES = {
     "declined, then paid": Story(
         [pay(DECLINED_AT_CHARGE), pay(GOOD)], events=5, states=["declined", "succeeded"]
     ),
+    "a failed challenge, then a passed one": Story(
+        [pay(NEEDS_3DS), challenge("fail"), ask, pay(NEEDS_3DS), challenge("success")],
+        events=6,
+        states=["authentication_failed", "succeeded"],
+    ),
     "canceled": Story(
         [pay(NEEDS_3DS), challenge("fail"), ask, cancel],
         charges=0,
