@@ -222,6 +222,7 @@ def test_one_look_answers_all_events_of_an_intent(service: Running) -> None:
     with counted_steps() as steps:
         assert drain(service) == 2
     assert steps["stripe.retrieve_intent"] == 1 and is_paid(service, order_id)
+    assert [row["state"] for row in inbox(service)] == ["done", "done"]
 
 
 def test_events_of_a_worker_that_died_come_again_after_its_lease(service: Running) -> None:
