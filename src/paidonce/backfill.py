@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import Unavailable, not_authenticated
-from paidonce.domain.intent import Customer, CustomersPage, Failure
+from paidonce.domain.intent import Customer, Failure, ListPage
 from paidonce.observability import get_logger
 from paidonce.payments.context import REQUEST_SECONDS, Parts
 from paidonce.payments.customers import ensure_customer
@@ -122,10 +122,10 @@ class Backfill:
             page = await self._read_page(place.last_id)
             if page is None:
                 continue
-            await self._take(page.customers)
-            if page.customers:
-                newest_id = place.newest_id or page.customers[0].id
-                place = Place(newest_id, page.customers[-1].id)
+            await self._take(page.items)
+            if page.items:
+                newest_id = place.newest_id or page.items[0].id
+                place = Place(newest_id, page.items[-1].id)
             await self._save(place, is_finished=False)
             if page.last_id is None:
                 break
@@ -138,16 +138,16 @@ class Backfill:
             page = await self._read_page(after_id)
             if page is None:
                 continue
-            fresh = list(takewhile(lambda customer: customer.id != until_id, page.customers))
+            fresh = list(takewhile(lambda customer: customer.id != until_id, page.items))
             await self._take(fresh)
             if after_id is None and fresh:
                 newest_id = fresh[0].id
-            if len(fresh) < len(page.customers) or page.last_id is None:
+            if len(fresh) < len(page.items) or page.last_id is None:
                 break
             after_id = page.last_id
         return newest_id
 
-    async def _read_page(self, after_id: str | None) -> CustomersPage | None:
+    async def _read_page(self, after_id: str | None) -> ListPage[Customer] | None:
         """None: not this time. From the top where the place in the list is gone."""
         page = await self._ctx.gateway.list_customers_page(after_id, REQUEST_SECONDS)
         if isinstance(page, Failure) and page.param == CURSOR:

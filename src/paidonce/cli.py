@@ -14,6 +14,7 @@ from paidonce import backfill_view
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
+from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
 from paidonce.exits import load as _load
@@ -49,6 +50,7 @@ app.add_typer(db_app, name="db")
 customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is_help=True)
 app.add_typer(customers_app, name="customers")
 app.add_typer(events_app, name="events")
+app.command()(reconcile)
 
 
 def main() -> None:

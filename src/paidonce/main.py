@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -13,11 +14,13 @@ from fastapi import FastAPI
 from paidonce.api import build_api
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
-from paidonce.domain.intent import Failure
+from paidonce.domain.intent import Failure, Window
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
+from paidonce.reconcile import CannotCompare, Finding, Fixer, Reconcile
+from paidonce.reconcile import Counts as Comparison
 from paidonce.service import Service
 from paidonce.settings import (
     DatabaseSettings,
@@ -27,9 +30,15 @@ from paidonce.settings import (
     StripeSettings,
 )
 from paidonce.store import adoption, installation, migrations, users
-from paidonce.store.engine import DatabaseUnavailable, Transaction, open_database
+from paidonce.store.engine import (
+    DatabaseUnavailable,
+    Transaction,
+    UnknownCommit,
+    open_database,
+)
 from paidonce.store.installation import Installation
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
+from paidonce.store.scratch import Scratch
 from paidonce.webhooks.backfill import Counts as EventCounts
 from paidonce.webhooks.backfill import EventsBackfill
 from paidonce.webhooks.inbox import Inbox
@@ -51,7 +60,7 @@ log = get_logger(__name__)
 async def open_context(settings: Settings, clock: Clock) -> Context:
     """Open database and gateway; raises SettingsError when they do not belong together."""
     parts = await open_parts(settings, clock)
-    return Context(parts.db, parts.gateway, clock, parts.installation, settings, Background())
+    return _context(parts, settings, Background())
 
 
 async def open_parts(
@@ -250,6 +259,58 @@ async def backfill_events(
         return await EventsBackfill(parts, since=since, report=report, stop=stop).run()
     finally:
         await close_parts(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """What a comparison is about: a window of Stripe's times, or one order."""
+
+    window: Window
+    order_id: str | None
+    per_second: float
+
+
+async def compare_books(
+    settings: OperatorSettings,
+    what: Compare,
+    *,
+    fixing: Settings | None,
+    show: Callable[[Finding], None],
+    stop: asyncio.Event,
+) -> tuple[Comparison, str | None]:
+    """Stripe against our books: the figures, and why it is not all. Raises SettingsError.
+
+    `fixing`: what is found is fixed on the service's own road, with the service's own settings.
+    """
+    pace = Pace(what.per_second, time.monotonic)
+    await _check_schema(settings)
+    parts = await open_parts(settings, SystemClock(), pace, is_read_only=fixing is None)
+    background, scratch = Background(), Scratch()
+    try:
+        await check_account(parts, is_read_only=fixing is None, needs_answer=True)
+        run = Reconcile(
+            parts,
+            scratch,
+            window=what.window,
+            show=show,
+            stop=stop,
+            fixer=None if fixing is None else Fixer(_context(parts, fixing, background)),
+        )
+        try:
+            await (run.run_order(what.order_id) if what.order_id else run.run())
+        except CannotCompare as error:
+            return run.counts, f"{error}."
+        except (DatabaseUnavailable, UnknownCommit) as error:
+            return run.counts, f"the database went away ({error}); run it again."
+        return run.counts, None
+    finally:
+        scratch.close()
+        await background.close(DRAIN_SECONDS)
+        await close_parts(parts)
+
+
+def _context(parts: Parts, settings: Settings, background: Background) -> Context:
+    return Context(parts.db, parts.gateway, parts.clock, parts.installation, settings, background)
 
 
 # --- the app and the worker ----------------------------------------------------------------------

@@ -5,8 +5,11 @@ call was surely not executed or surely refused, and a `Failure` with an unknown 
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
 
 
 class IntentStatus(StrEnum):
@@ -58,6 +61,11 @@ class Intent:
     amount_refunded: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     last_error: CardRefusal | None = None
+    created_at: datetime | None = None
+    charged_at: datetime | None = None
+    """When the latest charge was made; known, as `amount_refunded` is, where it was expanded."""
+    is_customer_deleted: bool = False
+    """Known where the customer was expanded."""
     is_replayed: bool = False
     """True when Stripe answered from the idempotency key: the state may be an old one."""
 
@@ -105,14 +113,7 @@ class Customer:
 
     id: str
     metadata: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class CustomersPage:
-    """A page of Stripe's list; `last_id` is where the next one begins, None on the last page."""
-
-    customers: list[Customer]
-    last_id: str | None
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +136,37 @@ class Method:
     exp_year: int | None
     fingerprint: str | None
     cardholder_name: str | None = None
+
+
+# --- whole lists ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was created at Stripe from `since` to `until`, both included, by whole seconds."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage(Generic[Item]):
+    """A page of a list of Stripe's; `last_id` is where the next one begins, None on the last."""
+
+    items: list[Item]
+    last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A Charge as Stripe answered it. `amount` is in minor units; `intent_id` is None for one that
+    was made without a PaymentIntent."""
+
+    id: str
+    intent_id: str | None
+    amount: int
+    amount_refunded: int
+    currency: str
+    is_succeeded: bool
+    created_at: datetime
+    metadata: dict[str, str]

@@ -7,24 +7,31 @@ The SDK retries nothing: a send that nobody counted could charge behind our back
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import stripe
 
 from paidonce.domain.intent import (
+    Charge,
     Customer,
-    CustomersPage,
     EventsPage,
     Failure,
     Intent,
+    ListPage,
     Method,
     Reason,
+    Window,
 )
 from paidonce.gateway.circuit import Circuit
 from paidonce.gateway.pace import Pace
-from paidonce.gateway.translate import translate_error, translate_intent, translate_method
+from paidonce.gateway.translate import (
+    translate_charge,
+    translate_error,
+    translate_intent,
+    translate_method,
+)
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
 from paidonce.settings import StripeSettings
@@ -32,6 +39,7 @@ from paidonce.settings import StripeSettings
 CALL_TIMEOUT_SECONDS = 10.0
 PAGE_SIZE = 100
 MAX_PAGES = 20
+EVER = Window()
 Shape = TypeVar("Shape")
 log = get_logger(__name__)
 
@@ -129,7 +137,7 @@ class StripeGateway:
 
     async def retrieve_intent(self, intent_id: str, time_left: float) -> Intent | Failure:
         """GET /v1/payment_intents/:id with its latest charge."""
-        path = f"/v1/payment_intents/{intent_id}"
+        path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
         params = {"expand": ["latest_charge"]}
         return _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
 
@@ -157,18 +165,6 @@ class StripeGateway:
         path = f"/v1/customers/{quote(customer_id, safe='')}"
         answer = await self._call("retrieve_customer", "get", path, {}, {}, time_left)
         return _translated(answer, _customer)
-
-    async def list_customers_page(
-        self, after: str | None, time_left: float
-    ) -> CustomersPage | Failure:
-        """GET /v1/customers, newest first, from behind the customer `after`."""
-        query: dict[str, Any] = {"limit": PAGE_SIZE}
-        if after is not None:
-            query["starting_after"] = after
-        answer = await self._call("list", "get", "/v1/customers", query, {}, time_left)
-        return _translated(
-            answer, lambda data: CustomersPage(_customers(data), _last_of_page(data))
-        )
 
     async def list_customers_with_email(
         self, email: str, time_left: float
@@ -210,6 +206,45 @@ class StripeGateway:
         """GET /v1/account: whose key this is."""
         answer = await self._call("retrieve_account", "get", "/v1/account", {}, {}, time_left)
         return _translated(answer, _object_id)
+
+    # --- whole lists, a page at a time -----------------------------------------------------------
+
+    async def list_intents_page(
+        self, window: Window, after: str | None, time_left: float, customer_id: str | None = None
+    ) -> ListPage[Intent] | Failure:
+        """GET /v1/payment_intents, newest first, from behind the intent `after`; each with its
+        latest charge and its customer."""
+        query = _list_query(window, after)
+        query["expand"] = ["data.latest_charge", "data.customer"]
+        if customer_id is not None:
+            query["customer"] = customer_id
+        answer = await self._call("list", "get", "/v1/payment_intents", query, {}, time_left)
+        return _translated(answer, lambda data: _list_page(data, translate_intent))
+
+    async def list_charges_page(
+        self, window: Window, after: str | None, time_left: float
+    ) -> ListPage[Charge] | Failure:
+        """GET /v1/charges, newest first: those of intents, and those that were made without."""
+        query = _list_query(window, after)
+        answer = await self._call("list", "get", "/v1/charges", query, {}, time_left)
+        return _translated(answer, lambda data: _list_page(data, translate_charge))
+
+    async def list_customers_page(
+        self, after: str | None, time_left: float, window: Window = EVER
+    ) -> ListPage[Customer] | Failure:
+        """GET /v1/customers, newest first, from behind the customer `after`; deleted ones are in
+        no list."""
+        query = _list_query(window, after)
+        answer = await self._call("list", "get", "/v1/customers", query, {}, time_left)
+        return _translated(answer, lambda data: _list_page(data, _customer))
+
+    async def find_last_refund(
+        self, intent_id: str, time_left: float
+    ) -> tuple[str, datetime] | Failure | None:
+        """GET /v1/refunds of an intent: the latest one's id and time."""
+        query = {"payment_intent": intent_id, "limit": 1}
+        answer = await self._call("list", "get", "/v1/refunds", query, {}, time_left)
+        return _translated(answer, _first_of_page)
 
     # --- the one way out -------------------------------------------------------------------------
 
@@ -303,9 +338,36 @@ def _customers(data: Mapping[str, Any]) -> list[Customer]:
 
 
 def _customer(data: Mapping[str, Any]) -> Customer:
-    return Customer(_object_id(data), dict(data.get("metadata") or {}))
+    is_deleted = data.get("deleted") is True
+    return Customer(_object_id(data), dict(data.get("metadata") or {}), is_deleted)
 
 
 def _last_of_page(data: Mapping[str, Any]) -> str | None:
     """The id to go on after, or None on the last page."""
     return _object_id(data["data"][-1]) if data["has_more"] else None
+
+
+def _list_query(window: Window, after: str | None) -> dict[str, Any]:
+    query: dict[str, Any] = {"limit": PAGE_SIZE}
+    created: dict[str, int] = {}
+    if window.since is not None:
+        created["gte"] = int(window.since.timestamp())
+    if window.until is not None:
+        created["lte"] = int(window.until.timestamp())
+    if created:
+        query["created"] = created
+    if after is not None:
+        query["starting_after"] = after
+    return query
+
+
+def _list_page(
+    data: Mapping[str, Any], translate: Callable[[Mapping[str, Any]], Shape]
+) -> ListPage[Shape]:
+    return ListPage([translate(item) for item in data["data"]], _last_of_page(data))
+
+
+def _first_of_page(data: Mapping[str, Any]) -> tuple[str, datetime] | None:
+    for item in data["data"]:
+        return _object_id(item), datetime.fromtimestamp(item["created"], UTC)
+    return None

@@ -4,11 +4,20 @@ An exception that is not in the table is UNKNOWN: it may have been executed.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import stripe
 
-from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Method, Reason
+from paidonce.domain.intent import (
+    CardRefusal,
+    Charge,
+    Failure,
+    Intent,
+    IntentStatus,
+    Method,
+    Reason,
+)
 from paidonce.gateway.transport import NeverSent
 
 DEAD_METHOD_TEXT = "may not be used again"
@@ -28,7 +37,8 @@ FOREIGN_METHOD_TEXTS = (
 
 def translate_intent(data: Mapping[str, Any], *, is_replayed: bool = False) -> Intent:
     """A PaymentIntent's JSON. `latest_charge` may be an id or an expanded charge."""
-    charge = data.get("latest_charge")
+    charge, customer = data.get("latest_charge"), data.get("customer")
+    expanded = charge if isinstance(charge, Mapping) else {}
     return Intent(
         id=data["id"],
         status=translate_status(data.get("status")),
@@ -36,13 +46,30 @@ def translate_intent(data: Mapping[str, Any], *, is_replayed: bool = False) -> I
         currency=data["currency"],
         is_live=bool(data["livemode"]),
         client_secret=data.get("client_secret") or "",
-        customer=_id(data.get("customer")),
+        customer=_id(customer),
         payment_method=_id(data.get("payment_method")),
         latest_charge=_id(charge),
-        amount_refunded=charge.get("amount_refunded") if isinstance(charge, Mapping) else None,
+        amount_refunded=expanded.get("amount_refunded"),
         metadata=dict(data.get("metadata") or {}),
         last_error=translate_refusal(data.get("last_payment_error")),
+        created_at=_time(data.get("created")),
+        charged_at=_time(expanded.get("created")),
+        is_customer_deleted=isinstance(customer, Mapping) and customer.get("deleted") is True,
         is_replayed=is_replayed,
+    )
+
+
+def translate_charge(data: Mapping[str, Any]) -> Charge:
+    """A Charge's JSON. One that is only held (not captured) has not succeeded yet."""
+    return Charge(
+        id=data["id"],
+        intent_id=_id(data.get("payment_intent")),
+        amount=data["amount"],
+        amount_refunded=data["amount_refunded"],
+        currency=data["currency"],
+        is_succeeded=data["status"] == "succeeded" and data["captured"] is True,
+        created_at=datetime.fromtimestamp(data["created"], UTC),
+        metadata=dict(data.get("metadata") or {}),
     )
 
 
@@ -146,6 +173,10 @@ def _error_body(error: Exception) -> Mapping[str, Any]:
         inner: Mapping[str, Any] = body["error"]
         return inner
     return {}
+
+
+def _time(value: object) -> datetime | None:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else None
 
 
 def _text(value: object) -> str | None:

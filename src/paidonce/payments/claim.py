@@ -207,11 +207,14 @@ def unusable(method: MethodRow, user_id: str) -> ServiceError | None:
             assert_never(method.state)
 
 
-async def insert_payment(ctx: Context, tx: Transaction, order: OrderRow) -> PaymentRow:
-    """The next generation of an order that has no standing payment; the order is locked."""
+async def insert_payment(
+    ctx: Context, tx: Transaction, order: OrderRow, payment_id: str | None = None
+) -> PaymentRow:
+    """The next generation of an order that has no standing payment; the order is locked. The id is
+    a new one, unless the payment is known by one outside already."""
     generation = await payments.count_generations(tx, order.id) + 1
     payment = PaymentRow(
-        id=f"pay_{new_id().replace('-', '')}",
+        id=payment_id or f"pay_{new_id().replace('-', '')}",
         order_id=order.id,
         user_id=order.user_id,
         generation=generation,

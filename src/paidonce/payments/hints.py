@@ -73,6 +73,14 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
     return "ignored", "nothing to do for this type"
 
 
+async def look_at_intent(ctx: Context, intent_id: str) -> Worked:
+    """What the event of its success makes us do, although none has come."""
+    payment = await ctx.db.read(lambda tx: payments.get_payment_of_intent(tx, intent_id))
+    if payment is None:
+        return "ignored", "no payment has this intent"
+    return await _look_at_payment(ctx, payment, intent_id)
+
+
 async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
     user_id = await ctx.db.read(lambda tx: users.get_user_of_customer(tx, customer_id))
     if user_id is None:
@@ -100,6 +108,10 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"
+    return await _look_at_payment(ctx, payment, intent_id)
+
+
+async def _look_at_payment(ctx: Context, payment: PaymentRow, intent_id: str) -> Worked:
     job = await ctx.db.read(lambda tx: _waiting_job(tx, payment))
     visitor = visitor_for(ctx, Role.WORKER, new_id())
     if job is not None:

@@ -106,6 +106,31 @@ async def save_intent(tx: Transaction, payment_id: str, stripe_payment_intent_id
     )
 
 
+async def adopt_intent(
+    tx: Transaction,
+    payment_id: str,
+    stripe_customer_id: str,
+    intent_params: str,
+    stripe_payment_intent_id: str,
+    now: datetime,
+) -> bool:
+    """`save_intent` for one that Stripe has and we have forgotten: with what its create said. False
+    when the payment has an intent, is not live, or has asked for one on another customer."""
+    changed = await tx.execute(
+        "UPDATE payments SET stripe_payment_intent_id = $4, stripe_customer_id = $2,"
+        " intent_params = COALESCE(intent_params, $3),"
+        " intent_requested_at = COALESCE(intent_requested_at, $5), next_look_at = $5"
+        " WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'"
+        " AND COALESCE(stripe_customer_id, $2) = $2",
+        payment_id,
+        stripe_customer_id,
+        intent_params,
+        stripe_payment_intent_id,
+        now,
+    )
+    return changed == 1
+
+
 async def set_payment_state(
     tx: Transaction, payment_id: str, old: PaymentState, new: PaymentState, now: datetime
 ) -> bool:
@@ -139,10 +164,10 @@ async def list_to_look_at(
     tx: Transaction, now: datetime, limit: int
 ) -> list[tuple[PaymentRow, datetime]]:
     """Live payments whose client secret is out and whose attempts are all over: the app may have
-    confirmed by itself. With the time the secret was last given out."""
+    confirmed by itself. With the time the secret was last given out, as far as it is known."""
     rows = await tx.fetch(
-        f"SELECT {_PAYMENT}, (SELECT max(action_at) FROM payment_attempts"
-        " WHERE payment_id = payments.id) AS secret_out_at FROM payments"
+        f"SELECT {_PAYMENT}, COALESCE((SELECT max(action_at) FROM payment_attempts"
+        " WHERE payment_id = payments.id), created_at) AS secret_out_at FROM payments"
         " WHERE state = 'live' AND next_look_at <= $1"
         " AND NOT EXISTS (SELECT 1 FROM payment_attempts"
         "   WHERE payment_id = payments.id AND state IN ('open', 'action'))"

@@ -1,0 +1,74 @@
+"""`paidonce reconcile`: arguments and printing only."""
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from paidonce.domain.intent import Window
+from paidonce.exits import fail, load
+from paidonce.main import Compare, compare_books
+from paidonce.observability import configure_logging
+from paidonce.reconcile import Counts
+from paidonce.reconcile_view import Format, make_view
+from paidonce.settings import OperatorSettings, Settings, SettingsError
+from paidonce.when import parse_time
+
+FOUND = 1
+
+
+def reconcile(
+    since: Annotated[
+        str | None, typer.Option(help="Created at Stripe since: 7d, 12h or a time; else ever.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Created at Stripe until; else now.")] = None,
+    order: Annotated[str | None, typer.Option(help="This order alone.")] = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="How findings are printed.")
+    ] = Format.TABLE,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Do what is safe, and say what was done.")
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(help="Requests to Stripe a second, at most.", min=0.1, max=1000)
+    ] = 20.0,
+) -> None:
+    """Compare Stripe with the books, both ways. 0: nothing found, 1: findings, 2: not done."""
+    window = Window(_time(since), _time(until))
+    if window.since and window.until and window.since >= window.until:
+        raise typer.BadParameter("--since must be before --until")
+    fixing = load(Settings) if fix else None
+    settings = fixing or load(OperatorSettings)
+    configure_logging(level="CRITICAL")
+    view = make_view(output)
+
+    async def compare() -> tuple[Counts, str | None]:
+        what, stop = Compare(window, order, rate), _stop_on_signals()
+        return await compare_books(settings, what, fixing=fixing, show=view.show, stop=stop)
+
+    try:
+        counts, complaint = asyncio.run(compare())
+    except SettingsError as error:
+        fail(str(error))
+    view.end(counts, is_complete=complaint is None)
+    if complaint:
+        fail(complaint)
+    if counts.findings:
+        raise typer.Exit(FOUND)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop

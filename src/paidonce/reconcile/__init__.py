@@ -1,0 +1,17 @@
+"""Stripe and our books, compared both ways."""
+
+from paidonce.reconcile.asking import CannotCompare
+from paidonce.reconcile.findings import ADVICE, Finding, Kind, Remedy
+from paidonce.reconcile.fix import Fixer
+from paidonce.reconcile.run import Counts, Reconcile
+
+__all__ = [
+    "ADVICE",
+    "CannotCompare",
+    "Counts",
+    "Finding",
+    "Fixer",
+    "Kind",
+    "Reconcile",
+    "Remedy",
+]

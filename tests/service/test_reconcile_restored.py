@@ -1,0 +1,140 @@
+"""The database was restored from an older backup: what it has forgotten is found, adopted, and paid
+once. The copy is a real one, a file of SQLite or a database made from a template."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from paidonce.reconcile import Kind
+from proof.auditor import Order, judge, read_books, read_stripe
+from support.planting import Shop
+from support.service import NEEDS_3DS, PRICE_MINOR, running_service
+
+CREATE = {"method": "POST", "path": "/v1/payment_intents"}
+CREATE_CUSTOMER = {"method": "POST", "path": "/v1/customers"}
+
+
+@pytest.fixture
+def copy_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """A copy of a database that nobody has open; its URL."""
+
+    def copy(url: str) -> str:
+        if url.startswith("sqlite"):
+            path = url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            shutil.copyfile(path, tmp_path / "backup.db")
+            return f"sqlite:///{tmp_path / 'backup.db'}"
+        server = request.getfixturevalue("postgres_server")
+        name = server.create_database(urlsplit(url).path.lstrip("/"))
+        request.addfinalizer(lambda: server.drop_database(name))
+        return str(server.url(name))
+
+    return copy
+
+
+class Life:
+    """The orders that the backup has seen half of."""
+
+    def __init__(self, shop: Shop) -> None:
+        """As far as the backup goes."""
+        service = shop.service
+        self.paid = shop.paid_order()
+        self.prepared = shop.new_order()
+        self.challenged = shop.new_order()
+        answer = service.pay(self.challenged, shop.card(NEEDS_3DS))
+        assert answer.json()["status"] == "requires_action"
+        service.simulator.add_fault(kind="rate_limit", match={**CREATE, "times": 5})
+        self.unprepared = shop.new_order()
+        service.simulator.clear_faults()
+        service.simulator.add_fault(kind="rate_limit", match={**CREATE_CUSTOMER, "times": 5})
+        self.of_new_user = shop.new_order("bob")
+        service.simulator.clear_faults()
+        assert shop.payment(self.unprepared)["stripe_payment_intent_id"] is None
+        assert shop.payment(self.of_new_user)["stripe_customer_id"] is None
+        self.cards: dict[str, str] = {}
+        self.payment_ids: dict[str, str] = {}
+
+    def go_on(self, shop: Shop) -> None:
+        """What the restored database knows nothing of."""
+        for order_id, user in self.forgotten.items():
+            self.cards[order_id] = shop.card()
+            answer = shop.service.pay(order_id, self.cards[order_id], user=user)
+            assert answer.json()["status"] == "success", answer.text
+            self.payment_ids[order_id] = answer.json()["data"]["paymentId"]
+        self.unknown = shop.paid_order("carol")
+
+    @property
+    def forgotten(self) -> dict[str, str]:
+        orders = (self.prepared, self.challenged, self.unprepared)
+        return {**dict.fromkeys(orders, "alice"), self.of_new_user: "bob"}
+
+
+def test_a_restored_database_is_brought_up_to_date(
+    database_url: str, stripe_simulator: Any, copy_of: Callable[[str], str]
+) -> None:
+    with running_service(database_url, stripe_simulator) as service:
+        life = Life(Shop(service))
+    backup = copy_of(database_url)
+    with running_service(database_url, stripe_simulator) as service:
+        life.go_on(Shop(service))
+    charged = money(stripe_simulator)
+    with running_service(backup, stripe_simulator) as service:
+        shop = Shop(service)
+        shop.pass_time()
+        kinds = {finding.order_id: finding.kind for finding in shop.reconcile().findings}
+        assert kinds == {
+            life.prepared: Kind.CHARGED_NOT_PAID,
+            life.challenged: Kind.FORGOTTEN_INTENT,
+            life.unprepared: Kind.FORGOTTEN_INTENT,
+            life.of_new_user: Kind.FORGOTTEN_INTENT,
+            life.unknown: Kind.CHARGE_WITHOUT_ORDER,
+        }
+        fixed = {
+            finding.order_id: finding.is_fixed for finding in shop.reconcile(fix=True).findings
+        }
+        assert fixed == {order_id: order_id != life.unknown for order_id in kinds}
+        assert shop.reconcile(fix=True).counts.fixed == 0
+        pay_again(shop, life)
+        shop.pass_time()
+        assert shop.reconcile().only().order_id == life.unknown
+    assert money(stripe_simulator) == charged
+    assert_auditor_agrees(backup, stripe_simulator, life)
+
+
+def pay_again(shop: Shop, life: Life) -> None:
+    """The app asks once more: everything is paid, under the id that it was told."""
+    for order_id, user in life.forgotten.items():
+        answer = shop.service.pay(order_id, shop.card(), user=user)
+        assert answer.json()["status"] == "success", answer.text
+        assert answer.json()["data"]["paymentId"] == life.payment_ids[order_id]
+        assert shop.service.charges(order_id) == 1
+
+
+def money(simulator: Any) -> dict[str, int]:
+    groups = simulator.audit(group_by="order_id")["groups"]
+    return {group["key"]: group["succeeded_charges"] for group in groups}
+
+
+def assert_auditor_agrees(url: str, simulator: Any, life: Life) -> None:
+    """Nothing is wrong with the orders that the books have."""
+
+    def get(path: str) -> dict[str, Any]:
+        answer = requests.get(f"{simulator.url}{path}", auth=(simulator.secret_key, ""), timeout=20)
+        body: dict[str, Any] = answer.json()
+        return body
+
+    orders = [
+        Order(order_id, user, PRICE_MINOR, "usd", frozenset({life.cards[order_id]}))
+        for order_id, user in life.forgotten.items()
+    ]
+    found = judge(read_stripe(get), read_books(url), orders, [], is_settled=True)
+    known = set(life.forgotten)
+    assert [str(each) for each in found if each.order_id in known] == []
