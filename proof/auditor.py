@@ -20,7 +20,15 @@ import asyncpg
 
 Json = dict[str, Any]
 Rows = list[Json]
-TABLES = ("orders", "payments", "payment_attempts", "payment_methods", "outbox", "users")
+TABLES = (
+    "orders",
+    "payments",
+    "payment_attempts",
+    "payment_methods",
+    "outbox",
+    "users",
+    "stripe_events",
+)
 ENVELOPE = {"status", "message", "nextStep", "requestId"}
 STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
 IN_CLEAR = re.compile(r"pi_\w+_secret_\w|sk_(test|live)_\w|whsec_\w|\b(?:4\d{15}|5[1-5]\d{14})\b")

@@ -1,0 +1,133 @@
+"""`python -m proof.crash_points`: run them, print the table, exit 1 when anything was violated."""
+
+import argparse
+import contextlib
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from proof.crash_points import report
+from proof.crash_points.flows import FLOWS
+from proof.crash_points.life import MOMENTS, Point
+from proof.crash_points.runs import AFTER, Case, Place, Result, open_stages, run_in_worker
+from proof.crash_points.stage import fast_folder
+from stripesim.testing import SimulatorProcess
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+from support.postgres import start_postgres  # type: ignore[import-not-found]  # noqa: E402
+
+DATABASES = ("sqlite", "postgresql")
+Pool = ProcessPoolExecutor
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options().parse_args(arguments)
+    started = time.monotonic()
+    databases = options.databases.split(",")
+    if not set(databases) <= set(DATABASES):
+        raise SystemExit(f"--databases takes {','.join(DATABASES)}")
+    with _workers(databases, options.workers) as pool:
+        if options.only:
+            return report.print_one(run_on(pool, [_case(databases[0], options.only)]))
+        clean = list(run_on(pool, _clean_cases(databases, options.flow)))
+        singles = list(run_on(pool, _single_cases(clean, is_sample=options.sample)))
+        pairs = list(run_on(pool, _pair_cases(singles, options.pairs, options.seed)))
+    table = report.Table(clean, singles, pairs, options.seed, time.monotonic() - started)
+    report.print_table(table)
+    if options.json:
+        report.write_json(table, Path(options.json))
+    return 1 if table.violations else 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m proof.crash_points")
+    parser.add_argument("--databases", default=",".join(DATABASES))
+    parser.add_argument("--flow", action="append", choices=sorted(FLOWS), help="only this flow")
+    parser.add_argument("--pairs", type=int, default=400, help="crashes after crashes, sampled")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
+    parser.add_argument("--sample", action="store_true", help="every step once, no pairs")
+    parser.add_argument("--only", help="FLOW:POINT[,POINT]:AFTER, as a violation names it")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", metavar="FILE")
+    return parser
+
+
+def _case(database: str, text: str) -> Case:
+    """From `first_payment:stripe.confirm#1:before:leaves`, with several points between commas."""
+    flow, _, rest = text.partition(":")
+    points, _, after = rest.rpartition(":")
+    if flow not in FLOWS or (rest and after not in AFTER):
+        raise SystemExit(f"--only {text}: no such flow, or not one of {', '.join(AFTER)} after it")
+    if not rest:
+        return Case(database, flow)
+    return Case(database, flow, tuple(map(Point.parse, points.split(","))), after)
+
+
+# --- the cases -----------------------------------------------------------------------------------
+
+
+def _clean_cases(databases: list[str], names: list[str] | None) -> Iterator[Case]:
+    for database in databases:
+        for name in names or FLOWS:
+            yield Case(database, name)
+
+
+def _single_cases(clean: Iterable[Result], *, is_sample: bool) -> Iterator[Case]:
+    """Every step, before and after it, with all that may come after. The sample: every step once,
+    the moments and what comes after taking turns."""
+    turn = 0
+    for result in clean:
+        for step in result.steps:
+            for moment in MOMENTS:
+                for after in AFTER:
+                    turn += 1
+                    if is_sample and (turn - 1) % 6 != (turn - 1) // 6 % 6:
+                        continue
+                    point = Point.parse(f"{step}:{moment}")
+                    yield Case(result.case.database, result.case.flow, (point,), after)
+
+
+def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:
+    """A crash in what came after a crash; the same ones for the same seed and code."""
+    chance = random.Random(seed)
+    cases = []
+    places = [(result.case, step) for result in singles for step in result.steps]
+    for case, step in chance.sample(places, min(count, len(places))):
+        second = Point.parse(f"{step}:{chance.choice(MOMENTS)}")
+        cases.append(Case(case.database, case.flow, (*case.plan, second), case.after))
+    return cases
+
+
+# --- the workers ---------------------------------------------------------------------------------
+
+
+def run_on(pool: Pool, cases: Iterable[Case]) -> Iterator[Result]:
+    return pool.map(run_in_worker, cases)
+
+
+@contextlib.contextmanager
+def _workers(databases: list[str], count: int) -> Iterator[Pool]:
+    """Processes that have loaded everything, each with its own Stripe and databases."""
+    fork = multiprocessing.get_context("fork")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(fast_folder())
+        server = None
+        if "postgresql" in databases:
+            server = start_postgres()
+            stack.callback(server.stop)
+        places = fork.Queue()
+        for number in range(count):
+            place = folder / str(number)
+            place.mkdir()
+            simulator = stack.enter_context(SimulatorProcess())
+            url = server.url(server.create_database()) if server else None
+            places.put(Place(place, simulator.url, url))
+        yield stack.enter_context(ProcessPoolExecutor(count, fork, open_stages, (places, databases)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

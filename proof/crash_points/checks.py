@@ -1,0 +1,62 @@
+"""What a crash could break and the auditor cannot see from Stripe, books and answers alone."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from proof.auditor import Books, Stripe
+from proof.crash_points.shop import Shop
+
+EXECUTED = (200, 402)
+WORKED = ("done", "ignored")
+
+
+def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
+    """Sentences, each with the name of the promise that is broken."""
+    yield from shop.complaints
+    yield from _sends(shop.stage.simulator.requests(), books)
+    yield from _absent(shop, stripe)
+    yield from _events(shop, books)
+    yield from _log(shop)
+
+
+def _sends(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
+    """An attempt is one key, and Stripe executed it once at most, however often it was sent."""
+    keys, executed = defaultdict(set), defaultdict(int)
+    attempts = [row["id"] for row in books.tables["payment_attempts"]]
+    for request in requests:
+        key = request["idempotency_key"] or ""
+        attempt = next((id for id in attempts if id in key), None)
+        if attempt is None or not request["path"].endswith("/confirm") or key.startswith("rc:"):
+            continue
+        keys[attempt].add(key)
+        executed[attempt] += request["status"] in EXECUTED and not request["replayed"]
+    for attempt, used in keys.items():
+        if len(used) > 1:
+            yield f"one key: attempt {attempt} was sent under {len(used)} keys"
+        if executed[attempt] > 1:
+            yield f"one key: Stripe executed attempt {attempt} {executed[attempt]} times"
+
+
+def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:
+    """With nobody there, what was never sent before the crash is never sent after it."""
+    if shop.has_come_back:
+        return
+    for attempt, sends in shop.sends_at_death.items():
+        if sends == 0 and any(attempt in key for key in stripe.keys.values()):
+            yield f"absent payer: attempt {attempt} was first sent after its payer had left"
+
+
+def _events(shop: Shop, books: Books) -> Iterator[str]:
+    """An event that was answered 200 is stored, and worked on to its end."""
+    states = {row["id"]: row["state"] for row in books.tables["stripe_events"]}
+    for event_id in shop.events_taken:
+        if states.get(event_id) not in WORKED:
+            yield f"I7 event {event_id} was answered 200 and is {states.get(event_id, 'lost')}"
+
+
+def _log(shop: Shop) -> Iterator[str]:
+    """Nothing that happened was a surprise to the code."""
+    text = shop.stage.log.read_text(errors="replace") if shop.stage.log.exists() else ""
+    if "Traceback" in text:
+        yield f"a traceback in the log: {text[-1500:]}"

@@ -1,0 +1,487 @@
+"""The flows: what a client, Stripe and time do to the service, in order.
+
+Everything before `shop.begin()` sets the scene; after it every step is a crash point. A flow that
+is not finished because its client left ends there. `ends` is what has to become of its last order
+when everybody comes back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from proof.crash_points.shop import (
+    DECLINED_AFTER_3DS,
+    DECLINED_AT_ATTACH,
+    DECLINED_AT_CHARGE,
+    NEEDS_3DS,
+    OTHER_GOOD,
+    Shop,
+)
+
+CONFIRM = "/v1/payment_intents/*/confirm"
+CANCEL = "/v1/payment_intents/*/cancel"
+ATTACH = "/v1/payment_methods/*/attach"
+INTENT = "/v1/payment_intents/*"
+INTENTS = "/v1/payment_intents"
+CUSTOMERS = "/v1/customers"
+TWICE = 2  # the HTTP client sends a GET again by itself when a kept connection breaks
+HOURS = 3600.0
+DAYS = 24 * HOURS
+WINDOW_OVER = 1000.0
+"""Past the 15 minutes after which an unknown outcome or a challenge is ended."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`ends`: the status of the last order, None where there is none to look at."""
+
+    name: str
+    run: Callable[[Shop], None]
+    ends: str | None
+    settings: tuple[tuple[str, Any], ...] = ()
+    is_start: bool = False
+
+    @property
+    def title(self) -> str:
+        return (self.run.__doc__ or "").split("\n")[0].rstrip(".")
+
+
+FLOWS: dict[str, Flow] = {}
+
+
+def flow(
+    ends: str | None, *, is_start: bool = False, name: str = "", **settings: Any
+) -> Callable[[Callable[[Shop], None]], Callable[[Shop], None]]:
+    """Put a flow into the table. `is_start`: the checks before a start belong to it."""
+
+    def add(run: Callable[[Shop], None]) -> Callable[[Shop], None]:
+        key = name or run.__name__
+        FLOWS[key] = Flow(key, run, ends, tuple(sorted(settings.items())), is_start)
+        return run
+
+    return add
+
+
+# --- orders --------------------------------------------------------------------------------------
+
+
+@flow(ends=None, is_start=True)
+def starting(shop: Shop) -> None:
+    """The service starts."""
+    shop.begin()
+    shop.start()
+
+
+@flow(ends="pending")
+def new_order(shop: Shop) -> None:
+    """The app makes an order, and it is prepared."""
+    shop.start()
+    shop.begin()
+    shop.order(key="basket-1")
+
+
+@flow(ends="pending")
+def hosts_order(shop: Shop) -> None:
+    """The host sets its prices and makes an order under its own id, and it is prepared."""
+    shop.start()
+    shop.begin()
+    shop.put_products()
+    shop.merchant_order("7d0ee3a4-5a0c-4c3b-9d1c-0c8f6ae2f0aa")
+
+
+# --- paying --------------------------------------------------------------------------------------
+
+
+@flow(ends="paid")
+def first_payment(shop: Shop) -> None:
+    """A prepared order is paid with a new card, which is kept."""
+    order, card = shop.order(), shop.card()
+    shop.begin()
+    shop.pay(order, card, save=True)
+
+
+@flow(ends="paid")
+def unprepared_payment(shop: Shop) -> None:
+    """Nothing could be prepared: the first payment makes customer and intent."""
+    shop.lose("POST", CUSTOMERS, "rate_limit", times=3)
+    order, card = shop.order(), shop.card()
+    shop.calm_down()
+    shop.begin()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def known_card(shop: Shop) -> None:
+    """A prepared order is paid with a card that paid before."""
+    card = shop.card()
+    shop.pay(shop.order(), card)
+    order = shop.order()
+    shop.begin()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def paid_order_again(shop: Shop) -> None:
+    """A paid order is paid again, by the same card and by another."""
+    order, card, other = shop.order(), shop.card(), shop.card(OTHER_GOOD)
+    shop.pay(order, card)
+    shop.begin()
+    shop.pay(order, card, key="tap-1")
+    shop.pay(order, other)
+    shop.confirm(order)
+
+
+@flow(ends="paid")
+def decline_and_retry(shop: Shop) -> None:
+    """A card is declined at the charge, twice; another card pays."""
+    order, bad, good = shop.order(), shop.card(DECLINED_AT_CHARGE), shop.card()
+    shop.begin()
+    shop.pay(order, bad)
+    shop.pay(order, bad)
+    shop.pay(order, good)
+
+
+@flow(ends="paid")
+def decline_at_attach(shop: Shop) -> None:
+    """A card is declined when it is attached; another card pays."""
+    order, bad, good = shop.order(), shop.card(DECLINED_AT_ATTACH), shop.card()
+    shop.begin()
+    shop.pay(order, bad)
+    shop.pay(order, good)
+
+
+# --- 3-D Secure ----------------------------------------------------------------------------------
+
+
+@flow(ends="paid", name="challenge_manual", stripe_confirmation_method="manual")
+@flow(ends="paid", name="challenge_automatic")
+def challenge(shop: Shop) -> None:
+    """3-D Secure is passed."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.begin()
+    shop.authenticate(shop.pay(order, card))
+    shop.confirm(order)
+
+
+@flow(ends="paid", name="challenge_failed_manual", stripe_confirmation_method="manual")
+@flow(ends="paid", name="challenge_failed_automatic")
+def challenge_failed(shop: Shop) -> None:
+    """3-D Secure fails, then the bank declines after it, then another card pays."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    bad, good = shop.card(DECLINED_AFTER_3DS), shop.card()
+    shop.begin()
+    shop.authenticate(shop.pay(order, card), "fail")
+    shop.confirm(order)
+    shop.authenticate(shop.pay(order, bad))
+    shop.confirm(order)
+    shop.pay(order, good)
+
+
+@flow(ends="paid")
+def challenge_left_for_another_card(shop: Shop) -> None:
+    """3-D Secure is pending, and the user comes with another card."""
+    order, card, other = shop.order(), shop.card(NEEDS_3DS), shop.card()
+    shop.begin()
+    shop.pay(order, card)
+    shop.pay(order, other)
+
+
+@flow(ends="paid", name="challenge_reported_manual", stripe_confirmation_method="manual")
+@flow(ends="paid", name="challenge_reported_automatic")
+def challenge_reported(shop: Shop) -> None:
+    """3-D Secure is passed, the app is closed: an event, or the worker, finishes the payment."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.authenticate(shop.pay(order, card))
+    shop.begin()
+    shop.hear()
+    shop.work()
+    shop.work(60)
+
+
+@flow(ends="pending")
+def challenge_abandoned(shop: Shop) -> None:
+    """3-D Secure is never answered, and the worker ends it."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.pay(order, card)
+    shop.begin()
+    shop.work(60)
+    shop.work(WINDOW_OVER)
+
+
+@flow(ends="paid", stripe_confirmation_method="manual")
+def challenge_after_a_saved_500(shop: Shop) -> None:
+    """The confirm after the challenge runs into a 500 that Stripe saves under its key."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.authenticate(shop.pay(order, card))
+    shop.lose("POST", CONFIRM, "error_before")
+    shop.lose("POST", CONFIRM, "error_after")
+    shop.begin()
+    shop.confirm(order)
+    shop.work(60)
+
+
+# --- single use ----------------------------------------------------------------------------------
+
+
+@flow(ends="paid", payment_method_policy="single_use")
+def single_use(shop: Shop) -> None:
+    """Each entry of a card is used once: the declined one is dead, the next one pays."""
+    order, bad, good = shop.order(), shop.card(DECLINED_AT_CHARGE), shop.card()
+    shop.begin()
+    shop.pay(order, bad)
+    shop.pay(order, bad)
+    shop.pay(order, good)
+
+
+# --- webhooks ------------------------------------------------------------------------------------
+
+
+@flow(ends="paid")
+def events_of_a_payment(shop: Shop) -> None:
+    """The answer of the confirm is lost for good, and the events of the payment are heard."""
+    order, card = shop.order(), shop.card()
+    shop.lose("POST", CONFIRM, "drop_response", times=3)
+    shop.lose("GET", INTENT, "drop_request", times=TWICE)
+    shop.pay(order, card, patience=1)
+    shop.calm_down()
+    shop.begin()
+    shop.hear()
+    shop.work()
+
+
+@flow(ends="paid")
+def events_of_a_customer(shop: Shop) -> None:
+    """Somebody changes a card, detaches it and deletes the customer at Stripe; a payment follows."""
+    card, other = shop.card(), shop.card(OTHER_GOOD)
+    shop.pay(shop.order(), card, save=True)
+    shop.hear()
+    shop.work()
+    order = shop.order()
+    shop.at_stripe("POST", f"/v1/payment_methods/{card}?card[exp_year]=2044")
+    shop.at_stripe("POST", f"/v1/payment_methods/{card}/detach")
+    shop.at_stripe("DELETE", f"/v1/customers/{shop.customer_id()}")
+    shop.begin()
+    shop.hear()
+    shop.work()
+    shop.pay(order, other)
+
+
+# --- recovery ------------------------------------------------------------------------------------
+
+
+@flow(ends="paid")
+def lost_answer(shop: Shop) -> None:
+    """The confirm's answer is lost for good: the worker finds the charge."""
+    order, card = shop.order(), shop.card()
+    shop.lose("POST", CONFIRM, "drop_response", times=3)
+    shop.lose("GET", INTENT, "drop_request", times=TWICE)
+    shop.begin()
+    shop.pay(order, card, patience=1)
+    shop.calm_down()
+    shop.work(60)
+
+
+@flow(ends="pending")
+def lost_request(shop: Shop) -> None:
+    """The confirm never arrives: past the window the worker cancels the intent."""
+    order, card = shop.order(), shop.card()
+    shop.lose("POST", CONFIRM, "drop_request", times=8)
+    shop.pay(order, card, patience=1)
+    shop.begin()
+    shop.work(60)
+    shop.calm_down()
+    shop.work(WINDOW_OVER)
+
+
+@flow(ends="paid")
+def lost_request_and_another_card(shop: Shop) -> None:
+    """The confirm never arrives, and the user comes with another card at once."""
+    order, card, other = shop.order(), shop.card(), shop.card(OTHER_GOOD)
+    shop.lose("POST", CONFIRM, "drop_request", times=3)
+    shop.begin()
+    shop.pay(order, card, patience=1)
+    shop.calm_down()
+    shop.pay(order, other)
+
+
+@flow(ends="paid")
+def saved_500(shop: Shop) -> None:
+    """Stripe saves a 500 under every key of a first payment."""
+    shop.lose("POST", CUSTOMERS, "error_after")
+    shop.lose("POST", INTENTS, "error_after")
+    shop.lose("POST", ATTACH, "error_after")
+    shop.lose("POST", CONFIRM, "error_before")
+    shop.lose("POST", CONFIRM, "error_after")
+    card = shop.card()
+    shop.start()
+    shop.begin()
+    order = shop.order()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def saved_500_and_decline(shop: Shop) -> None:
+    """Stripe saves a 500 under the confirm's key, behind which the card was declined."""
+    order, bad, good = shop.order(), shop.card(DECLINED_AT_CHARGE), shop.card()
+    shop.lose("POST", CONFIRM, "error_after")
+    shop.begin()
+    shop.pay(order, bad)
+    shop.pay(order, good)
+
+
+@flow(ends="paid")
+def rate_limit(shop: Shop) -> None:
+    """Stripe does not take the confirm: the attempt surely did not charge, and the next one does."""
+    order, card = shop.order(), shop.card()
+    shop.lose("POST", CONFIRM, "rate_limit")
+    shop.begin()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def refused_email(shop: Shop) -> None:
+    """Stripe refuses the user's e-mail, and the customer is made without it."""
+    shop.start()
+    shop.begin()
+    order = shop.order("someone@nowhere")
+    shop.pay(order, shop.card(user="someone@nowhere"))
+
+
+@flow(ends="paid")
+def dead_card(shop: Shop) -> None:
+    """The card was detached at Stripe, so it can never be used again; another one pays."""
+    card, other = shop.card(), shop.card(OTHER_GOOD)
+    shop.pay(shop.order(), card)
+    order = shop.order()
+    shop.at_stripe("POST", f"/v1/payment_methods/{card}/detach")
+    shop.begin()
+    shop.pay(order, card)
+    shop.pay(order, other)
+
+
+@flow(ends="paid")
+def customer_of_yesterday(shop: Shop) -> None:
+    """The customer was made at Stripe and never recorded, and its key is forgotten."""
+    shop.lose("POST", CUSTOMERS, "drop_response", times=3)
+    order, card = shop.order(), shop.card()
+    shop.calm_down()
+    shop.pass_time(25 * HOURS)
+    shop.begin()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def intent_of_yesterday(shop: Shop) -> None:
+    """The intent was made at Stripe and never recorded, and its key is forgotten."""
+    shop.lose("POST", INTENTS, "drop_response", times=3)
+    order, card = shop.order(), shop.card()
+    shop.calm_down()
+    shop.pass_time(25 * HOURS)
+    shop.begin()
+    shop.pay(order, card)
+
+
+@flow(ends="paid")
+def key_of_yesterday_and_lost_answer(shop: Shop) -> None:
+    """The confirm was executed, nobody heard, and the worker was away for a day."""
+    order, card = shop.order(), shop.card()
+    shop.lose("POST", CONFIRM, "drop_response", times=3)
+    shop.lose("GET", INTENT, "drop_request", times=TWICE)
+    shop.pay(order, card, patience=1)
+    shop.calm_down()
+    shop.pass_time(25 * HOURS)
+    shop.begin()
+    shop.work()
+
+
+@flow(ends="paid")
+def app_confirms_by_itself(shop: Shop) -> None:
+    """After a failed challenge the app confirms with another card by itself, and is closed."""
+    order, card, other = shop.order(), shop.card(NEEDS_3DS), shop.card()
+    answer = shop.pay(order, card)
+    shop.authenticate(answer, "fail")
+    shop.confirm(order)
+    shop.app_confirms(order, answer, other)
+    shop.begin()
+    shop.work(60)
+
+
+@flow(ends="paid")
+def deleted_customer(shop: Shop) -> None:
+    """The customer was deleted at Stripe, and nobody told us before the payment."""
+    other = shop.card(OTHER_GOOD)
+    shop.pay(shop.order(), shop.card())
+    order = shop.order()
+    shop.at_stripe("DELETE", f"/v1/customers/{shop.customer_id()}")
+    shop.begin()
+    shop.pay(order, other)
+
+
+# --- canceling -----------------------------------------------------------------------------------
+
+
+@flow(ends="canceled")
+def cancel(shop: Shop) -> None:
+    """The merchant cancels an order whose payer is asked to authenticate."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    answer = shop.pay(order, card)
+    shop.begin()
+    shop.cancel(order)
+    shop.pay(order, card)
+    assert answer.data is not None
+
+
+@flow(ends="canceled")
+def cancel_before_paying(shop: Shop) -> None:
+    """The merchant cancels an order that nobody tried to pay."""
+    order = shop.order()
+    shop.begin()
+    shop.cancel(order)
+
+
+@flow(ends="canceled")
+def cancel_resumed(shop: Shop) -> None:
+    """Stripe does not answer the cancelation, and the worker goes on with it."""
+    order = shop.order()
+    shop.lose("POST", CANCEL, "drop_request")
+    shop.begin()
+    shop.cancel(order, patience=1)
+    shop.work(60)
+
+
+@flow(ends="paid")
+def cancel_against_a_challenge_passed(shop: Shop) -> None:
+    """The merchant cancels while the card holder passes the challenge: the charge stands."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.authenticate(shop.pay(order, card))
+    shop.begin()
+    shop.cancel(order)
+    shop.work(60)
+
+
+# --- cards ---------------------------------------------------------------------------------------
+
+
+@flow(ends=None)
+def saved_cards(shop: Shop) -> None:
+    """Cards are saved, one becomes the default, one is deleted."""
+    first, second = shop.card(), shop.card(OTHER_GOOD)
+    bad = shop.card(DECLINED_AT_ATTACH)
+    shop.start()
+    shop.begin()
+    shop.save_card(first)
+    shop.save_card(bad)
+    shop.save_card(second)
+    shop.change_card("PUT", second, "/default")
+    shop.change_card("DELETE", first)
+    shop.expect("the saved cards", shop.cards(), [f"{second}*"])
+
+
+@flow(ends="paid")
+def idle_card(shop: Shop) -> None:
+    """A card that nobody asked to keep is detached after 30 days; the user pays with another."""
+    card, other = shop.card(), shop.card(OTHER_GOOD)
+    shop.pay(shop.order(), card)
+    shop.begin()
+    shop.work(31 * DAYS)
+    shop.pay(shop.order(), other)

@@ -1,0 +1,228 @@
+"""One process of the service, forked from a warm parent, that dies where it is told to.
+
+The application is the real one, on a real uvicorn on a loopback port. Beside its own routes the
+process obeys a few of `/_drive/…`: begin to count steps, run a round of the worker, wait for the
+work in the background, tell the steps.
+"""
+
+import asyncio
+import json
+import mmap
+import os
+import signal
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import uvicorn
+from fastapi import FastAPI
+
+from paidonce import worker
+from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.main import preflight
+from paidonce.observability.steps import set_step_hook
+from paidonce.settings import Settings
+
+DRIVE = "/_drive/"
+MOMENTS = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where to die: before or after the `number`th time of a step in the life of the process."""
+
+    step: str
+    number: int
+    moment: str
+
+    def __str__(self) -> str:
+        return f"{self.step}#{self.number}:{self.moment}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `stripe.confirm#1:before`. Raises ValueError."""
+        place, _, moment = text.partition(":")
+        step, _, number = place.partition("#")
+        if moment not in MOMENTS:
+            raise ValueError(f"{text}: a point ends in :before or :after")
+        return cls(step, int(number), moment)
+
+
+class SharedClock:
+    """Real time plus what was added, which outlives the process that added it.
+
+    Nothing sleeps: a pause adds its time. The sum is in memory that parent and children share.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    @property
+    def added(self) -> float:
+        seconds: float = struct.unpack("d", self._memory[:])[0]
+        return seconds
+
+    @added.setter
+    def added(self, seconds: float) -> None:
+        self._memory[:] = struct.pack("d", seconds)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.added)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.added
+
+    async def sleep(self, seconds: float) -> None:
+        self.added += seconds
+        await asyncio.sleep(0)
+
+
+class Reaper:
+    """The step hook: counts the steps once it is armed, and kills the process at its point."""
+
+    def __init__(self, point: Point | None, *, is_armed: bool) -> None:
+        self._point = point
+        self.is_armed = is_armed
+        self.steps: list[str] = []
+        self._begun: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+
+    def __call__(self, step: str, moment: str) -> None:
+        if not self.is_armed:
+            return
+        counts = self._begun if moment == "before" else self._ended
+        if moment == "after" and self._ended[step] >= self._begun[step]:
+            return  # it began before we counted
+        counts[step] += 1
+        if moment == "before":
+            self.steps.append(f"{step}#{counts[step]}")
+        if self._point == Point(step, counts[step], moment):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Driven:
+    """The application, and what a test may ask of its process."""
+
+    def __init__(self, app: FastAPI, reaper: Reaper) -> None:
+        self._app = app
+        self._reaper = reaper
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(DRIVE):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._obey(scope["path"].removeprefix(DRIVE))
+        body = json.dumps(answer).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _obey(self, what: str) -> dict[str, Any]:
+        ctx = self._app.state.context
+        match what:
+            case "arm":
+                self._reaper.is_armed = True
+            case "work":
+                await worker.work_once(ctx)
+                await ctx.background.drain()
+            case "drain":
+                await ctx.background.drain()
+            case "steps":
+                return {"steps": self._reaper.steps}
+            case _:
+                raise ValueError(what)
+        return {}
+
+
+class Life:
+    """A running process; `port` is None when it died before it was ready."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        point: Point | None,
+        *,
+        is_armed: bool,
+        log: Path,
+        checks_first: Settings | None = None,
+    ) -> None:
+        """`checks_first`: do what `paidonce serve` does before it listens, with these settings."""
+        reader, writer = os.pipe()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_the_service(
+                app, Reaper(point, is_armed=is_armed), writer, log, parent, checks_first
+            )
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            said = pipe.read()
+        self.port = int(said) if said else None
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def wait(self) -> bool:
+        """Wait for its end; whether that was SIGKILL."""
+        _, status = os.waitpid(self.pid, 0)
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+
+def _be_the_service(
+    app: FastAPI,
+    reaper: Reaper,
+    pipe: int,
+    log: Path,
+    parent: int,
+    checks_first: Settings | None,
+) -> None:
+    """The child's whole life; never returns."""
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        set_step_hook(reaper)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1]).encode()
+
+        def say_port() -> None:
+            os.write(pipe, port)
+            os.close(pipe)
+
+        config = uvicorn.Config(Driven(app, reaper), lifespan="on", **UVICORN_OPTIONS)
+        server = _Server(config, say_port)
+
+        async def live() -> None:
+            watch = asyncio.create_task(_end_with(parent))
+            if checks_first is not None:
+                await preflight(checks_first)
+            await server.serve(sockets=[listener])
+            watch.cancel()
+
+        asyncio.run(live())
+    finally:
+        os._exit(1)
+
+
+async def _end_with(parent: int) -> None:
+    """No process outlives the run that made it."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    os._exit(1)

@@ -1,0 +1,172 @@
+"""One run: a flow, the points where its processes die, and what comes after. And the workers."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paidonce.observability import configure_logging
+from proof.auditor import judge, read_books, read_stripe
+from proof.crash_points import checks
+from proof.crash_points.flows import FLOWS, Flow
+from proof.crash_points.life import Point
+from proof.crash_points.shop import Broken, Left, Shop
+from proof.crash_points.stage import PostgresqlStore, SqliteStore, Stage, Store
+
+AFTER = ("asks", "leaves", "hears")
+"""After a death: whoever asked asks again; nobody comes back and only the worker has its rounds; or
+nobody comes back, and Stripe's events arrive before any lease is over."""
+ROUNDS = (40.0, 100.0, 1000.0, 100.0, 100.0)
+"""Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to run."""
+
+    database: str
+    flow: str
+    plan: tuple[Point, ...] = ()
+    after: str = "asks"
+
+    def __str__(self) -> str:
+        points = ",".join(map(str, self.plan))
+        return f"{self.flow}:{points}:{self.after}" if points else self.flow
+
+    @property
+    def command(self) -> str:
+        return f"python -m proof.crash_points --databases {self.database} --only '{self}'"
+
+
+@dataclass
+class Result:
+    """What it showed. `steps`: of the clean run, or of the process that came after the death."""
+
+    case: Case
+    findings: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    is_broken: bool = False
+
+
+def run(stage: Stage, case: Case) -> Result:
+    """Everything from an empty shop to the verdict."""
+    started = time.monotonic()
+    result = Result(case)
+    flow = FLOWS[case.flow]
+    stage.make_new()
+    if flow.is_start:
+        stage.store.forget_installation()
+    shop = Shop(stage, flow.settings, case.plan, comes_back=case.after == "asks", checks_first=flow.is_start)
+    try:
+        _play(shop, flow, case)
+        if not case.plan:
+            result.steps = shop.steps()
+        if case.after == "hears":
+            shop.hear()
+        _let_recovery_work(shop)
+        result.findings += _verdict(shop, flow)
+        if len(shop.deaths) < len(case.plan):
+            raise Broken(f"{case.plan[len(shop.deaths)]} was never reached")
+        if case.plan:
+            result.steps = shop.steps()
+    except Broken as error:
+        result.findings.append(f"the run is broken: {error}")
+        result.is_broken = True
+    finally:
+        shop.end()
+    result.answers = shop.answers
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _play(shop: Shop, flow: Flow, case: Case) -> None:
+    try:
+        flow.run(shop)
+        shop.drain()
+        if case.plan and not shop.deaths:
+            raise Broken(f"{case.plan[0]} was never reached")
+    except Left:
+        shop.comes_back = True  # the supervisor does
+        shop.has_come_back = False
+        shop.start()
+
+
+def _let_recovery_work(shop: Shop) -> None:
+    for seconds in ROUNDS:
+        shop.work(seconds)
+
+
+def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
+    """Settled: the auditor's findings and ours. Then whatever is still to be paid is paid."""
+    for order_id, _ in shop.orders:
+        shop.look(order_id)
+    statuses = yield from _judge(shop)
+    if shop.has_come_back and flow.ends is not None and statuses[-1:] != [flow.ends]:
+        yield f"the flow ended in {statuses}, not in {flow.ends}"
+    unpaid = [
+        order_id
+        for (order_id, _), status in zip(shop.orders, statuses, strict=True)
+        if status == "pending"
+    ]
+    if not unpaid:
+        return
+    shop.has_come_back = True
+    for order_id in unpaid:
+        answer = shop.pay(order_id, shop.card(user=shop.owner(order_id)))
+        if answer.status != 200 or answer.body["status"] != "success":
+            yield f"blocked: order {order_id} cannot be paid any more: {answer}"
+        shop.work(ROUNDS[0])
+        shop.look(order_id)
+    yield from _judge(shop)
+
+
+def _judge(shop: Shop) -> Iterator[str]:
+    """Findings; returns the orders' statuses in our books."""
+    stripe = read_stripe(shop.stage.simulator.get)
+    books = read_books(shop.stage.store.url)
+    yield from map(str, judge(stripe, books, shop.expected_orders(), shop.asked, is_settled=True))
+    yield from checks.findings(shop, stripe, books)
+    rows = [books.order(order_id) for order_id, _ in shop.orders]
+    return [row["status"] if row else "lost" for row in rows]
+
+
+# --- the workers ---------------------------------------------------------------------------------
+
+_stages: dict[str, Stage] = {}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker is given: a folder, a simulator, an empty PostgreSQL database if there is one."""
+
+    folder: Path
+    simulator_url: str
+    postgresql_url: str | None
+
+
+def open_stages(places: Any, databases: list[str]) -> None:
+    """Called once in every worker process, which takes a place from the queue `places`."""
+    place: Place = places.get()
+    configure_logging(level="WARNING")
+    for database in databases:
+        folder = place.folder / database
+        folder.mkdir()
+        store: Store
+        if database == "sqlite":
+            store = SqliteStore(folder)
+        else:
+            assert place.postgresql_url is not None
+            store = PostgresqlStore(place.postgresql_url)
+        _stages[database] = Stage(store, place.simulator_url, folder)
+
+
+def run_in_worker(case: Case) -> Result:
+    return run(_stages[case.database], case)
+
+
+def as_json(result: Result) -> str:
+    return json.dumps(asdict(result))

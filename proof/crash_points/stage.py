@@ -1,0 +1,211 @@
+"""What one worker has for its runs: a Stripe, a database that is new for every run, a clock, and
+the application, built once and forked."""
+
+import asyncio
+import contextlib
+import gc
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import asyncpg
+from fastapi import FastAPI
+
+from paidonce.main import build_app
+from paidonce.settings import Settings
+from paidonce.store import migrations
+from proof.auditor import read_books
+from proof.crash_points.life import Life, SharedClock
+from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, ControlClient, ControlError
+
+Json = dict[str, Any]
+JWT_SECRET = "a-secret-of-the-proof-with-32-bytes"
+MERCHANT_API_KEY = "merchant-key-of-the-proof"
+WEBHOOK_SECRET = "whsec_of_the_proof"
+KEPT = ("alembic_version", "installation", "products")
+PRODUCT = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}
+
+
+class Http:
+    """One connection that is kept open. What it raises when it is cut: OSError, HTTPException."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=60)
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}
+    ) -> tuple[int, bytes]:
+        self._connection.request(method, path, body, dict(headers))
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Simulator(ControlClient):
+    """The simulator's control plane and its API, over one connection."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        address = urlsplit(url)
+        self._http = Http(address.hostname or "", address.port or 0)
+
+    def get(self, path: str) -> Json:
+        """A path as JSON, with the secret key."""
+        return self._send("GET", path, b"", {"Authorization": f"Bearer {SECRET_KEY}"})
+
+    def post(self, path: str, form: str, key: str = SECRET_KEY) -> Json:
+        """A call of Stripe's API by somebody else than the service."""
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return self._send("POST", path, form.encode(), headers)
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Json:
+        status, text = self._http.send(method, path, None if method == "GET" else body, headers)
+        if status >= 400:
+            raise ControlError(f"{method} {path}: {status} {text.decode()}")
+        found: Json = json.loads(text)
+        return found
+
+
+class Store(Protocol):
+    """A database that can be made new."""
+
+    url: str
+
+    def make_new(self) -> None:
+        """As after the first start: the price list and the installation are there, no orders."""
+
+    def keep_as_new(self) -> None:
+        """What is in it now is how it is to be, once and for all."""
+
+    def forget_installation(self) -> None:
+        """As before the first start."""
+
+
+class SqliteStore:
+    """A file, copied from a template."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "paidonce.db"
+        self._template = folder / "template.db"
+        self.url = f"sqlite:///{self._path}"
+        migrations.upgrade(self.url)
+
+    def keep_as_new(self) -> None:
+        with contextlib.closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(self._path, self._template)
+
+    def make_new(self) -> None:
+        for end in ("", "-wal", "-shm"):
+            Path(f"{self._path}{end}").unlink(missing_ok=True)
+        shutil.copyfile(self._template, self._path)
+
+    def forget_installation(self) -> None:
+        with contextlib.closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute("DELETE FROM paidonce_installation")
+
+
+class PostgresqlStore:
+    """A database of its own, emptied."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._loop = asyncio.new_event_loop()
+        migrations.upgrade(url)
+        self._connection = self._loop.run_until_complete(asyncpg.connect(url))
+        rows = self._run("SELECT tablename FROM pg_tables WHERE schemaname = 'paidonce'")
+        emptied = [row["tablename"] for row in rows if row["tablename"] not in KEPT]
+        self._empty = "SET session_replication_role = replica;" + "".join(
+            f"DELETE FROM paidonce.{name};" for name in emptied
+        )
+
+    def keep_as_new(self) -> None:
+        """The tables in KEPT are never emptied."""
+
+    def make_new(self) -> None:
+        self._loop.run_until_complete(self._connection.execute(self._empty))
+
+    def forget_installation(self) -> None:
+        self._run("DELETE FROM paidonce.installation")
+
+    def _run(self, sql: str) -> Any:
+        return self._loop.run_until_complete(self._connection.fetch(sql))
+
+
+class Stage:
+    """Everything that a run needs and that the next run may use again."""
+
+    def __init__(self, store: Store, simulator_url: str, folder: Path) -> None:
+        self.store = store
+        self.simulator = Simulator(simulator_url)
+        self.clock = SharedClock()
+        self.log = folder / "service.log"
+        self.app_for = lru_cache(maxsize=None)(self._build_app)
+        self._fill()
+        gc.freeze()
+
+    def make_new(self) -> None:
+        self.store.make_new()
+        self.simulator.reset()
+        self.clock.added = 0.0
+        self.log.unlink(missing_ok=True)
+
+    def read_sends(self) -> dict[str, int]:
+        """How often each attempt was sent, by our books."""
+        rows = read_books(self.store.url).tables["payment_attempts"]
+        return {row["id"]: row["sends"] for row in rows}
+
+    def settings(self, changes: tuple[tuple[str, Any], ...]) -> Settings:
+        return Settings(
+            database_url=self.store.url,
+            stripe_secret_key=SECRET_KEY,
+            stripe_publishable_key=PUBLISHABLE_KEY,
+            stripe_webhook_secret=WEBHOOK_SECRET,
+            stripe_api_base=self.simulator.url,
+            payment_return_url="https://shop.example/return",
+            auth_jwt_secret=JWT_SECRET,
+            merchant_api_key=MERCHANT_API_KEY,
+            **dict(changes),
+        )
+
+    def _build_app(self, changes: tuple[tuple[str, Any], ...]) -> FastAPI:
+        return build_app(self.settings(changes), clock=self.clock, has_worker=False)
+
+    def _fill(self) -> None:
+        """The first start, and the price list."""
+        life = Life(self.app_for(()), None, is_armed=False, log=self.log)
+        try:
+            headers = {
+                "Authorization": f"Bearer {MERCHANT_API_KEY}",
+                "Content-Type": "application/json",
+            }
+            body = json.dumps({"products": [PRODUCT]}).encode()
+            if life.port is None:
+                raise RuntimeError(f"the service did not start: {self.log.read_text()}")
+            Http("127.0.0.1", life.port).send("PUT", "/api/products", body, headers)
+        finally:
+            life.kill()
+        self.store.keep_as_new()
+
+
+@contextlib.contextmanager
+def fast_folder() -> Iterator[Path]:
+    """A folder in memory where there is enough of it. What a killed process wrote is there still;
+    only a power cut would take it, and no process here is one."""
+    memory = Path("/dev/shm")
+    is_usable = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    with tempfile.TemporaryDirectory(dir=memory if is_usable else None) as folder:
+        yield Path(folder)
