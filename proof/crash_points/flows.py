@@ -285,7 +285,7 @@ def lost_answer(shop: Shop) -> None:
 def lost_request(shop: Shop) -> None:
     """The confirm never arrives: past the window the worker cancels the intent."""
     order, card = shop.order(), shop.card()
-    shop.lose("POST", CONFIRM, "drop_request", times=8)
+    shop.lose("POST", CONFIRM, "drop_request", times=99)
     shop.pay(order, card, patience=1)
     shop.begin()
     shop.work(60)

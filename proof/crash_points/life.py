@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from paidonce.settings import Settings
 
 DRIVE = "/_drive/"
 MOMENTS = ("before", "after")
+READY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -176,13 +178,34 @@ class Life:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(self, app: Driven, on_ready: Callable[[], None]) -> None:
+        super().__init__(uvicorn.Config(app, lifespan="on", **UVICORN_OPTIONS))
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_ready()
+
+
+def warm_up(app: FastAPI, use: Callable[[int], None]) -> None:
+    """Run the service once in this process, a thread beside `use(port)`: what it loads and builds
+    at first use need not be loaded by every process forked from this one. The thread ends."""
+    listener = _listen()
+    is_ready = threading.Event()
+    server = _Server(Driven(app, Reaper(None, is_armed=False)), is_ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        if not is_ready.wait(READY_SECONDS):
+            raise RuntimeError("the service did not start")
+        use(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _listen() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
 
 
 def _be_the_service(
@@ -199,24 +222,17 @@ def _be_the_service(
         os.dup2(output, 1)
         os.dup2(output, 2)
         set_step_hook(reaper)
-        listener = socket.create_server(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1]).encode()
+        listener = _listen()
+        watch: list[asyncio.Task[None]] = []
 
         def say_port() -> None:
-            os.write(pipe, port)
+            os.write(pipe, str(listener.getsockname()[1]).encode())
             os.close(pipe)
+            watch.append(asyncio.create_task(_end_with(parent)))
 
-        config = uvicorn.Config(Driven(app, reaper), lifespan="on", **UVICORN_OPTIONS)
-        server = _Server(config, say_port)
-
-        async def live() -> None:
-            watch = asyncio.create_task(_end_with(parent))
-            if checks_first is not None:
-                await preflight(checks_first)
-            await server.serve(sockets=[listener])
-            watch.cancel()
-
-        asyncio.run(live())
+        if checks_first is not None:
+            asyncio.run(preflight(checks_first))
+        _Server(Driven(app, reaper), say_port).run(sockets=[listener])
     finally:
         os._exit(1)
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import asyncpg
+import jwt
 from fastapi import FastAPI
 
 from paidonce.main import build_app
 from paidonce.settings import Settings
 from paidonce.store import migrations
 from proof.auditor import read_books
-from proof.crash_points.life import Life, SharedClock
+from proof.crash_points.life import SharedClock, warm_up
 from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, ControlClient, ControlError
 
 Json = dict[str, Any]
@@ -31,6 +33,8 @@ JWT_SECRET = "a-secret-of-the-proof-with-32-bytes"
 MERCHANT_API_KEY = "merchant-key-of-the-proof"
 WEBHOOK_SECRET = "whsec_of_the_proof"
 KEPT = ("alembic_version", "installation", "products")
+AS_JSON = {"Content-Type": "application/json"}
+WARM = "00000000-0000-4000-8000-000000000000"
 PRODUCT = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}
 
 
@@ -154,7 +158,8 @@ class Stage:
         self.clock = SharedClock()
         self.log = folder / "service.log"
         self.app_for = lru_cache(maxsize=None)(self._build_app)
-        self._fill()
+        warm_up(self.app_for(()), self._fill)
+        gc.collect()
         gc.freeze()
 
     def make_new(self) -> None:
@@ -184,21 +189,25 @@ class Stage:
     def _build_app(self, changes: tuple[tuple[str, Any], ...]) -> FastAPI:
         return build_app(self.settings(changes), clock=self.clock, has_worker=False)
 
-    def _fill(self) -> None:
-        """The first start, and the price list."""
-        life = Life(self.app_for(()), None, is_armed=False, log=self.log)
-        try:
-            headers = {
-                "Authorization": f"Bearer {MERCHANT_API_KEY}",
-                "Content-Type": "application/json",
-            }
-            body = json.dumps({"products": [PRODUCT]}).encode()
-            if life.port is None:
-                raise RuntimeError(f"the service did not start: {self.log.read_text()}")
-            Http("127.0.0.1", life.port).send("PUT", "/api/products", body, headers)
-        finally:
-            life.kill()
+    def _fill(self, port: int) -> None:
+        """The price list; and whatever a payment loads at first use."""
+        http = Http("127.0.0.1", port)
+        merchant = {"Authorization": f"Bearer {MERCHANT_API_KEY}"}
+        body = json.dumps({"products": [PRODUCT]}).encode()
+        status, text = http.send("PUT", "/api/products", body, merchant | AS_JSON)
+        if status != 200:
+            raise RuntimeError(f"the price list was not taken: {text.decode()}")
         self.store.keep_as_new()
+        order = {"userId": "u", "orderId": WARM, "amountMinor": 100, "currency": "usd"}
+        http.send("POST", "/api/orders", json.dumps(order).encode(), merchant | AS_JSON)
+        http.send("POST", "/_drive/drain")
+        token = jwt.encode({"sub": "u", "exp": int(time.time()) + 60}, JWT_SECRET)
+        app = {"Authorization": f"Bearer {token}"}
+        pay = json.dumps({"paymentToken": self.simulator.create_card()}).encode()
+        http.send("POST", f"/api/mobile-app/orders/{WARM}/pay", pay, app | AS_JSON)
+        http.send("POST", "/_drive/work")
+        http.send("POST", "/api/webhooks/stripe", b"{}", AS_JSON)
+        http.close()
 
 
 @contextlib.contextmanager
