@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import multiprocessing
 import random
 import sys
@@ -79,16 +80,13 @@ def _clean_cases(databases: list[str], names: list[str] | None) -> Iterator[Case
 def _single_cases(clean: Iterable[Result], *, is_sample: bool) -> Iterator[Case]:
     """Every step, before and after it, with all that may come after. The sample: every step once,
     the moments and what comes after taking turns."""
-    turn = 0
+    ways = list(itertools.product(MOMENTS, AFTER))
+    turns = itertools.cycle([way] for way in ways) if is_sample else itertools.repeat(ways)
     for result in clean:
         for step in result.steps:
-            for moment in MOMENTS:
-                for after in AFTER:
-                    turn += 1
-                    if is_sample and (turn - 1) % 6 != (turn - 1) // 6 % 6:
-                        continue
-                    point = Point.parse(f"{step}:{moment}")
-                    yield Case(result.case.database, result.case.flow, (point,), after)
+            for moment, after in next(turns):
+                point = Point.parse(f"{step}:{moment}")
+                yield Case(result.case.database, result.case.flow, (point,), after)
 
 
 def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:

@@ -122,7 +122,9 @@ def _sentence(database: str, totals: dict[str, int]) -> str:
 
 
 def _print_violation(result: Result) -> None:
-    print(f"\nVIOLATED {result.case} on {result.case.database}")
+    """A line for every finding: flow, point, what came after, database, promise; and the command
+    that runs just that again."""
+    print()
     for finding in dict.fromkeys(result.findings):
-        print(f"  {finding}")
-    print(f"  {result.case.command}")
+        print(f"FAILED {result.case} on {result.case.database}: {finding}")
+    print(f"again: {result.case.command}")

@@ -83,8 +83,10 @@ class Shop:
     settings: tuple[tuple[str, Any], ...]
     plan: Sequence[Point] = ()
     comes_back: bool = True
-    has_come_back: bool = True
+    is_switching: bool = False
     checks_first: bool = False
+    has_come_back: bool = True
+    has_switched: bool = False
     orders: list[tuple[str, str]] = field(default_factory=list)  # (id, user), as answered
     asked: list[Asked] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -193,15 +195,20 @@ class Shop:
     ) -> Answer:
         """Ask until the answer is final, `patience` times at most. What nobody answered, since the
         process died, is asked again without end: every process dies once at most."""
-        raw = b"" if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **headers}
         while True:
+            raw = b"" if body is None else json.dumps(body).encode()
             begun = next(self._places)
             try:
                 answer = self._send(method, path, raw, headers)
             except _Cut:
                 self._write_down(kind, order_id, card, begun, None)
                 self._bury()
+                if self.is_switching and body and card and order_id:
+                    card = self.card(user=self.owner(order_id))
+                    body = {**body, "paymentToken": card}
+                    headers.pop("Idempotency-Key", None)  # another card is another request
+                    self.has_switched = True
                 continue
             self._write_down(kind, order_id, card, begun, answer)
             patience -= 1
@@ -329,14 +336,18 @@ class Shop:
 
     # --- the card holder and Stripe --------------------------------------------------------------
 
-    def authenticate(self, answer: Answer, outcome: str = "success") -> None:
-        """Press a button of the challenge that the answer asks for, if it does."""
+    def authenticate(
+        self, answer: Answer, outcome: str = "success", *, is_late: bool = False
+    ) -> None:
+        """Press a button of the challenge that the answer asks for, if it does. `is_late`: it may
+        be over."""
         if answer.body.get("status") != "requires_action":
             return
         try:
             self.stage.simulator.authenticate(answer.data["paymentIntentId"], outcome)
         except ControlError as error:
-            self.complaints.append(f"the challenge of the answer was over: {error}")
+            if not is_late:
+                self.complaints.append(f"the challenge of the answer was over: {error}")
 
     def app_confirms(self, order_id: str, answer: Answer, card: str) -> None:
         """The app's own SDK confirms the intent, whose client secret it was given."""
