@@ -3,10 +3,10 @@ SHELL := /bin/sh
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench screenshots lock
+.PHONY: help setup demo test check bench crash-points screenshots lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## make .venv with the locked packages; does nothing when nothing changed
 	@scripts/setup
@@ -23,6 +23,9 @@ check: setup ## format, lint, types, import fences, sizes, texts and docs, in on
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
+
+crash-points: setup ## die at every step of every flow, on both databases (ARGS="--flow known_card")
+	@.venv/bin/python -m proof.crash_points $(ARGS)
 
 screenshots: setup ## write the pictures of the demo's page into docs/images
 	@scripts/install-test-tools

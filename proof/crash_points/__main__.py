@@ -19,7 +19,7 @@ from proof.crash_points.stage import fast_folder
 from stripesim.testing import SimulatorProcess
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from support.postgres import start_postgres  # type: ignore[import-not-found]  # noqa: E402
+from support.postgres import start_postgres  # type: ignore[import-not-found]
 
 DATABASES = ("sqlite", "postgresql")
 Pool = ProcessPoolExecutor
@@ -124,7 +124,9 @@ def _workers(databases: list[str], count: int) -> Iterator[Pool]:
             simulator = stack.enter_context(SimulatorProcess())
             url = server.url(server.create_database()) if server else None
             places.put(Place(place, simulator.url, url))
-        yield stack.enter_context(ProcessPoolExecutor(count, fork, open_stages, (places, databases)))
+        yield stack.enter_context(
+            ProcessPoolExecutor(count, fork, open_stages, (places, databases))
+        )
 
 
 if __name__ == "__main__":

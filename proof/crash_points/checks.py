@@ -1,6 +1,6 @@
 """What a crash could break and the auditor cannot see from Stripe, books and answers alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +22,8 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
 
 def _sends(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
     """An attempt is one key, and Stripe executed it once at most, however often it was sent."""
-    keys, executed = defaultdict(set), defaultdict(int)
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    executed: Counter[str] = Counter()
     attempts = [row["id"] for row in books.tables["payment_attempts"]]
     for request in requests:
         key = request["idempotency_key"] or ""

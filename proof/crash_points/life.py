@@ -26,7 +26,7 @@ from fastapi import FastAPI
 
 from paidonce import worker
 from paidonce.api.server import UVICORN_OPTIONS
-from paidonce.main import preflight
+from paidonce.main import backfill_customers, preflight
 from paidonce.observability.steps import set_step_hook
 from paidonce.settings import Settings
 
@@ -135,6 +135,14 @@ class Driven:
                 await ctx.background.drain()
             case "drain":
                 await ctx.background.drain()
+            case "backfill":
+                await backfill_customers(
+                    ctx.settings,
+                    per_second=1000,
+                    is_dry_run=False,
+                    report=lambda _counts: None,
+                    stop=asyncio.Event(),
+                )
             case "steps":
                 return {"steps": self._reaper.steps}
             case _:

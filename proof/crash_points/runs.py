@@ -1,9 +1,8 @@
 """One run: a flow, the points where its processes die, and what comes after. And the workers."""
 
-import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ AFTER = ("asks", "switches", "leaves", "hears")
 back and only the worker has its rounds; or nobody comes back, and Stripe's events arrive before any
 lease is over."""
 COMING_BACK = ("asks", "switches")
-ROUNDS = (40.0, 100.0, 1000.0, 100.0, 100.0)
+ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
 
 
@@ -82,8 +81,8 @@ def run(stage: Stage, case: Case) -> Result:
             raise Broken(f"{case.plan[len(shop.deaths)]} was never reached")
         if case.plan:
             result.steps = shop.steps()
-    except Broken as error:
-        result.findings.append(f"the run is broken: {error}")
+    except Exception as error:
+        result.findings.append(f"the run is broken: {type(error).__name__}: {error}")
         result.is_broken = True
     finally:
         shop.end()
@@ -134,7 +133,7 @@ def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
     yield from _judge(shop)
 
 
-def _judge(shop: Shop) -> Iterator[str]:
+def _judge(shop: Shop) -> Generator[str, None, list[str]]:
     """Findings; returns the orders' statuses in our books."""
     stripe = read_stripe(shop.stage.simulator.get)
     books = read_books(shop.stage.store.url)
@@ -151,7 +150,7 @@ _stages: dict[str, Stage] = {}
 
 @dataclass(frozen=True)
 class Place:
-    """What a worker is given: a folder, a simulator, an empty PostgreSQL database if there is one."""
+    """What a worker is given: a folder, a simulator, and an empty PostgreSQL database or none."""
 
     folder: Path
     simulator_url: str
@@ -176,7 +175,3 @@ def open_stages(places: Any, databases: list[str]) -> None:
 
 def run_in_worker(case: Case) -> Result:
     return run(_stages[case.database], case)
-
-
-def as_json(result: Result) -> str:
-    return json.dumps(asdict(result))

@@ -1,5 +1,5 @@
-"""Whoever talks to the service in a flow: the app, the merchant, Stripe's webhooks, the card holder,
-the supervisor that starts a dead process again, and time.
+"""Whoever talks to the service in a flow: the app, the merchant, Stripe's webhooks, the card
+holder, the supervisor that starts a dead process again, and time.
 
 When the service dies, either whoever asked asks again until the answer is final, as the app does
 (`comes_back`), or nobody does (`Left`). Everything that was asked and answered is written down for
@@ -23,6 +23,7 @@ from proof.crash_points.life import Life, Point
 from proof.crash_points.stage import (
     JWT_SECRET,
     MERCHANT_API_KEY,
+    PRICE_MINOR,
     PRODUCT,
     WEBHOOK_SECRET,
     Http,
@@ -77,7 +78,7 @@ class Answer:
 
 @dataclass
 class Shop:
-    """One run's world outside of the service. `plan`: where its processes die, one after another."""
+    """One run's world outside of the service. `plan`: where its processes die, one by one."""
 
     stage: Stage
     settings: tuple[tuple[str, Any], ...]
@@ -320,7 +321,7 @@ class Shop:
 
     def merchant_order(self, order_id: str, user: str = "alice") -> str:
         """The host's order under the host's own id."""
-        total = PRODUCT["amountMinor"] * QUANTITY
+        total = PRICE_MINOR * QUANTITY
         body = {"userId": user, "orderId": order_id, "amountMinor": total, "currency": "usd"}
         answer = self._ask("order", "/api/orders", body, self._as_merchant())
         return self._note_order(answer, user)
@@ -330,6 +331,15 @@ class Shop:
         return self._ask(
             "cancel", path, {}, self._as_merchant(), order_id=order_id, patience=patience
         )
+
+    def backfill(self) -> None:
+        """An operator makes a customer for every user; after a death again."""
+        while True:
+            try:
+                self._drive("backfill")
+                return
+            except _Cut:
+                self._bury()
 
     def _as_merchant(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {MERCHANT_API_KEY}"}
@@ -433,7 +443,7 @@ class Shop:
             self.complaints.append(f"{what}: {found}, not {wanted}")
 
     def expected_orders(self) -> list[Order]:
-        price = PRODUCT["amountMinor"] * QUANTITY
+        price = PRICE_MINOR * QUANTITY
         return [
             Order(order_id, user, price, "usd", frozenset(self._cards.get(user, ())))
             for order_id, user in self.orders

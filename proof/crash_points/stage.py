@@ -32,24 +32,34 @@ Json = dict[str, Any]
 JWT_SECRET = "a-secret-of-the-proof-with-32-bytes"
 MERCHANT_API_KEY = "merchant-key-of-the-proof"
 WEBHOOK_SECRET = "whsec_of_the_proof"
+IDLE_SECONDS = 2.0
 KEPT = ("alembic_version", "installation", "products")
 AS_JSON = {"Content-Type": "application/json"}
 WARM = "00000000-0000-4000-8000-000000000000"
-PRODUCT = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}
+PRICE_MINOR = 22_000
+PRODUCT = {"productId": "tea", "name": "Tea", "amountMinor": PRICE_MINOR, "currency": "usd"}
 
 
 class Http:
-    """One connection that is kept open. What it raises when it is cut: OSError, HTTPException."""
+    """One connection that is kept open. What it raises when it is cut: OSError, HTTPException.
+
+    A server may close one that was idle, so after a while a new one is taken.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=60)
+        self._used_at = 0.0
 
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}
     ) -> tuple[int, bytes]:
+        if time.monotonic() - self._used_at > IDLE_SECONDS:
+            self._connection.close()
         self._connection.request(method, path, body, dict(headers))
         answer = self._connection.getresponse()
-        return answer.status, answer.read()
+        text = answer.read()
+        self._used_at = time.monotonic()
+        return answer.status, text
 
     def close(self) -> None:
         self._connection.close()
@@ -174,17 +184,17 @@ class Stage:
         return {row["id"]: row["sends"] for row in rows}
 
     def settings(self, changes: tuple[tuple[str, Any], ...]) -> Settings:
-        return Settings(
-            database_url=self.store.url,
-            stripe_secret_key=SECRET_KEY,
-            stripe_publishable_key=PUBLISHABLE_KEY,
-            stripe_webhook_secret=WEBHOOK_SECRET,
-            stripe_api_base=self.simulator.url,
-            payment_return_url="https://shop.example/return",
-            auth_jwt_secret=JWT_SECRET,
-            merchant_api_key=MERCHANT_API_KEY,
-            **dict(changes),
-        )
+        values: dict[str, Any] = {
+            "database_url": self.store.url,
+            "stripe_secret_key": SECRET_KEY,
+            "stripe_publishable_key": PUBLISHABLE_KEY,
+            "stripe_webhook_secret": WEBHOOK_SECRET,
+            "stripe_api_base": self.simulator.url,
+            "payment_return_url": "https://shop.example/return",
+            "auth_jwt_secret": JWT_SECRET,
+            "merchant_api_key": MERCHANT_API_KEY,
+        }
+        return Settings(**values | dict(changes))
 
     def _build_app(self, changes: tuple[tuple[str, Any], ...]) -> FastAPI:
         return build_app(self.settings(changes), clock=self.clock, has_worker=False)
