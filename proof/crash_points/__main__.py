@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.postgres import start_postgres  # type: ignore[import-not-found]
 
 DATABASES = ("sqlite", "postgresql")
+PROGRESS = 250
 Pool = ProcessPoolExecutor
 
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.only:
             return report.print_one(run_on(pool, [_case(databases[0], options.only)]))
         clean = list(run_on(pool, _clean_cases(databases, options.flow)))
-        singles = list(run_on(pool, _single_cases(clean, is_sample=options.sample)))
+        singles = list(run_on(pool, _single_cases(clean, options.ways, is_sample=options.sample)))
         pairs = list(run_on(pool, _pair_cases(singles, options.pairs, options.seed)))
     table = report.Table(clean, singles, pairs, options.seed, time.monotonic() - started)
     report.print_table(table)
@@ -50,6 +51,13 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--flow", action="append", choices=sorted(FLOWS), help="only this flow")
     parser.add_argument("--pairs", type=int, default=400, help="crashes after crashes, sampled")
     parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
+    parser.add_argument(
+        "--ways",
+        type=int,
+        choices=range(1, len(AFTER) + 1),
+        default=len(AFTER),
+        help="how many of the ways to go on after a death to try at each point, taking turns",
+    )
     parser.add_argument("--sample", action="store_true", help="every step once, no pairs")
     parser.add_argument("--only", help="FLOW:POINT[,POINT]:AFTER, as a violation names it")
     parser.add_argument("--workers", type=int, default=2)
@@ -77,16 +85,20 @@ def _clean_cases(databases: list[str], names: list[str] | None) -> Iterator[Case
             yield Case(database, name)
 
 
-def _single_cases(clean: Iterable[Result], *, is_sample: bool) -> Iterator[Case]:
-    """Every step, before and after it, with all that may come after. The sample: every step once,
+def _single_cases(clean: Iterable[Result], ways: int, *, is_sample: bool) -> Iterator[Case]:
+    """Every step, before and after it, and what may come after that. The sample: every step once,
     the moments and what comes after taking turns."""
-    ways = list(itertools.product(MOMENTS, AFTER))
-    turns = itertools.cycle([way] for way in ways) if is_sample else itertools.repeat(ways)
+    moments_in_turn = itertools.cycle(MOMENTS)
+    afters_in_turn = itertools.cycle(AFTER)
     for result in clean:
-        for step in result.steps:
-            for moment, after in next(turns):
-                point = Point.parse(f"{step}:{moment}")
-                yield Case(result.case.database, result.case.flow, (point,), after)
+        database, flow = result.case.database, result.case.flow
+        for number, step in enumerate(result.steps):
+            for moment in [next(moments_in_turn)] if is_sample else MOMENTS:
+                for _ in range(1 if is_sample else ways):
+                    after = next(afters_in_turn)
+                    yield Case(database, flow, (Point.parse(f"{step}:{moment}"),), after)
+            if number % len(AFTER) == len(AFTER) - 1:
+                next(afters_in_turn)  # or the same way would always meet the same moment
 
 
 def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:
@@ -104,7 +116,13 @@ def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:
 
 
 def run_on(pool: Pool, cases: Iterable[Case]) -> Iterator[Result]:
-    return pool.map(run_in_worker, cases)
+    """The results in the order of the cases; what is wrong is told at once, on stderr."""
+    for number, result in enumerate(pool.map(run_in_worker, cases), start=1):
+        for finding in result.findings:
+            print(f"{result.case} on {result.case.database}: {finding}", file=sys.stderr)
+        if number % PROGRESS == 0:
+            print(f"{number} runs", file=sys.stderr)
+        yield result
 
 
 @contextlib.contextmanager

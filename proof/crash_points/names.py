@@ -2,7 +2,7 @@
 
 A step is named where a transaction, a statement or a Stripe call is made: by the first argument of
 `….transaction("paid", …)`, `….statement("claim", …)`, and in the gateway `self._post("confirm", …)`
-and `self._call("list", …)`.
+and `self._call("list", …)`, or where `step("commit.schema")` itself is written out.
 """
 
 import ast
@@ -12,12 +12,14 @@ from pathlib import Path
 import paidonce
 
 SOURCE = Path(paidonce.__file__).parent
-PREFIXES = {"transaction": "commit", "statement": "commit", "_post": "stripe", "_call": "stripe"}
+CLOSED = ("declined", "authentication_failed", "consumed", "abandoned")
 COMPUTED = {
-    "state.value": ("commit.declined", "commit.authentication_failed", "commit.consumed",
-                    "commit.abandoned"),
-    "name": (),  # handed on: it is named where it comes from
-}  # fmt: skip
+    "state.value": tuple(f"commit.{state}" for state in CLOSED),
+    # Handed on: they are named where they come from.
+    "name": (),
+    "f'commit.{name}'": (),
+    "f'stripe.{name}'": (),
+}
 """What names that are not written out can be."""
 
 
@@ -32,17 +34,27 @@ def list_steps(source: Path = SOURCE) -> set[str]:
 
 def _steps_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not node.args:
-            continue
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        if called not in PREFIXES or (called == "transaction" and len(node.args) < 2):
-            continue
-        if PREFIXES[called] == "stripe" and path.parent.name != "gateway":
+        prefix = _prefix(node, path) if isinstance(node, ast.Call) and node.args else None
+        if prefix is None or not isinstance(node, ast.Call):
             continue
         name = node.args[0]
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            yield f"{PREFIXES[called]}.{name.value}"
+            yield f"{prefix}{name.value}"
         elif ast.unparse(name) in COMPUTED:
             yield from COMPUTED[ast.unparse(name)]
         else:
             raise UnknownName(f"{path}:{node.lineno}: {ast.unparse(name)}")
+
+
+def _prefix(call: ast.Call, path: Path) -> str | None:
+    """What the first argument of this call continues, None when it names no step."""
+    match call.func:
+        case ast.Name("step"):
+            return ""
+        case ast.Attribute(attr="transaction") if len(call.args) > 1:
+            return "commit."
+        case ast.Attribute(attr="statement"):
+            return "commit."
+        case ast.Attribute(attr="_post" | "_call") if path.parent.name == "gateway":
+            return "stripe."
+    return None

@@ -105,7 +105,7 @@ class Store(Protocol):
         """What is in it now is how it is to be, once and for all."""
 
     def forget_installation(self) -> None:
-        """As before the first start."""
+        """As before the first start: without a schema, where the service makes it by itself."""
 
 
 class SqliteStore:
@@ -123,13 +123,12 @@ class SqliteStore:
         shutil.copyfile(self._path, self._template)
 
     def make_new(self) -> None:
-        for end in ("", "-wal", "-shm"):
-            Path(f"{self._path}{end}").unlink(missing_ok=True)
+        self.forget_installation()
         shutil.copyfile(self._template, self._path)
 
     def forget_installation(self) -> None:
-        with contextlib.closing(sqlite3.connect(self._path)) as connection, connection:
-            connection.execute("DELETE FROM paidonce_installation")
+        for end in ("", "-wal", "-shm"):
+            Path(f"{self._path}{end}").unlink(missing_ok=True)
 
 
 class PostgresqlStore:
