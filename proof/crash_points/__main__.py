@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     databases = options.databases.split(",")
     if not set(databases) <= set(DATABASES):
         raise SystemExit(f"--databases takes {','.join(DATABASES)}")
-    with _workers(databases, options.workers) as pool:
+    with _workers(databases, 1 if options.only else options.workers) as pool:
         if options.only:
             return report.print_one(run_on(pool, [_case(databases[0], options.only)]))
         clean = list(run_on(pool, _clean_cases(databases, options.flow)))

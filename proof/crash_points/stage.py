@@ -33,7 +33,7 @@ JWT_SECRET = "a-secret-of-the-proof-with-32-bytes"
 MERCHANT_API_KEY = "merchant-key-of-the-proof"
 WEBHOOK_SECRET = "whsec_of_the_proof"
 IDLE_SECONDS = 2.0
-KEPT = ("alembic_version", "installation", "products")
+KEPT = ("alembic_version", "products")
 AS_JSON = {"Content-Type": "application/json"}
 WARM = "00000000-0000-4000-8000-000000000000"
 PRICE_MINOR = 22_000
@@ -99,7 +99,7 @@ class Store(Protocol):
     url: str
 
     def make_new(self) -> None:
-        """As after the first start: the price list and the installation are there, no orders."""
+        """The price list is there, and no orders."""
 
     def keep_as_new(self) -> None:
         """What is in it now is how it is to be, once and for all."""

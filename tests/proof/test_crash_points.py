@@ -13,36 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from proof.crash_points.bugs import BUGS, Bug
 from proof.crash_points.flows import FLOWS, LEFT_OUT
 from proof.crash_points.names import UnknownName, list_steps
 
 ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
 PAIRS = 10
-ENTRY = (
-    "    await events.add_to_outbox("
-    'tx, new_id(), order.id, "order.paid", _paid_notice(payment), now)\n'
-)
-COMMIT = """    return await ctx.db.transaction(
-        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
-    )
-"""
-IN_TWO_COMMITS = """    verdict = await ctx.db.transaction(
-        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
-    )
-    notice, now = _paid_notice(payment), ctx.clock.now()
-    await ctx.db.transaction(
-        "notice",
-        lambda tx: events.add_to_outbox(
-            tx, new_id(), payment.order_id, "order.paid", notice, now
-        ),
-    )
-    return verdict
-"""
+PLANTED_HERE = ("outbox-in-a-second-commit", "send-not-recorded")
+"""Two of the planted bugs, since each takes some seconds."""
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def crash_points(*arguments: str, source: Path = ROOT / "src") -> subprocess.CompletedProcess[str]:
+def crash_points(*arguments: str, source: Path = SOURCE) -> subprocess.CompletedProcess[str]:
     """The command, over another copy of the source where one is given."""
     return subprocess.run(
         [sys.executable, "-m", "proof.crash_points", "--databases", "sqlite", *arguments],
@@ -78,21 +62,25 @@ def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:
     assert passed <= list_steps()
 
 
-def test_a_success_recorded_in_two_commits_is_found(tmp_path: Path) -> None:
-    """The outbox entry is written in a commit of its own, behind the payment's."""
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: str(bug.name))
+def test_a_planted_bug_is_in_the_source_to_be_broken(bug: Bug) -> None:
+    for edit in bug.edits:
+        assert (SOURCE / edit.path).read_text(encoding="utf-8").count(edit.old) == 1, edit
+
+
+@pytest.mark.parametrize("name", PLANTED_HERE)
+def test_a_planted_bug_is_found(name: str, tmp_path: Path) -> None:
+    (bug,) = [bug for bug in BUGS if bug.name == name]
     source = tmp_path / "src"
-    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-    path = source / "paidonce/payments/record.py"
-    text = path.read_text(encoding="utf-8")
-    assert text.count(ENTRY) == text.count(COMMIT) == 1
-    text = text.replace(ENTRY, "").replace(COMMIT, IN_TWO_COMMITS)
-    path.write_text(text, encoding="utf-8")
-    point = "first_payment:commit.paid#1:after:leaves"
-    good = crash_points("--only", point)
-    bad = crash_points("--only", point, source=source)
+    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in bug.edits:
+        path = source / edit.path
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+    good, bad = crash_points("--only", bug.run), crash_points("--only", bug.run, source=source)
     assert good.returncode == 0, good.stdout + good.stderr
     assert bad.returncode == 1, bad.stdout + bad.stderr
-    assert f"FAILED {point} on sqlite: I9" in bad.stdout
+    assert f"FAILED {bug.run} on sqlite: {bug.word}" in bad.stdout
 
 
 def test_a_point_that_is_never_reached_is_no_success() -> None:

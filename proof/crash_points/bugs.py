@@ -1,0 +1,261 @@
+"""Bugs that only a crash brings to light, each with the one run that has to find it.
+
+A proof that finds nothing proves little: with one of these in the source, the run named beside it
+has to end with 1 and to name the promise.
+"""
+
+from dataclasses import dataclass
+
+PAYMENTS = "paidonce/payments"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One replacement in one file below `src`; `old` stands there exactly once."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A broken rule. `run` is what `--only` takes, `word` what it has to say."""
+
+    name: str
+    rule: str
+    edits: tuple[Edit, ...]
+    run: str
+    word: str
+
+
+_RECORD = """    return await ctx.db.transaction(
+        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
+    )
+"""
+_ENTRY = (
+    "    await events.add_to_outbox("
+    'tx, new_id(), order.id, "order.paid", _paid_notice(payment), now)\n'
+)
+_STATUS = (
+    "    await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)\n"
+    + _ENTRY
+)
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        "outbox-in-a-second-commit",
+        "P7: payment, order and outbox in one commit",
+        (
+            Edit(f"{PAYMENTS}/record.py", _ENTRY, ""),
+            Edit(
+                f"{PAYMENTS}/record.py",
+                _RECORD,
+                """    verdict = await ctx.db.transaction(
+        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
+    )
+    notice, now = _paid_notice(payment), ctx.clock.now()
+    await ctx.db.transaction(
+        "notice",
+        lambda tx: events.add_to_outbox(
+            tx, new_id(), payment.order_id, "order.paid", notice, now
+        ),
+    )
+    return verdict
+""",
+            ),
+        ),
+        "first_payment:commit.paid#1:after:leaves",
+        "I9",
+    ),
+    Bug(
+        "order-in-a-second-commit",
+        "P7: payment, order and outbox in one commit",
+        (
+            Edit(f"{PAYMENTS}/record.py", _STATUS, _ENTRY),
+            Edit(
+                f"{PAYMENTS}/record.py",
+                _RECORD,
+                """    verdict = await ctx.db.transaction(
+        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
+    )
+
+    async def mark(tx: Transaction) -> None:
+        order = await orders.lock_order(tx, payment.order_id)
+        if order is not None and order.status is not OrderStatus.PAID:
+            now = ctx.clock.now()
+            await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
+
+    await ctx.db.transaction("order_paid", mark)
+    return verdict
+""",
+            ),
+        ),
+        "first_payment:commit.paid#1:after:leaves",
+        "I2",
+    ),
+    Bug(
+        "confirmed-before-recorded",
+        "P5 before P6: only a recorded intent is ever confirmed",
+        (
+            Edit(
+                f"{PAYMENTS}/prepare.py",
+                "            await _save_intent(ctx, payment, answer)\n",
+                "            UNSAVED[payment.id] = answer.id\n            return payment\n",
+            ),
+            Edit(
+                f"{PAYMENTS}/prepare.py",
+                "KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)\n",
+                "KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)\nUNSAVED: dict[str, str] = {}\n",
+            ),
+            Edit(
+                f"{PAYMENTS}/confirm.py",
+                " or payment.stripe_payment_intent_id is None:\n",
+                ":\n",
+            ),
+            Edit(
+                f"{PAYMENTS}/confirm.py",
+                """    intent_id = job.payment.stripe_payment_intent_id
+    if intent_id is None:
+        raise LookupError("the fence lets no attempt pass without an intent")
+""",
+                """    from paidonce.payments.prepare import UNSAVED
+
+    intent_id = job.payment.stripe_payment_intent_id or UNSAVED[job.payment.id]
+""",
+            ),
+            Edit(
+                f"{PAYMENTS}/confirm.py",
+                "        answer = await _send(ctx, job, visitor)\n",
+                """        answer = await _send(ctx, job, visitor)
+        if isinstance(answer, Intent):
+            found, payment_id = answer.id, job.payment.id
+            await ctx.db.transaction(
+                "intent", lambda tx: payments.save_intent(tx, payment_id, found)
+            )
+            job = replace(job, payment=replace(job.payment, stripe_payment_intent_id=found))
+""",
+            ),
+        ),
+        "first_payment:stripe.confirm#1:after:leaves",
+        "I2",
+    ),
+    Bug(
+        "send-not-recorded",
+        "rule 1: the send is recorded and committed before it is sent",
+        (Edit("paidonce/store/attempts.py", "sends = sends + 1", "sends = sends"),),
+        "first_payment:stripe.confirm#1:after:leaves",
+        "I2",
+    ),
+    Bug(
+        "send-not-recorded-with-a-known-card",
+        "rule 1: with a known card the claim records the send",
+        (Edit(f"{PAYMENTS}/claim.py", "sends=1 if is_ready else 0", "sends=0"),),
+        "known_card:stripe.confirm#1:after:leaves",
+        "I2",
+    ),
+    Bug(
+        "confirm-key-anew",
+        "the key of a confirm never changes inside an attempt",
+        (
+            Edit(
+                f"{PAYMENTS}/requests.py",
+                '    key = f"cf:{ctx.installation.namespace}:{attempt.id}"\n',
+                '    key = f"cf:{ctx.installation.namespace}:{attempt.id}:{attempt.sends}"\n',
+            ),
+        ),
+        "decline_and_retry:stripe.confirm#1:after:asks",
+        "one key",
+    ),
+    Bug(
+        "sent-attempt-closed-unasked",
+        "rule 2: a sent attempt is closed by Stripe's answer only",
+        (
+            Edit(
+                f"{PAYMENTS}/pay.py",
+                """    if job.attempt.sends > 0 and not _may_send_again(ctx, job, visitor):
+        return await settle.settle(ctx, job, visitor)
+    if job.attempt.sends == 0:
+""",
+                "    if job.attempt.sends == 0 or visitor.role is Role.WORKER:\n",
+            ),
+            Edit(f"{PAYMENTS}/record.py", "attempt.sends > sends:", "attempt.sends > 99:"),
+        ),
+        "first_payment:stripe.confirm#1:after:leaves",
+        "I2",
+    ),
+    Bug(
+        "worker-sends-first",
+        "rule 17: the worker never makes a first send",
+        (
+            Edit(
+                f"{PAYMENTS}/pay.py",
+                """        if visitor.role is not Role.PAYER:
+            return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
+""",
+                "",
+            ),
+        ),
+        "first_payment:commit.claim#1:after:leaves",
+        "absent payer",
+    ),
+    Bug(
+        "event-answered-before-it-is-stored",
+        "I7: a 2xx leaves only once the event is stored",
+        (
+            Edit(
+                "paidonce/service.py",
+                """        if await webhooks.receive(self.ctx, body, signature):
+            self.wake.set()
+""",
+                """        self.ctx.background.start(
+            f"event:{signature}", lambda: webhooks.receive(self.ctx, body, signature)
+        )
+""",
+            ),
+        ),
+        "events_of_a_payment:commit.event#1:before:asks",
+        "I7",
+    ),
+    Bug(
+        "canceled-before-stripe-said-so",
+        "rule 10: canceled only after Stripe said so",
+        (
+            Edit(
+                f"{PAYMENTS}/cancel.py",
+                "    answer = await ctx.gateway.cancel_intent(\n",
+                "    await _record_canceled(ctx, order_id, payment, only_unrecorded=False)\n"
+                "    answer = await ctx.gateway.cancel_intent(\n",
+            ),
+        ),
+        "cancel:commit.canceled#1:after:asks",
+        "I2",
+    ),
+    Bug(
+        "retired-before-stripe-said-canceled",
+        "rule 14: a generation retires only when Stripe says canceled",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "    request = cancel_request(ctx, job.payment)\n    answer = await",
+                "    await record.retire(ctx, job.payment.id, action_becomes=action_becomes)\n"
+                "    request = cancel_request(ctx, job.payment)\n    answer = await",
+            ),
+        ),
+        "challenge_left_for_another_card:commit.retire#1:after:asks",
+        "I1",
+    ),
+    Bug(
+        "customer-key-anew",
+        "P1: the customer's key is the user's, so that a lost answer gives the same customer",
+        (
+            Edit(
+                f"{PAYMENTS}/requests.py",
+                '    key = f"cus:{ctx.installation.namespace}:{owner}:{user.customer_key_no}"\n',
+                '    key = f"cus:{ctx.installation.namespace}:{owner}:{new_id()}"\n',
+            ),
+        ),
+        "new_order:stripe.create_customer#1:after:asks",
+        "I3",
+    ),
+)
