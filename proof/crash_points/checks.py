@@ -8,7 +8,8 @@ from proof.auditor import Books, Stripe
 from proof.crash_points.shop import Shop
 
 EXECUTED = (200, 402)
-WORKED = ("done", "ignored")
+WORKED = ("done", "ignored", "forgotten")
+KEPT_SECONDS = 90 * 24 * 3600.0
 
 
 def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
@@ -49,11 +50,14 @@ def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:
 
 
 def _events(shop: Shop, books: Books) -> Iterator[str]:
-    """An event that was answered 200 is stored, and worked on to its end."""
+    """An event that was answered 200 is stored, and worked on to its end; it may be forgotten when
+    it is old."""
     states = {row["id"]: row["state"] for row in books.tables["stripe_events"]}
-    for event_id in shop.events_taken:
-        if states.get(event_id) not in WORKED:
-            yield f"I7 event {event_id} was answered 200 and is {states.get(event_id, 'lost')}"
+    for event_id, taken_at in shop.events_taken.items():
+        is_old = shop.stage.clock.added - taken_at > KEPT_SECONDS
+        state = states.get(event_id, "forgotten" if is_old else "lost")
+        if state not in WORKED:
+            yield f"I7 event {event_id} was answered 200 and is {state}"
 
 
 def _log(shop: Shop) -> Iterator[str]:

@@ -104,7 +104,7 @@ def backfill(shop: Shop) -> None:
         shop.order(user)
     shop.calm_down()
     shop.begin()
-    shop.backfill()
+    shop.operate("backfill_customers")
 
 
 # --- paying --------------------------------------------------------------------------------------
@@ -279,6 +279,27 @@ def events_of_a_payment(shop: Shop) -> None:
     shop.begin()
     shop.hear()
     shop.work()
+
+
+@flow(ends="paid")
+def events_after_an_outage(shop: Shop) -> None:
+    """No event was delivered: an operator reads them from Stripe's list, and resends one."""
+    order, card = shop.order(), shop.card(NEEDS_3DS)
+    shop.authenticate(shop.pay(order, card))
+    shop.begin()
+    shop.operate("backfill_events")
+    shop.operate("resend_events")
+    shop.work()
+
+
+@flow(ends="paid")
+def events_forgotten(shop: Shop) -> None:
+    """The events of a payment are forgotten after 90 days."""
+    shop.pay(shop.order(), shop.card())
+    shop.hear()
+    shop.work()
+    shop.begin()
+    shop.work(91 * DAYS)
 
 
 @flow(ends="paid")

@@ -26,9 +26,10 @@ from fastapi import FastAPI
 
 from paidonce import worker
 from paidonce.api.server import UVICORN_OPTIONS
-from paidonce.main import backfill_customers, preflight
+from paidonce.main import backfill_customers, backfill_events, preflight
 from paidonce.observability.steps import set_step_hook
 from paidonce.settings import Settings
+from paidonce.webhooks.inbox import Inbox
 
 DRIVE = "/_drive/"
 MOMENTS = ("before", "after")
@@ -135,7 +136,18 @@ class Driven:
                 await ctx.background.drain()
             case "drain":
                 await ctx.background.drain()
-            case "backfill":
+            case "backfill_events":
+                since = datetime.now(UTC) - timedelta(days=1)
+                stop = asyncio.Event()
+                await backfill_events(
+                    ctx.settings, since=since, report=lambda _counts: None, stop=stop
+                )
+            case "resend_events":
+                inbox = Inbox(ctx.db, ctx.clock)
+                await inbox.resend_all_set_aside()
+                for event in await inbox.list_latest(None, 1):
+                    await inbox.resend(event.id)
+            case "backfill_customers":
                 await backfill_customers(
                     ctx.settings,
                     per_second=1000,

@@ -93,7 +93,7 @@ class Shop:
     complaints: list[str] = field(default_factory=list)
     deaths: list[Point] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
-    events_taken: set[str] = field(default_factory=set)
+    events_taken: dict[str, float] = field(default_factory=dict)  # when, by the clock's sum
     sends_at_death: dict[str, int] = field(default_factory=dict)
     life: Life | None = None
 
@@ -332,11 +332,11 @@ class Shop:
             "cancel", path, {}, self._as_merchant(), order_id=order_id, patience=patience
         )
 
-    def backfill(self) -> None:
-        """An operator makes a customer for every user; after a death again."""
+    def operate(self, command: str) -> None:
+        """An operator's command, which is given again after a death."""
         while True:
             try:
-                self._drive("backfill")
+                self._drive(command)
                 return
             except _Cut:
                 self._bury()
@@ -409,7 +409,7 @@ class Shop:
                 continue
             if answer.status != 200:
                 raise Broken(f"an event was not taken: {answer}")
-            self.events_taken.add(event["id"])
+            self.events_taken[event["id"]] = self.stage.clock.added
             return
 
     # --- time ------------------------------------------------------------------------------------
