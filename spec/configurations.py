@@ -1,0 +1,238 @@
+"""What is explored: where each configuration begins, who comes, and how much bad luck there is.
+
+Crashes are in none of the budgets, since they are unlimited in all of them (see `explore`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from spec.books import Books, Card, Order, Payment, User
+from spec.engine import AnyService
+from spec.errands import Pipeline
+from spec.service import Visit
+from spec.stripe import FRESH, Customer, Intent, Manners, Stripe
+
+CARDS = 4
+"""0 and 1 are the payers', 2 is what the app confirms with by itself, 3 is fresh to the end."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`budget`: how often each kind of visit and of bad luck may come."""
+
+    name: str
+    what: str
+    budget: tuple[tuple[str, int], ...]
+    begins: str = "nothing"  # nothing, prepared (customer and intent), known (and card 0)
+    cards: tuple[int, ...] = (0, 1)
+    is_manual: bool = False
+    can_replace: bool = True
+    is_single: bool = False
+    has_two_users: bool = False
+    has_zombies: bool = False
+    only: tuple[str, ...] = ()
+    has_recovery: bool = True
+    without: str = ""
+    bug: str = ""
+    naive: Callable[[], AnyService] | None = field(default=None, compare=False)
+
+    @property
+    def fresh_card(self) -> int:
+        return CARDS - 1
+
+    @property
+    def is_secret_used(self) -> bool:
+        return any(kind == "own" for kind, _ in self.budget)
+
+    def may_be_first(self, visit: Visit) -> bool:
+        """Of cards that differ in nothing the first one comes first."""
+        is_same = self.begins != "known" and not self.has_two_users
+        return visit.role != "payer" or visit.method == 0 or not is_same
+
+    @property
+    def manners(self) -> Manners:
+        has_events = any(kind == "event" for kind, _ in self.budget)
+        return Manners(self.is_manual, self.can_replace, has_events)
+
+    def make_service(self) -> AnyService:
+        if self.naive is not None:
+            return self.naive()
+        return Pipeline(
+            self.without, self.bug, is_manual=self.is_manual, is_single=self.is_single
+        )
+
+    def mutant(self, *, without: str = "", bug: str = "") -> "Configuration":
+        return replace(self, without=without, bug=bug)
+
+    @property
+    def books(self) -> Books:
+        """Where it begins."""
+        users: tuple[User, ...] = (User(),)
+        orders: tuple[Order, ...] = (Order(0),)
+        if self.has_two_users:
+            users, orders = (User(), User()), (Order(0), Order(1))
+        payments: tuple[Payment, ...] = ()
+        attempts: tuple[Attempt, ...] = ()
+        cards = [Card()] * CARDS
+        if self.begins != "nothing":
+            users = (User(0, asked="now"), *users[1:])
+            payments = (Payment(0, customer=0, asked="now", intent=0),)
+        if self.begins == "known":
+            cards[0] = Card("attached", 0, 0)
+        return Books(users, orders, payments, attempts, tuple(cards))
+
+    @property
+    def stripe(self) -> Stripe:
+        methods = [FRESH] * CARDS
+        if self.begins == "nothing":
+            return Stripe(methods=tuple(methods))
+        if self.begins == "known":
+            methods[0] = 0
+        return Stripe((Customer(0),), (Intent(0, 0),), tuple(methods))
+
+    @property
+    def starts(self) -> tuple[tuple[str, Visit], ...]:
+        """Who may come, each under the kind of its budget."""
+        kinds = {kind for kind, _ in self.budget}
+        visits: list[tuple[str, Visit]] = []
+        for order in range(2 if self.has_two_users else 1):
+            visits += [("pay", Visit("payer", order, card)) for card in self.cards]
+            visits += [
+                ("work", Visit("worker", order)),
+                ("late_work", Visit("worker", order, is_late=True)),
+                ("confirm", Visit("confirmer", order)),
+                ("view", Visit("viewer", order, step="view")),
+                ("cancel", Visit("canceler", order, step="cancel")),
+                ("prepare", Visit("preparer", order, step="prepare")),
+                ("delete", Visit("deleter", order, 0, step="delete")),
+            ]
+        return tuple((kind, visit) for kind, visit in visits if kind in kinds)
+
+
+def budget(**counts: int) -> tuple[tuple[str, int], ...]:
+    return tuple(counts.items())
+
+
+CONFIGURATIONS = (
+    Configuration(
+        "first payment",
+        "a new user, nothing prepared: a double tap or another card, a lost or late call, a decline",
+        budget(pay=2, late_work=1, lost=1, decline=1),
+    ),
+    Configuration(
+        "prepared order",
+        "the order is prepared: three requests, lost and late calls, recovery, a decline",
+        budget(pay=3, work=1, late_work=1, lost=1, decline=1),
+        begins="prepared",
+    ),
+    Configuration(
+        "known card",
+        "one call per payment: three requests, two lost calls, recovery",
+        budget(pay=3, late_work=1, lost=2, decline=1),
+        begins="known",
+    ),
+    Configuration(
+        "saved 500s",
+        "Stripe saves a 500 under a key, executed or not, of every kind of call",
+        budget(pay=2, late_work=1, error=2, lost=1),
+    ),
+    Configuration(
+        "rate limits",
+        "429 on any call beside lost ones",
+        budget(pay=3, late_work=1, limited=1, lost=2),
+        begins="known",
+    ),
+    Configuration(
+        "keys expire",
+        "a day passes between any two steps and Stripe forgets its keys",
+        budget(pay=3, late_work=1, lost=1, decline=1, day=1),
+    ),
+    Configuration(
+        "3-D Secure",
+        "challenges passed, failed and declined afterwards; another card meanwhile",
+        budget(pay=3, late_work=1, confirm=1, challenge=1, fail=1, bank=1, lost=1),
+        begins="known",
+    ),
+    Configuration(
+        "3-D Secure, no replacing",
+        "as above, on a Stripe that refuses another method while a challenge is pending",
+        budget(pay=3, late_work=1, challenge=1, fail=1, decline=1, lost=1),
+        begins="known",
+        can_replace=False,
+    ),
+    Configuration(
+        "3-D Secure, manual",
+        "the server confirms after the challenge, and is asked for another one",
+        budget(pay=2, work=1, confirm=1, challenge=2, fail=1, decline=1, lost=1),
+        begins="known",
+        is_manual=True,
+    ),
+    Configuration(
+        "the app confirms",
+        "it was given the client secret and confirms by itself with a card of its own",
+        budget(pay=2, late_work=1, view=1, own=2, challenge=1, fail=1, decline=1, lost=1),
+        begins="known",
+    ),
+    Configuration(
+        "events",
+        "events of every payment, at any time, repeated, late or never",
+        budget(pay=2, event=2, late_work=1, challenge=1, fail=1, decline=2, lost=1),
+        begins="known",
+    ),
+    Configuration(
+        "canceling",
+        "the merchant cancels the order while it is paid",
+        budget(pay=2, cancel=1, work=1, lost=1, decline=1, challenge=1),
+        begins="prepared",
+    ),
+    Configuration(
+        "canceling, known card",
+        "the merchant cancels the order twice while it is paid with one call",
+        budget(pay=3, cancel=2, late_work=1, lost=2, decline=1),
+        begins="known",
+    ),
+    Configuration(
+        "prepared meanwhile",
+        "the order is prepared while it is paid",
+        budget(pay=2, prepare=2, lost=1, error=1),
+    ),
+    Configuration(
+        "customer deleted",
+        "the customer is deleted in the Dashboard",
+        budget(pay=2, late_work=1, delete_customer=1, lost=1),
+        begins="known",
+    ),
+    Configuration(
+        "Stripe cancels",
+        "Stripe cancels intents by itself",
+        budget(pay=3, late_work=1, stripe_cancels=2, lost=1, challenge=1),
+        begins="known",
+    ),
+    Configuration(
+        "card deleted",
+        "the user deletes a card while it pays",
+        budget(pay=3, delete=1, late_work=1, lost=2, decline=1),
+        begins="known",
+    ),
+    Configuration(
+        "two users, one card",
+        "two users with an order each come with the same card, or two",
+        budget(pay=3, lost=1, decline=1),
+        has_two_users=True,
+    ),
+    Configuration(
+        "single use",
+        "no attach: a card dies with its first attempt",
+        budget(pay=3, late_work=1, lost=1, decline=1, challenge=1, fail=1),
+        begins="prepared",
+        is_single=True,
+    ),
+    Configuration(
+        "zombies",
+        "processes and requests that wake up after a day: still one charge",
+        budget(pay=3, late_work=1, lost=1, decline=1, day=1),
+        begins="known",
+        has_zombies=True,
+        only=("I1",),
+    ),
+)

@@ -1,0 +1,146 @@
+"""The other use cases: canceling an order, preparing it ahead, events, looks, ending a card."""
+
+from spec import books as b
+from spec.books import Books
+from spec.service import Answer, Move, Moves, Visit
+from spec.settling import Settling
+from spec.stripe import Request
+
+
+class Pipeline(Settling):
+    """The whole service."""
+
+    # --- canceling (payments/cancel.py) ----------------------------------------------------------
+
+    def at_cancel(self, books: Books, visit: Visit) -> Moves:
+        """The merchant cancels: first `canceling` in our books, then Stripe's word."""
+        order = books.orders[visit.order]
+        if order.status == "paid":
+            return [Move(books, None, "it is paid already", Answer("not_cancelable"))]
+        attempt = b.live_attempt(books, b.standing_payment(books, visit.order))
+        if order.status == "pending" and attempt is not None:
+            row = books.attempts[attempt]
+            if row.state == "open" and row.sends > 0 and self.has("10 busy"):
+                return [Move(books, None, "a sent attempt is open", Answer("in_progress"))]
+            if row.state == "open":
+                books = b.close(books, attempt, "refused")
+        if order.status == "canceled":
+            return [Move(books, None, "canceled already", Answer("canceled"))]
+        if not self.has("10 two steps"):
+            books = b.with_order(books, visit.order, "canceled")
+            return [self.resume_canceling(books, visit)]
+        books = b.with_order(books, visit.order, "canceling")
+        return [self.go(books, visit, "canceling", "the order is canceling")]
+
+    def at_canceling(self, books: Books, visit: Visit) -> Moves:
+        return [self.resume_canceling(books, visit)]
+
+    def at_unrecorded(self, books: Books, visit: Visit) -> Moves:
+        """No intent was recorded when we looked: none can be confirmed once this is committed."""
+        payment = b.standing_payment(books, visit.order)
+        if payment is not None:
+            books = b.retire(books, payment, "superseded", only_unrecorded=True)
+        return [self._end_canceling(books, visit)]
+
+    def at_order_canceled(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            retired = b.retire(books, visit.payment, "superseded")
+            return [self._end_canceling(retired, visit)]
+        if reply.kind == "unexpected":
+            request = Request("retrieve", intent=books.payments[visit.payment].intent)
+            says = "cancel was refused: looks"
+            return [self.call(books, visit, "order_looked", request, says)]
+        return [Move(books, None, "unknown: recovery goes on", Answer("processing"))]
+
+    def at_order_looked(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok" and reply.status == "canceled":
+            return [self._end_canceling(b.retire(books, visit.payment, "superseded"), visit)]
+        if reply.kind == "ok" and reply.status == "succeeded":
+            done = b.pay(books, visit.payment, None, reply.method)
+            return [Move(done, None, "it was paid", Answer("not_cancelable"))]
+        return [Move(books, None, "unknown: recovery goes on", Answer("processing"))]
+
+    def _end_canceling(self, books: Books, visit: Visit) -> Move:
+        status = books.orders[visit.order].status
+        if status == "canceling" and b.standing_payment(books, visit.order) is None:
+            books = b.with_order(books, visit.order, "canceled")
+            status = "canceled"
+        kind = "canceled" if status == "canceled" else "processing"
+        return Move(books, None, f"the order is {status}", Answer(kind))
+
+    # --- preparing (payments/prepare.py) ---------------------------------------------------------
+
+    def at_prepare(self, books: Books, visit: Visit) -> Moves:
+        """Customer, payment and intent of a new order."""
+        if books.orders[visit.order].status != "pending":
+            return [Move(books, None, "nothing to prepare")]
+        payment = b.standing_payment(books, visit.order)
+        if payment is None:
+            payment = len(books.payments)
+            books = books._replace(payments=(*books.payments, b.Payment(visit.order)))
+        return [self.go(books, visit, "customer", "prepares the order", payment=payment)]
+
+    # --- events are hints (payments/hints.py) ----------------------------------------------------
+
+    def at_hint(self, books: Books, visit: Visit) -> Moves:
+        """An event speaks of intent `visit.key_no`: look at it. `why` is the event's type."""
+        intent, event = visit.key_no, visit.why
+        found = [n for n, row in enumerate(books.payments) if row.intent == intent]
+        if not found:
+            return [Move(books, None, "the intent is not recorded yet: later")]
+        payment = found[0]
+        row = books.payments[payment]
+        if row.state == "succeeded":
+            return [Move(books, None, "known already")]
+        attempt = b.live_attempt(books, payment) if row.state == "live" else None
+        visit = visit._replace(order=row.order, payment=payment, key_no=-1, why="")
+        if event == "payment_failed" and attempt is not None:
+            is_open = books.attempts[attempt].state == "open"
+            if self.bug == "event by payload" or (self.bug == "fail from a webhook" and is_open):
+                closed = b.close(books, attempt, "declined")
+                return [Move(closed, None, "MUTANT: the event says declined")]
+        if attempt is not None and books.attempts[attempt].state == "action":
+            says = "an event came for a challenge"
+            return [self.look(books, visit._replace(attempt=attempt), says, seen="action")]
+        request = Request("retrieve", intent=intent)
+        return [self.call(books, visit, "seen", request, f"an event: looks at intent {intent}")]
+
+    # --- GET …/payment ---------------------------------------------------------------------------
+
+    def at_view(self, books: Books, visit: Visit) -> Moves:
+        """Looks at Stripe only while a card holder has to act or an outcome is unknown."""
+        payment = b.standing_payment(books, visit.order)
+        attempt = b.live_attempt(books, payment)
+        if payment is None:
+            return self.at_status(books, visit)
+        if attempt is None:
+            return [self.look_at_standing(books, visit, payment)]
+        row = books.attempts[attempt]
+        if row.state == "open" and row.sends == 0:
+            return self.at_status(books, visit)
+        looking = visit._replace(payment=payment, attempt=attempt)
+        return [self.look(books, looking, "somebody asks", seen=row.state)]
+
+    # --- the end of a card (payments/release.py) -------------------------------------------------
+
+    def at_delete(self, books: Books, visit: Visit) -> Moves:
+        """First our books say that no payment may begin with it, then Stripe is told."""
+        card = books.cards[visit.method]
+        if card.state != "attached":
+            return [Move(books, None, "no such card")]
+        is_used = any(a.method == visit.method and a.state in b.LIVE for a in books.attempts)
+        if is_used:
+            return [Move(books, None, "a payment with it is not over", Answer("in_progress"))]
+        books = b.with_card(books, visit.method, card._replace(state="deleting"))
+        request = Request("detach", method=visit.method)
+        return [self.call(books, visit, "detached", request, "deletes the card")]
+
+    def at_detached(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        if reply is None or reply.kind != "ok":
+            return [Move(books, None, "recovery detaches it later")]
+        return [Move(b.release_card(books, visit.method), None, "the card is gone")]

@@ -1,0 +1,93 @@
+"""What must never be seen. The letters are those of docs/reliability.md.
+
+Here a state is looked at as it is; `aftermath` lets everything that is under way die, there and
+then, and runs recovery: every state is a crash of all processes.
+"""
+
+from typing import NamedTuple
+
+from spec.books import Books
+from spec.service import Answer
+from spec.stripe import Stripe
+
+Facts = frozenset[tuple[str, ...]]
+"""What was answered to somebody and may turn out to have been a lie."""
+
+
+class Violation(NamedTuple):
+    """`after`: what had to happen after the trace for it to be seen."""
+
+    invariant: str
+    says: str
+    after: str = ""
+
+
+def order_of(books: Books, payment: int) -> int:
+    return books.payments[payment].order if payment >= 0 else 0
+
+
+def charges_of(books: Books, stripe: Stripe, order: int) -> int:
+    return sum(i.charges for i in stripe.intents if order_of(books, i.payment) == order)
+
+
+def facts_after(
+    facts: Facts, answer: Answer, order: int, books: Books, stripe: Stripe, negative: frozenset[str]
+) -> Facts:
+    """What the answer promises, and whether it is a lie already."""
+    is_paid = books.orders[order].status == "paid"
+    if answer.kind == "paid":
+        has_charge = charges_of(books, stripe, order) > 0
+        return facts if has_charge else facts | {("lied", "success without a charge")}
+    if answer.kind in negative or answer.kind == "action":
+        if is_paid:
+            return facts | {("lied", f"a paid order was answered {answer.kind}")}
+    if answer.kind in negative and answer.attempt >= 0:
+        return facts | {("told", answer.kind, str(answer.attempt))}
+    if answer.kind == "action" and answer.attempt >= 0:
+        payment = books.payments[books.attempts[answer.attempt].payment]
+        return facts | {("secret", str(payment.intent))}
+    if answer.kind == "canceled" and charges_of(books, stripe, order):
+        return facts | {("lied", "canceled was answered, and the order is charged")}
+    return facts
+
+
+# --- a state as it is ----------------------------------------------------------------------------
+
+
+def broken(books: Books, stripe: Stripe, facts: Facts) -> Violation | None:
+    """The first invariant that does not hold."""
+    for number, order in enumerate(books.orders):
+        charges = charges_of(books, stripe, number)
+        if charges > 1:
+            return Violation("I1", f"order {number} is charged {charges} times")
+        if order.status == "paid" and not charges:
+            return Violation("I2", f"order {number} is recorded paid, and nothing is charged")
+        if order.status == "canceled" and charges:
+            return Violation("I6", f"order {number} is canceled, and charged")
+    for fact in facts:
+        if fact[0] == "lied":
+            return Violation("I6", fact[1])
+    for number, intent in enumerate(stripe.intents):
+        if not intent.charges:
+            continue
+        told = [fact[1] for fact in facts if fact[0] == "told" and fact[2] == str(intent.by)]
+        if told:
+            return Violation("I6", f"attempt {intent.by} was answered {told[0]}, and it charged")
+        if intent.payment < 0:
+            continue
+        payment = books.payments[intent.payment]
+        if payment.intent != number:
+            return Violation("I2", f"intent {number} is charged and recorded nowhere")
+        user = books.orders[payment.order].user
+        if stripe.customers[intent.customer].user != user:
+            return Violation("I5", f"order of user {user} is charged to another user's customer")
+    users = [customer.user for customer in stripe.customers if customer.is_alive]
+    for user in set(users):
+        recorded = books.users[user].customer
+        if users.count(user) > 1 and recorded >= 0:
+            return Violation("I3", f"user {user} has {users.count(user)} customers")
+    for method, card in enumerate(books.cards):
+        owner = stripe.methods[method]
+        if card.state == "attached" and owner >= 0 and stripe.customers[owner].user != card.user:
+            return Violation("I5", f"card {method} of another user is recorded as user {card.user}'s")
+    return None

@@ -1,0 +1,587 @@
+"""The pay pipeline, one function per transaction: T1 to P7 of DESIGN, as `payments/` does it.
+
+A function reads the books as they stand, and says what it writes and where the visit goes on; a
+visit that calls Stripe carries its request, whose parameters are those of that transaction. Time
+does not exist: a lease may be over, and a window be over, whenever that is possible at all.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from spec import books as b
+from spec.books import Books
+from spec.stripe import Reply, Request
+
+MAX_ROUNDS = 3
+"""The code goes on for 6; after that, as after these, the answer is "in progress"."""
+NEGATIVE = frozenset(
+    {"declined", "authentication_failed", "consumed", "refused", "failed", "not_found"}
+)
+"""Answers that promise: the attempt they speak of never charges."""
+
+
+class Visit(NamedTuple):
+    """One walk through the pipeline: a request, a round of recovery, an event that is worked on."""
+
+    role: str  # payer, confirmer, viewer, worker; canceler, preparer, deleter
+    order: int
+    method: int = -1
+    step: str = "claim"
+    attempt: int = -1
+    payment: int = -1
+    seen: str = ""  # the attempt's state when it was last read
+    why: str = ""  # what sent us to look: dead, saved_error, unexpected
+    becomes: str = ""  # what an attempt in action becomes when its intent is canceled
+    customer: int = -1
+    key_no: int = -1
+    is_late: bool = False  # the window of what a worker finds is over
+    has_retried: bool = False
+    rounds: int = 0
+    request: Request | None = None
+    reply: Reply | None = None
+
+
+class Answer(NamedTuple):
+    kind: str
+    attempt: int = -1
+
+
+class Move(NamedTuple):
+    """What one transaction writes, and where the visit goes on; None: it is over."""
+
+    books: Books
+    visit: Visit | None
+    says: str
+    answer: Answer | None = None
+
+
+Moves = list[Move]
+Step = Callable[[Books, Visit], Moves]
+
+
+class Service:
+    """The pipeline without the rules in `without`, and with the bugs in `bugs`."""
+
+    def __init__(
+        self, without: str = "", bug: str = "", *, is_manual: bool = False, is_single: bool = False
+    ) -> None:
+        self.without = without
+        self.bug = bug
+        self.is_manual = is_manual
+        self.is_single = is_single
+        self.steps: dict[str, Step] = {
+            name.removeprefix("at_"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("at_")
+        }
+
+    def has(self, rule: str) -> bool:
+        return rule != self.without
+
+    def step(self, books: Books, visit: Visit) -> Moves:
+        return self.steps[visit.step](books, visit)
+
+    # --- how a step ends -------------------------------------------------------------------------
+
+    def call(self, books: Books, visit: Visit, then: str, request: Request, says: str) -> Move:
+        return Move(books, visit._replace(step=then, request=request, reply=None), says)
+
+    def go(self, books: Books, visit: Visit, step: str, says: str, **changes: object) -> Move:
+        gone = visit._replace(step=step, reply=None, **changes)  # type: ignore[arg-type]
+        return Move(books, gone, says)
+
+    def answer(self, books: Books, visit: Visit, kind: str, says: str) -> Move:
+        """A refusal of another card's attempt is no answer to this payer: he goes on."""
+        is_others = visit.role == "payer" and visit.attempt >= 0 and (
+            books.attempts[visit.attempt].method != visit.method
+        )
+        if is_others and kind in NEGATIVE:
+            return self.again(books, visit, says)
+        if visit.role == "viewer":
+            return self.go(books, visit, "status", says, why=kind)
+        return Move(books, None, says, Answer(kind, visit.attempt))
+
+    def again(self, books: Books, visit: Visit, says: str) -> Move:
+        """Start again at the claim."""
+        if visit.rounds >= MAX_ROUNDS or visit.role in ("viewer", "preparer"):
+            return self.end_without_answer(books, visit, says)
+        fresh = Visit(
+            visit.role,
+            visit.order,
+            visit.method,
+            is_late=visit.is_late,
+            rounds=visit.rounds + 1,
+        )
+        return Move(books, fresh, f"{says}; again")
+
+    def end_without_answer(self, books: Books, visit: Visit, says: str) -> Move:
+        if visit.role == "viewer":
+            return self.go(books, visit, "status", says)
+        return Move(books, None, says, Answer("processing", visit.attempt))
+
+    def unknown(self, books: Books, visit: Visit, says: str) -> Move:
+        return self.end_without_answer(books, visit, f"{says}: unknown, the attempt stays as it is")
+
+    def answer_of(self, books: Books, visit: Visit, says: str) -> Move:
+        """What a closed attempt answers to whoever asked for it (payments/answers.py)."""
+        state = books.attempts[visit.attempt].state
+        if state == "succeeded":
+            return self.answer(books, visit, "paid", says)
+        if state in b.GIVEN_UP:
+            return self.again(books, visit, f"{says}, {state}")
+        return self.answer(books, visit, state, f"{says}, {state}")
+
+    def known_by_now(self, books: Books, visit: Visit) -> Move | None:
+        """Paid meanwhile, or closed meanwhile: then that is the answer (rule 7)."""
+        if not self.has("7 negatives look last"):
+            return None
+        if books.orders[visit.order].status == "paid":
+            return self.answer(books, visit, "paid", "paid meanwhile")
+        if books.attempts[visit.attempt].state not in b.LIVE:
+            return self.answer_of(books, visit, "closed meanwhile")
+        return None
+
+    def negative(
+        self,
+        books: Books,
+        visit: Visit,
+        state: str,
+        says: str,
+        *,
+        only_unsent: bool = False,
+        only_from: str = "",
+    ) -> Move:
+        """Close the attempt with Stripe's no, and answer it."""
+        known = self.known_by_now(books, visit)
+        if known is not None:
+            return known
+        attempt = books.attempts[visit.attempt]
+        is_sent = only_unsent and attempt.sends > 0 and self.has("2 sent goes to the fence")
+        if is_sent or (only_from and attempt.state != only_from):
+            return self.again(books, visit, "somebody else went on with this attempt")
+        closed = b.close(books, visit.attempt, state)
+        if state in b.GIVEN_UP:
+            return self.again(closed, visit, says)
+        return self.answer(closed, visit, state, says)
+
+    def close_refused(self, books: Books, visit: Visit, sends: int, says: str) -> Move:
+        """Surely not executed: true only up to so many sends."""
+        known = self.known_by_now(books, visit)
+        if known is not None:
+            return known
+        attempt = books.attempts[visit.attempt]
+        if attempt.state != "open" or attempt.sends > sends:
+            return self.unknown(books, visit, says)
+        return self.answer(b.close(books, visit.attempt, "refused"), visit, "refused", says)
+
+    def paid(self, books: Books, visit: Visit, *, is_own: bool, method: int, says: str) -> Move:
+        """A success may come from anywhere."""
+        own = visit.attempt if is_own else None
+        done = b.pay(books, visit.payment, own, method)
+        if done.orders[visit.order].status == "paid":
+            return self.answer(done, visit._replace(attempt=-1), "paid", f"{says}: order paid")
+        return self.unknown(done, visit, f"{says}: surplus, an alarm")
+
+    # --- T1 --------------------------------------------------------------------------------------
+
+    def at_claim(self, books: Books, visit: Visit) -> Moves:
+        """A payer decides what to do, and writes the intention down. Others take over what stands,
+        and never begin."""
+        order = books.orders[visit.order]
+        payment = b.standing_payment(books, visit.order)
+        attempt = b.live_attempt(books, payment)
+        if visit.role == "worker" and order.status == "canceling":
+            return [self.resume_canceling(books, visit)]
+        if visit.role == "payer" and order.status in ("canceling", "canceled"):
+            return [self.answer(books, visit, "not_payable", "the order was canceled")]
+        if order.status == "paid":
+            return [self.answer(books, visit, "paid", "paid already")]
+        if payment is None or attempt is None:
+            if visit.role == "payer":
+                return [self.begin(books, visit, payment)]
+            return [self.look_at_standing(books, visit, payment)]
+        visit = visit._replace(payment=payment, attempt=attempt)
+        row = books.attempts[attempt]
+        if visit.role == "payer" and row.state == "open" and row.method != visit.method:
+            if row.sends == 0 and self.has("2 close never sent"):
+                closed = b.close(books, attempt, "superseded")
+                return [self.begin(closed, visit, payment)]
+        if self.bug == "lease trusted" and row.state == "open" and visit.role == "payer":
+            dropped = b.close(books, attempt, "abandoned")
+            dropped = b.with_payment(dropped, payment, state="canceled")
+            return [self.begin(dropped, visit, None)]
+        return self.join(books, visit)
+
+    def join(self, books: Books, visit: Visit) -> Moves:
+        """A live attempt stands: look at its challenge, take it over, or wait for its answer."""
+        row = books.attempts[visit.attempt]
+        if row.state == "action":
+            return [self.look(books, visit, "a challenge is pending", seen="action")]
+        moves = [self.drive(books, visit._replace(seen="open"))]
+        if visit.role in ("payer", "confirmer"):
+            moves.append(self.go(books, visit, "wait", f"waits for attempt {visit.attempt}"))
+        return moves
+
+    def at_wait(self, books: Books, visit: Visit) -> Moves:
+        """Whoever waits for a lease to end has not begun: that is the claim of a later visit."""
+        row = books.attempts[visit.attempt]
+        if row.state == "open":
+            return []
+        if row.state == "action":
+            return [self.again(books, visit, "it waits for the card holder")]
+        if visit.role == "payer" and row.method != visit.method:
+            return [self.again(books, visit, "another card's attempt is over")]
+        if books.orders[visit.order].status == "paid" and self.has("7 negatives look last"):
+            return [self.answer(books, visit, "paid", "the order is paid")]
+        return [self.answer_of(books, visit, "the attempt is over")]
+
+    def begin(self, books: Books, visit: Visit, payment: int | None) -> Move:
+        """A new attempt; when all is there, its send is recorded at once."""
+        card, user = books.cards[visit.method], books.orders[visit.order].user
+        if card.state in ("deleting", "deleted") or card.user not in (-1, user):
+            return self.answer(books, visit._replace(attempt=-1), "not_found", "no such card")
+        if payment is None:
+            payment = len(books.payments)
+            books = books._replace(payments=(*books.payments, b.Payment(visit.order)))
+        if self.is_single and self._is_consumed(books, visit.method):
+            return self.answer(books, visit._replace(attempt=-1), "consumed", "used already")
+        customer, row = books.users[user].customer, books.payments[payment]
+        is_known = self.is_single or (card.state == "attached" and card.customer == customer)
+        is_ready = is_known and row.intent >= 0 and 0 <= customer == row.customer
+        attempt = len(books.attempts)
+        opened = b.Attempt(payment, visit.method, sends=1 if is_ready else 0)
+        books = books._replace(attempts=(*books.attempts, opened))
+        visit = visit._replace(payment=payment, attempt=attempt, seen="open")
+        says = f"opens attempt {attempt} with card {visit.method}"
+        if is_ready:
+            return self.confirm(books, visit, f"{says}, its send recorded")
+        return self.go(books, visit, "customer", says)
+
+    def _is_consumed(self, books: Books, method: int) -> bool:
+        return any(
+            a.method == method and a.sends > 0 and a.state != "refused" for a in books.attempts
+        )
+
+    def drive(self, books: Books, visit: Visit) -> Move:
+        """Work on an open attempt that somebody left."""
+        row = books.attempts[visit.attempt]
+        says = f"takes attempt {visit.attempt} over"
+        if row.sends == 0 or not self.has("2 sent goes to the fence"):
+            if visit.role == "payer" or not self.has("2 close never sent"):
+                return self.go(books, visit, "customer", says)
+            return self.close_refused(books, visit, 0, "closes an attempt that was never sent")
+        if visit.role == "worker":
+            may_send = not visit.is_late
+        else:
+            may_send = visit.role == "confirmer" or row.method == visit.method
+        if may_send:
+            return self.go(books, visit, "fence", says)
+        return self.look(books, visit, says, seen="open")
+
+    # --- P1, P2: the customer --------------------------------------------------------------------
+
+    def at_customer(self, books: Books, visit: Visit) -> Moves:
+        number = self._user(books, visit)
+        user = books.users[number]
+        if user.customer >= 0:
+            step = "intent" if visit.role == "preparer" else "method"
+            says = f"customer {user.customer} is known"
+            return [self.go(books, visit, step, says, customer=user.customer)]
+        asked = visit._replace(key_no=user.key_no)
+        noted = b.with_user(books, number, asked=user.asked or "now")
+        if user.asked == "old":
+            request = Request("find_customer", owner=number)
+            return [self.call(noted, asked, "customer_found", request, "looks for the customer")]
+        return [self._create_customer(noted, asked)]
+
+    def _create_customer(self, books: Books, visit: Visit) -> Move:
+        number = self._user(books, visit)
+        request = Request("create_customer", f"cus:{number}:{visit.key_no}", owner=number)
+        return self.call(books, visit, "customer_made", request, "asks for a customer")
+
+    def _user(self, books: Books, visit: Visit) -> int:
+        return books.orders[visit.order].user
+
+    def at_customer_found(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            return [self._save_customer(books, visit, reply.id)]
+        if reply.kind == "none" and not visit.why:
+            return [self._create_customer(books, visit)]
+        if reply.kind == "none":
+            number = self._user(books, visit)
+            user = books.users[number]
+            if user.key_no == visit.key_no:
+                books = b.with_user(books, number, key_no=user.key_no + 1, asked="")
+            return [self.go(books, visit, "customer", "takes the next key", why="")]
+        return [self._not_ready(books, visit, "the customer is unknown")]
+
+    def at_customer_made(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            return [self._save_customer(books, visit, reply.id)]
+        if reply.kind == "saved_error":
+            request = Request("find_customer", owner=self._user(books, visit))
+            looking = visit._replace(why="saved_error")
+            says = "a saved 500: looks whether the customer was made"
+            return [self.call(books, looking, "customer_found", request, says)]
+        moves = [self._not_ready(books, visit, "no customer")]
+        if reply.kind != "limited" and not visit.has_retried:
+            moves.insert(0, self._create_customer(books, visit._replace(has_retried=True)))
+        return moves
+
+    def _save_customer(self, books: Books, visit: Visit, customer: int) -> Move:
+        """The first answer under the present key wins."""
+        number = self._user(books, visit)
+        user = books.users[number]
+        if user.customer < 0 and user.key_no == visit.key_no:
+            books = b.with_user(books, number, customer=customer)
+        says = f"records customer {books.users[number].customer}"
+        return self.go(books, visit, "customer", says, why="", key_no=-1, has_retried=False)
+
+    def _not_ready(self, books: Books, visit: Visit, says: str) -> Move:
+        """No confirm was ever sent."""
+        if visit.role == "preparer":
+            return Move(books, None, says)
+        return self.close_refused(books, visit, 0, says)
+
+    # --- P3: the method --------------------------------------------------------------------------
+
+    def at_method(self, books: Books, visit: Visit) -> Moves:
+        """Attached to the user's customer before it is used, so that a decline cannot kill it."""
+        attempt = books.attempts[visit.attempt]
+        card = books.cards[attempt.method]
+        user = self._user(books, visit)
+        if self.is_single or card == b.Card("attached", user, visit.customer):
+            return [self.go(books, visit, "intent", f"card {attempt.method} is known")]
+        key = f"att:{visit.attempt}:{attempt.attach_key}"
+        if not self.has("3 attach key") or self.bug == "attach keyed by method":
+            key = f"att:{attempt.method}:{visit.customer}"
+        request = Request("attach", key, method=attempt.method, customer=visit.customer)
+        sending = visit._replace(key_no=attempt.attach_key)
+        return [self.call(books, sending, "attached", request, f"attaches card {attempt.method}")]
+
+    def at_attached(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        method = books.attempts[visit.attempt].method
+        done = visit._replace(key_no=-1, has_retried=False)
+        if reply.kind == "ok":
+            card, user = books.cards[method], self._user(books, visit)
+            if card.user in (-1, user) and card.state in ("", "attached", "released"):
+                books = b.with_card(books, method, b.Card("attached", user, visit.customer))
+            return [self.go(books, done, "intent", f"records card {method} as the user's")]
+        if reply.kind == "declined":
+            says = "records that the attach was declined"
+            return [self.negative(books, visit, "declined", says, only_unsent=True)]
+        if reply.kind == "dead":
+            return [self.resolve_dead(books, done)]
+        if reply.kind == "foreign":
+            return [self.close_refused(books, visit, 0, "the card is somebody else's")]
+        if reply.kind == "gone":
+            return [self.customer_gone(books, visit)]
+        if reply.kind == "saved_error":
+            attempt = books.attempts[visit.attempt]
+            if attempt.attach_key == visit.key_no:
+                books = b.with_attempt(books, visit.attempt, attach_key=attempt.attach_key + 1)
+            return [self.go(books, done, "method", "a saved 500: takes the next attach key")]
+        moves = [self._not_ready(books, visit, "the card could not be attached")]
+        if reply.kind != "limited" and not visit.has_retried:
+            moves.insert(0, self.go(books, visit, "method", "attaches again", has_retried=True))
+        return moves
+
+    def customer_gone(self, books: Books, visit: Visit) -> Move:
+        """The customer was deleted at Stripe (rule 11)."""
+        if not self.has("11 customer deleted"):
+            return self._not_ready(books, visit, "Stripe refused it")
+        number = self._user(books, visit)
+        gone = visit.customer
+        if not self.has("11 compare and set"):
+            gone = books.users[number].customer
+        forgotten = b.forget_customer(books, number, gone)
+        return self.again(forgotten, visit, f"forgets customer {gone}, who was deleted")
+
+    def resolve_dead(self, books: Books, visit: Visit) -> Move:
+        """A dead method is evidence of an earlier use: see first whether that one paid."""
+        if not self.is_single:
+            books = b.release_card(books, books.attempts[visit.attempt].method)
+        if books.payments[visit.payment].intent < 0:
+            return self.negative(books, visit, "consumed", "the card is dead", only_unsent=True)
+        return self.look(books, visit, "the card is dead: looks whether it paid", why="dead")
+
+    # --- P4, P5: the intent ----------------------------------------------------------------------
+
+    def at_intent(self, books: Books, visit: Visit) -> Moves:
+        payment = books.payments[visit.payment]
+        if payment.customer < 0:
+            books = b.with_payment(books, visit.payment, customer=visit.customer, asked="now")
+            payment = books.payments[visit.payment]
+        fresh_one = self.bug == "fresh intent on unknown" and visit.why == "fresh"
+        if payment.state != "live" or payment.customer != visit.customer:
+            if visit.role == "preparer":
+                return [Move(books, None, "there is nothing to prepare any more")]
+            if payment.state == "live" and not self.has("11 customer deleted"):
+                return [self.again(books, visit, "the intent is another customer's")]
+            return [self.cancel(books, visit, "superseded", "the intent cannot be used any more")]
+        if payment.intent >= 0 and not fresh_one:
+            if visit.role == "preparer":
+                return [Move(books, None, "the order is prepared")]
+            return [self.go(books, visit, "fence", f"intent {payment.intent} is recorded")]
+        asking = visit._replace(key_no=payment.key_no)
+        if payment.asked == "old":
+            request = Request("list_intents", customer=payment.customer, owner=visit.payment)
+            return [self.call(books, asking, "intent_listed", request, "lists what it made of it")]
+        return [self._create_intent(books, asking)]
+
+    def _create_intent(self, books: Books, visit: Visit) -> Move:
+        key = f"pi:{visit.payment}:{visit.key_no}"
+        if visit.why == "fresh":
+            key = f"pi:{visit.payment}:fresh"
+        customer = books.payments[visit.payment].customer
+        request = Request("create_intent", key, customer=customer, owner=visit.payment)
+        return self.call(books, visit, "intent_made", request, "asks for an unconfirmed intent")
+
+    def at_intent_listed(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            return [self._save_intent(books, visit, reply.id)]
+        if reply.kind == "none":
+            return [self._create_intent(books, visit)]
+        return [self._not_ready(books, visit, "Stripe did not answer")]
+
+    def at_intent_made(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            return [self._save_intent(books, visit, reply.id)]
+        if reply.kind == "saved_error":
+            payment = books.payments[visit.payment]
+            if payment.key_no == visit.key_no and payment.intent < 0:
+                key_no = payment.key_no + 1
+                books = b.with_payment(books, visit.payment, key_no=key_no, asked="now")
+            says = "a saved 500: takes the next key"
+            return [self.go(books, visit, "intent", says, key_no=-1, has_retried=False)]
+        if reply.kind == "gone":
+            if visit.role == "preparer":
+                user = self._user(books, visit)
+                books = b.forget_customer(books, user, visit.customer)
+                return [Move(books, None, "forgets the customer")]
+            return [self.customer_gone_at_intent(books, visit)]
+        moves = [self._not_ready(books, visit, "no intent")]
+        if reply.kind != "limited" and not visit.has_retried:
+            moves.insert(0, self._create_intent(books, visit._replace(has_retried=True)))
+        return moves
+
+    def customer_gone_at_intent(self, books: Books, visit: Visit) -> Move:
+        """As `ensure_intent`: forgotten, then the unusable generation is retired."""
+        if not self.has("11 customer deleted"):
+            return self._not_ready(books, visit, "Stripe refused it")
+        forgotten = b.forget_customer(books, self._user(books, visit), visit.customer)
+        return self.cancel(forgotten, visit, "superseded", "forgets the customer")
+
+    def _save_intent(self, books: Books, visit: Visit, intent: int) -> Move:
+        """Compare-and-set: the first one wins; nobody ever confirms another."""
+        payment = books.payments[visit.payment]
+        is_live = payment.state == "live" or not self.has("1 save while live")
+        is_free = payment.intent < 0 or self.bug in (
+            "no compare-and-set",
+            "fresh intent on unknown",
+        )
+        if is_live and is_free:
+            books = b.with_payment(books, visit.payment, intent=intent)
+        done = visit._replace(key_no=-1, has_retried=False, why="")
+        says = f"records intent {books.payments[visit.payment].intent}"
+        return self.go(books, done, "intent", says)
+
+    # --- P6: the fence, and the confirm of the recorded intent -----------------------------------
+
+    def at_fence(self, books: Books, visit: Visit) -> Moves:
+        order = books.orders[visit.order]
+        payment, attempt = books.payments[visit.payment], books.attempts[visit.attempt]
+        if self.has("1 fence"):
+            if order.status == "paid":
+                return [self.answer(books, visit, "paid", "paid meanwhile")]
+            if attempt.state != "open":
+                return [self.answer_unless_live(books, visit)]
+            if order.status != "pending" and attempt.sends == 0:
+                closed = b.close(books, visit.attempt, "refused")
+                return [self.answer(closed, visit, "not_payable", "the order was canceled")]
+            if payment.state != "live" or payment.intent < 0:
+                closed = b.close(books, visit.attempt, "abandoned")
+                return [self.again(closed, visit, "the payment was retired")]
+        if payment.intent < 0:
+            return [self.unknown(books, visit, "no intent")]
+        seen = visit._replace(seen="open")
+        if attempt.is_old and self.has("4 old key"):
+            return [self.cancel(books, seen, "superseded", "the key is too old to be sent again")]
+        sent = b.with_attempt(books, visit.attempt, sends=min(attempt.sends + 1, 2))
+        return [self.confirm(sent, seen, "records the send")]
+
+    def answer_unless_live(self, books: Books, visit: Visit) -> Move:
+        if books.attempts[visit.attempt].state in b.LIVE:
+            return self.again(books, visit, "it waits for the card holder")
+        return self.answer_of(books, visit, "closed meanwhile")
+
+    def confirm(self, books: Books, visit: Visit, says: str) -> Move:
+        attempt = books.attempts[visit.attempt]
+        request = Request(
+            "confirm",
+            f"cf:{visit.attempt}" + ("f" if visit.why == "fresh" else ""),
+            intent=books.payments[visit.payment].intent,
+            method=attempt.method,
+            attempt=visit.attempt,
+        )
+        return self.call(books, visit, "confirmed", request, says)
+
+    # --- asking Stripe ---------------------------------------------------------------------------
+
+    def look(self, books: Books, visit: Visit, says: str, **changes: object) -> Move:
+        """Ask how the recorded intent stands; `settling` draws the conclusion."""
+        intent = books.payments[visit.payment].intent
+        if intent < 0:
+            return self.unknown(books, visit, says)
+        looking = visit._replace(**changes)  # type: ignore[arg-type]
+        request = Request("retrieve", intent=intent)
+        return self.call(books, looking, "looked", request, f"{says}: looks at intent {intent}")
+
+    def cancel(self, books: Books, visit: Visit, becomes: str, says: str) -> Move:
+        """Make an outcome final: canceled means that this intent never charges."""
+        intent = books.payments[visit.payment].intent
+        if intent < 0:
+            retired = b.retire(books, visit.payment, becomes, only_unrecorded=True)
+            return self.again(retired, visit, f"{says}: retires a generation without an intent")
+        asking = visit._replace(becomes=becomes)
+        request = Request("cancel", intent=intent)
+        return self.call(books, asking, "canceled", request, f"{says}: cancels intent {intent}")
+
+    def look_at_standing(self, books: Books, visit: Visit, payment: int | None) -> Move:
+        """No attempt of ours is live, but the app may have confirmed by itself."""
+        row = books.payments[payment] if payment is not None else None
+        is_worth_it = visit.rounds > 0 or (
+            row is not None and row.is_secret_out and self.has("12 success is the order's")
+        )
+        if payment is None or row is None or row.intent < 0 or not is_worth_it:
+            return self.end_of_follow_up(books, visit, "nothing stands")
+        looking = visit._replace(payment=payment, attempt=-1)
+        request = Request("retrieve", intent=row.intent)
+        return self.call(books, looking, "seen", request, f"looks at intent {row.intent}")
+
+    def end_of_follow_up(self, books: Books, visit: Visit, says: str) -> Move:
+        """`pay/confirm` is told what the last attempt ended in; nobody asked the worker."""
+        if visit.role == "confirmer":
+            return self.go(books, visit, "latest", says)
+        if visit.role == "viewer":
+            return self.go(books, visit, "status", says)
+        return Move(books, None, says)
+
+    def resume_canceling(self, books: Books, visit: Visit) -> Move:
+        payment = b.standing_payment(books, visit.order)
+        intent = books.payments[payment].intent if payment is not None else -1
+        if payment is None or intent < 0:
+            return self.go(books, visit, "unrecorded", "nothing to cancel at Stripe")
+        canceling = visit._replace(payment=payment)
+        request = Request("cancel", intent=intent)
+        return self.call(books, canceling, "order_canceled", request, f"cancels intent {intent}")
