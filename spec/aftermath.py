@@ -7,7 +7,7 @@ from spec.books import Books
 from spec.engine import OVER, Engine
 from spec.invariants import Violation, broken, charges_of
 from spec.service import Visit
-from spec.stripe import Stripe
+from spec.stripe import FRESH, Stripe
 
 NO_LUCK: frozenset[str] = frozenset()
 ROUNDS = 4
@@ -24,8 +24,9 @@ class Endless(Exception):
 class Aftermath:
     """What becomes of a state. Everything is computed once for each pair of books and Stripe."""
 
-    def __init__(self, engine: Engine, fresh_card: int) -> None:
+    def __init__(self, engine: Engine, fresh_card: int, *, is_single: bool) -> None:
         self.engine = engine
+        self.is_single = is_single
         self.fresh_card = fresh_card
         self._recovered: dict[Pair, Pair] = {}
         self._payable: dict[Pair, Violation | None] = {}
@@ -111,25 +112,50 @@ class Aftermath:
         return self._broken_after_recovery((books, stripe), facts, after)
 
     def _cannot_be_paid(self, pair: Pair, after: str) -> Violation | None:
-        """Nothing fails any more: four more requests with a good new card must pay the order."""
+        """Nothing fails any more: four more requests with a good card must pay the order, be it a
+        new one or one that was tried before and is still good."""
         if pair not in self._payable:
             self._payable[pair] = self._try_to_pay(pair)
         violation = self._payable[pair]
         return violation and violation._replace(after=after)
 
     def _try_to_pay(self, pair: Pair) -> Violation | None:
-        for number, order in enumerate(self._things(pair)[0].orders):
+        books, _ = self._things(pair)
+        for number, order in enumerate(books.orders):
             if order.status != "pending":
                 continue
-            then, said = pair, ""
-            for _ in range(ROUNDS):
-                then, said = self._run(then, Visit("payer", number, self.fresh_card))
-                if self._things(then)[0].orders[number].status == "paid":
-                    break
-            else:
-                says = f"order {number} cannot be paid any more: four more requests with a new card"
-                return Violation("AV", f"{says} are answered {said}")
-            violation = broken(*self._things(then), frozenset())
-            if violation is not None:
-                return violation
+            for card in (self.fresh_card, *self._good_cards(pair, number)):
+                violation = self._try_card(pair, number, card)
+                if violation is not None:
+                    return violation
         return None
+
+    def _good_cards(self, pair: Pair, order: int) -> list[int]:
+        """Cards that this order was tried with and that are good for another try."""
+        books, stripe = self._things(pair)
+        if self.is_single:
+            return []  # used once is used up
+        user = books.orders[order].user
+        own = (FRESH, books.users[user].customer) if books.users[user].customer >= 0 else (FRESH,)
+        return sorted(
+            {
+                attempt.method
+                for attempt in books.attempts
+                if books.payments[attempt.payment].order == order
+                and stripe.methods[attempt.method] in own
+                and books.cards[attempt.method].state not in ("deleting", "deleted")
+                and books.cards[attempt.method].user in (-1, user)
+            }
+        )
+
+    def _try_card(self, pair: Pair, order: int, card: int) -> Violation | None:
+        said = ""
+        for _ in range(ROUNDS):
+            pair, said = self._run(pair, Visit("payer", order, card))
+            if self._things(pair)[0].orders[order].status == "paid":
+                return broken(*self._things(pair), frozenset())
+        if said == "action" and card != self.fresh_card:
+            return None  # the same card: the same challenge, which waits for its holder
+        which = "a new card" if card == self.fresh_card else f"card {card}"
+        says = f"order {order} cannot be paid any more: {ROUNDS} more requests with {which}"
+        return Violation("AV", f"{says}, the last one answered {said}")

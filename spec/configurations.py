@@ -23,7 +23,7 @@ class Configuration:
     name: str
     what: str
     budget: tuple[tuple[str, int], ...]
-    begins: str = "nothing"  # nothing, prepared (customer and intent), known (and card 0)
+    begins: str = "nothing"  # nothing, customer, prepared (and intent), known (and card 0)
     cards: tuple[int, ...] = (0, 1)
     is_manual: bool = False
     can_replace: bool = True
@@ -57,9 +57,7 @@ class Configuration:
     def make_service(self) -> AnyService:
         if self.naive is not None:
             return self.naive()
-        return Pipeline(
-            self.without, self.bug, is_manual=self.is_manual, is_single=self.is_single
-        )
+        return Pipeline(self.without, self.bug, is_manual=self.is_manual, is_single=self.is_single)
 
     def mutant(self, *, without: str = "", bug: str = "") -> "Configuration":
         return replace(self, without=without, bug=bug)
@@ -76,6 +74,7 @@ class Configuration:
         cards = [Card()] * CARDS
         if self.begins != "nothing":
             users = (User(0, asked="now"), *users[1:])
+        if self.begins in ("prepared", "known"):
             payments = (Payment(0, customer=0, asked="now", intent=0),)
         if self.begins == "known":
             cards[0] = Card("attached", 0, 0)
@@ -88,7 +87,8 @@ class Configuration:
             return Stripe(methods=tuple(methods))
         if self.begins == "known":
             methods[0] = 0
-        return Stripe((Customer(0),), (Intent(0, 0),), tuple(methods))
+        intents = () if self.begins == "customer" else (Intent(0, 0),)
+        return Stripe((Customer(0),), intents, tuple(methods))
 
     @property
     def starts(self) -> tuple[tuple[str, Visit], ...]:
@@ -234,5 +234,20 @@ CONFIGURATIONS = (
         begins="known",
         has_zombies=True,
         only=("I1",),
+    ),
+    Configuration(
+        "a look is old",
+        "challenges of ours and of the app's own confirm on one intent, looked at meanwhile",
+        budget(pay=2, view=2, own=1, challenge=2, fail=2, lost=1),
+        begins="known",
+        cards=(0,),
+    ),
+    Configuration(
+        "zombies, nothing prepared",
+        "the same before an intent was made: the first one is the only one",
+        budget(pay=3, day=1, lost=1),
+        begins="customer",
+        has_zombies=True,
+        only=("I1", "I2"),
     ),
 )

@@ -80,16 +80,20 @@ class Engine:
         done = self._transactions.get(key)
         if done is None:
             before = self.visits.things[visit]
-            moves = self.service.step(self.books.things[books], before)
-            done = self._transactions[key] = [self._done(before, move) for move in moves]
+            rows = self.books.things[books]
+            moves = self.service.step(rows, before)
+            done = self._transactions[key] = [self._done(rows, before, move) for move in moves]
         return done
 
-    def _done(self, before: Visit, move: Move) -> Done:
+    def _done(self, books: Books, before: Visit, move: Move) -> Done:
         says, answer = f"{name_of(before)}: {move.says}", -1
         if move.answer is not None and before.role not in ("worker", "preparer"):
             answer = self.answers.of((move.answer, before.order))
             says = f"{says} -> answers {move.answer.kind}"
         visit = OVER if move.visit is None else self.visits.of(move.visit)
+        sent = first_send_for_nobody(books, before, move)
+        if sent is not None:
+            answer = self.answers.of((Answer("sent for nobody", sent), before.order))
         return Done(visit, self.books.of(move.books), answer, says)
 
     def told(self, facts: int, answer: int, books: int, stripe: int) -> int:
@@ -133,7 +137,9 @@ class Engine:
             request = before.request
             assert request is not None
             number = -1 if request.kind in HARMLESS else self.requests.of(request)
-            says = f"{name_of(before)}: {name_of_call(request)} is LOST or late; the sender gives up"
+            says = (
+                f"{name_of(before)}: {name_of_call(request)} is LOST or late; the sender gives up"
+            )
             after = self.visits.of(before._replace(request=None, reply=LOST))
             found = self._lost[visit] = (after, number, says)
         return found
@@ -153,6 +159,16 @@ class Engine:
 
     def _execute(self, stripe: int, request: Request, luck: Luck) -> list[Effect]:
         return execute(self.stripe.things[stripe], request, self.manners, luck)
+
+
+def first_send_for_nobody(books: Books, before: Visit, move: Move) -> int | None:
+    """The attempt that is sent for the first time by somebody who did not name its card."""
+    for number, attempt in enumerate(move.books.attempts):
+        was_sent = number < len(books.attempts) and books.attempts[number].sends > 0
+        is_named = before.role == "payer" and before.method == attempt.method
+        if attempt.sends and not was_sent and not is_named:
+            return number
+    return None
 
 
 def name_of(visit: Visit) -> str:

@@ -99,8 +99,11 @@ class Pipeline(Settling):
         attempt = b.live_attempt(books, payment) if row.state == "live" else None
         visit = visit._replace(order=row.order, payment=payment, key_no=-1, why="")
         if event == "payment_failed" and attempt is not None:
-            is_open = books.attempts[attempt].state == "open"
-            if self.bug == "event by payload" or (self.bug == "fail from a webhook" and is_open):
+            state = books.attempts[attempt].state
+            if (self.bug, state) in (
+                ("fail from a webhook", "open"),
+                ("event by payload", "action"),
+            ):
                 closed = b.close(books, attempt, "declined")
                 return [Move(closed, None, "MUTANT: the event says declined")]
         if attempt is not None and books.attempts[attempt].state == "action":

@@ -65,8 +65,10 @@ class Explorer:
 
     def __init__(self, setup: Configuration) -> None:
         self.setup = setup
-        self.engine = Engine(setup.make_service(), setup.manners, tells_secrets=setup.is_secret_used)
-        self.aftermath = Aftermath(self.engine, setup.fresh_card)
+        self.engine = Engine(
+            setup.make_service(), setup.manners, tells_secrets=setup.is_secret_used
+        )
+        self.aftermath = Aftermath(self.engine, setup.fresh_card, is_single=setup.is_single)
         self.kinds = [kind for kind, _ in setup.budget]
         self.budgets: list[Budget] = []
         self._budget_numbers: dict[tuple[int, ...], int] = {}
@@ -155,9 +157,10 @@ class Explorer:
                 self._transactions(out, self._spend(state, kind), visit, visits)
         if budget.left.get("event"):
             for event, intent in sorted(self.engine.stripe.things[state[1]].events):
-                hint = Visit("worker", 0, step="hint", key_no=intent, why=event)
-                number = self.engine.visits.of(hint)
-                self._transactions(out, self._spend(state, "event"), number, visits)
+                for is_late in (False, True):
+                    hint = Visit("worker", 0, -1, "hint", key_no=intent, why=event, is_late=is_late)
+                    number = self.engine.visits.of(hint)
+                    self._transactions(out, self._spend(state, "event"), number, visits)
         for place, visit in enumerate(visits):
             if place and visits[place - 1] == visit:
                 continue  # its twin was looked at

@@ -35,6 +35,9 @@ def facts_after(
 ) -> Facts:
     """What the answer promises, and whether it is a lie already."""
     is_paid = books.orders[order].status == "paid"
+    if answer.kind == "sent for nobody":
+        card = books.attempts[answer.attempt].method
+        return facts | {("unasked", f"card {card} is first sent for somebody who did not name it")}
     if answer.kind == "paid":
         has_charge = charges_of(books, stripe, order) > 0
         return facts if has_charge else facts | {("lied", "success without a charge")}
@@ -65,8 +68,8 @@ def broken(books: Books, stripe: Stripe, facts: Facts) -> Violation | None:
         if order.status == "canceled" and charges:
             return Violation("I6", f"order {number} is canceled, and charged")
     for fact in facts:
-        if fact[0] == "lied":
-            return Violation("I6", fact[1])
+        if fact[0] in ("lied", "unasked"):
+            return Violation("I6" if fact[0] == "lied" else "I5", fact[1])
     for number, intent in enumerate(stripe.intents):
         if not intent.charges:
             continue
@@ -89,5 +92,7 @@ def broken(books: Books, stripe: Stripe, facts: Facts) -> Violation | None:
     for method, card in enumerate(books.cards):
         owner = stripe.methods[method]
         if card.state == "attached" and owner >= 0 and stripe.customers[owner].user != card.user:
-            return Violation("I5", f"card {method} of another user is recorded as user {card.user}'s")
+            return Violation(
+                "I5", f"card {method} of another user is recorded as user {card.user}'s"
+            )
     return None

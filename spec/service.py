@@ -92,8 +92,10 @@ class Service:
 
     def answer(self, books: Books, visit: Visit, kind: str, says: str) -> Move:
         """A refusal of another card's attempt is no answer to this payer: he goes on."""
-        is_others = visit.role == "payer" and visit.attempt >= 0 and (
-            books.attempts[visit.attempt].method != visit.method
+        is_others = (
+            visit.role == "payer"
+            and visit.attempt >= 0
+            and (books.attempts[visit.attempt].method != visit.method)
         )
         if is_others and kind in NEGATIVE:
             return self.again(books, visit, says)
@@ -266,12 +268,13 @@ class Service:
         """Work on an open attempt that somebody left."""
         row = books.attempts[visit.attempt]
         says = f"takes attempt {visit.attempt} over"
-        if row.sends == 0 or not self.has("2 sent goes to the fence"):
+        is_payer = visit.role == "payer"
+        if row.sends == 0 or (is_payer and not self.has("2 sent goes to the fence")):
             if visit.role == "payer" or not self.has("2 close never sent"):
                 return self.go(books, visit, "customer", says)
             return self.close_refused(books, visit, 0, "closes an attempt that was never sent")
         if visit.role == "worker":
-            may_send = not visit.is_late
+            may_send = not visit.is_late and not row.is_old
         else:
             may_send = visit.role == "confirmer" or row.method == visit.method
         if may_send:

@@ -66,7 +66,11 @@ class Settling(Service):
         if self.bug == "failed on timeout":
             closed = b.close(books, visit.attempt, "failed")
             return [self.answer(closed, visit, "failed", "MUTANT: no answer, so it failed")]
-        if self.bug == "fresh intent on unknown" and visit.role == "payer" and not visit.has_retried:
+        if (
+            self.bug == "fresh intent on unknown"
+            and visit.role == "payer"
+            and not visit.has_retried
+        ):
             fresh = visit._replace(why="fresh", has_retried=True)
             return [self._create_intent(books, fresh._replace(key_no=0))]
         moves = [self.look(books, visit, "the outcome is unknown", why="")]

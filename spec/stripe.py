@@ -85,7 +85,9 @@ class Effect(NamedTuple):
     spends: str = ""
 
 
-def execute(stripe: Stripe, request: Request, manners: Manners, luck: frozenset[str]) -> list[Effect]:
+def execute(
+    stripe: Stripe, request: Request, manners: Manners, luck: frozenset[str]
+) -> list[Effect]:
     """Everything that the call can do. The first effect is the one without bad luck."""
     if request.key:
         for key, saved in stripe.keys:
@@ -100,7 +102,9 @@ def execute(stripe: Stripe, request: Request, manners: Manners, luck: frozenset[
     done = [e._replace(spends="") if e.spends == "refused" else e for e in effects]
     if request.key and "error" in luck:
         error = Reply("error")
-        failed = _save(Effect(stripe, error, "fails with a 500 before it did anything"), request.key)
+        failed = _save(
+            Effect(stripe, error, "fails with a 500 before it did anything"), request.key
+        )
         done.append(failed._replace(spends="error"))
         if effects[0].spends != "refused":
             executed = effects[0].stripe._replace(keys=stripe.keys | {(request.key, error)})
@@ -301,9 +305,7 @@ def charge(stripe: Stripe, number: int, intent: Intent, manners: Manners) -> Str
     return _with_intent(stripe, number, paid, "succeeded", manners)
 
 
-def decline(
-    stripe: Stripe, number: int, intent: Intent, error: str, manners: Manners
-) -> Stripe:
+def decline(stripe: Stripe, number: int, intent: Intent, error: str, manners: Manners) -> Stripe:
     """The method leaves the intent, which waits for another one."""
     failed = intent._replace(status="requires_payment_method", error=error, method=-1)
     return _with_intent(stripe, number, failed, "payment_failed", manners)

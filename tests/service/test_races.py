@@ -1,6 +1,9 @@
 """Many at once: requests, processes, users, cards. One order is charged once, one user has one
 customer, and whoever loses is told to wait or gets the winner's answer."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -89,6 +92,36 @@ def test_a_duplicate_gets_the_first_ones_decline_and_not_a_second_try(service: R
     assert len(attempts) <= 3
     service.simulator.clear_faults()
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.charges(order_id) == 1
+
+
+def test_a_duplicate_that_looks_late_is_not_told_of_a_decline_when_the_order_is_paid_by_then(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the declined attempt, and looks again only after another card has paid."""
+    bad, good = (
+        service.simulator.create_card(DECLINED_AT_CHARGE),
+        service.simulator.create_card(GOOD),
+    )
+    order_id = service.order()
+    assert_error(service.pay(order_id, bad), 402, "card_declined")  # known from now on
+    is_waiting, may_look = threading.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        is_waiting.set()
+        await may_look.wait()
+
+    slow_down(service, CONFIRM)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(service.pay, order_id, bad)
+        time.sleep(0.1)  # its attempt stands, its confirm is slow
+        monkeypatch.setattr(service.clock, "sleep", sleep)
+        duplicate = threads.submit(service.pay, order_id, bad)
+        assert is_waiting.wait(10)
+        assert_error(first.result(), 402, "card_declined")
+        assert_success(service.pay(order_id, good))
+        service.loop.call_soon_threadsafe(may_look.set)
+        assert_success(duplicate.result())
     assert service.charges(order_id) == 1
 
 

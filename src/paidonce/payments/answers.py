@@ -4,13 +4,16 @@ from typing import assert_never
 
 from paidonce.domain import errors
 from paidonce.domain.intent import CardRefusal
-from paidonce.domain.states import AttemptState
+from paidonce.domain.states import AttemptState, OrderStatus
 from paidonce.payments.context import Again, Verdict, paid_answer
 from paidonce.store.rows import AttemptRow, OrderRow
 
 
 def answer_of(order: OrderRow, attempt: AttemptRow) -> Verdict:
-    """The answer in the attempt's row. Again: it is over, and it says nothing to a payer."""
+    """The answer in the attempt's row, unless the order is paid by now: whoever waited for this
+    attempt may look at it late. Again: it is over, and it says nothing to a payer."""
+    if order.status is OrderStatus.PAID:
+        return paid_answer(order, attempt.payment_id)
     match attempt.state:
         case AttemptState.SUCCEEDED:
             return paid_answer(order, attempt.payment_id)
