@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points screenshots lock
+.PHONY: help setup demo test check bench crash-points spec screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ bench: setup ## run the benchmarks in bench/
 
 crash-points: setup ## die at every step of every flow, on both databases (ARGS="--flow known_card")
 	@.venv/bin/python -m proof.crash_points $(ARGS)
+
+spec: setup ## explore the model of the pay pipeline (ARGS="--quick", "--only NAME", "--trace NAME")
+	@.venv/bin/python -m spec $(ARGS)
 
 screenshots: setup ## write the pictures of the demo's page into docs/images
 	@scripts/install-test-tools

@@ -16,7 +16,6 @@ Four reductions, each of them sound:
 
 import gc
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -43,11 +42,13 @@ STRIPES_LUCK = ("decline", "challenge", "error", "limited")
 
 
 class Result(NamedTuple):
-    """`is_complete`: nothing more can happen within the budgets."""
+    """`is_complete`: nothing more can happen within the budgets. Otherwise everything was seen that
+    can happen in `depth` steps."""
 
     states: int
     transitions: int
     seconds: float
+    depth: int
     is_complete: bool
     violation: Violation | None
     trace: list[str]
@@ -89,24 +90,31 @@ class Explorer:
         gc.disable()  # nothing here is a cycle, and a million tuples take long to look through
         first = self._first()
         parents: dict[State, State | None] = {first: None}
-        queue = deque([first])
-        transitions = 0
-        violation = None
-        while queue and violation is None and len(parents) < limit:
-            state = queue.popleft()
-            for _, after in self.steps(state):
-                transitions += 1
-                if after in parents:
-                    continue
-                parents[after] = state
-                violation = self.judge(after)
-                if violation is not None:
+        level, depth, transitions = [first], 0, 0
+        while level and len(parents) < limit:
+            following: list[State] = []
+            for state in level:
+                for _, after in self.steps(state):
+                    transitions += 1
+                    if after in parents:
+                        continue
+                    parents[after] = state
+                    violation = self.judge(after)
+                    if violation is not None:
+                        trace = self._trace(parents, after, violation)
+                        seconds = time.perf_counter() - began
+                        gc.enable()
+                        return Result(
+                            len(parents), transitions, seconds, depth, False, violation, trace
+                        )
+                    following.append(after)
+                if len(parents) >= limit:
                     break
-                queue.append(after)
+            else:
+                level, depth = following, depth + 1
         seconds = time.perf_counter() - began
         gc.enable()
-        trace = self._trace(parents, after, violation) if violation is not None else []
-        return Result(len(parents), transitions, seconds, not queue, violation, trace)
+        return Result(len(parents), transitions, seconds, depth, not level, None, [])
 
     def _first(self) -> State:
         budget = self._budget_of(tuple(count for _, count in self.setup.budget))
@@ -152,7 +160,8 @@ class Explorer:
         budget = self.budgets[state[5]]
         out: list[Step] = []
         visits = state[2]
-        for kind, visit, is_first in self._starts:
+        starts = () if self.setup.is_sequential and visits else self._starts
+        for kind, visit, is_first in starts:
             if budget.left[kind] and (is_first or budget.left[kind] < self._all[kind]):
                 self._transactions(out, self._spend(state, kind), visit, visits)
         if budget.left.get("event"):

@@ -41,9 +41,8 @@ def facts_after(
     if answer.kind == "paid":
         has_charge = charges_of(books, stripe, order) > 0
         return facts if has_charge else facts | {("lied", "success without a charge")}
-    if answer.kind in negative or answer.kind == "action":
-        if is_paid:
-            return facts | {("lied", f"a paid order was answered {answer.kind}")}
+    if (answer.kind in negative or answer.kind == "action") and is_paid:
+        return facts | {("lied", f"a paid order was answered {answer.kind}")}
     if answer.kind in negative and answer.attempt >= 0:
         return facts | {("told", answer.kind, str(answer.attempt))}
     if answer.kind == "action" and answer.attempt >= 0:

@@ -36,5 +36,6 @@ BUGS: dict[str, str] = {
     "lease trusted": "an attempt whose lease is over is dropped without asking Stripe",
     "event by payload": "what an event says is applied, not what Stripe says now",
     "attach keyed by method": "one idempotency key per method and customer",
+    "waiter looks at its attempt": "who waited for an attempt answers from it, paid order or not",
     "503 after an earlier send": "429 is answered as surely not executed, whatever was sent before",
 }

@@ -6,11 +6,12 @@ A failure is concluded from a look only where no send of ours can be on its way 
 
 from spec import books as b
 from spec.books import Books
-from spec.service import Answer, Move, Moves, Service, Visit
+from spec.readying import Readying
+from spec.service import Answer, Move, Moves, Visit
 from spec.stripe import Reply, Request
 
 
-class Settling(Service):
+class Settling(Readying):
     # --- P7 --------------------------------------------------------------------------------------
 
     def at_confirmed(self, books: Books, visit: Visit) -> Moves:
@@ -139,9 +140,9 @@ class Settling(Service):
         """The challenge can still be completed. Another card, or the end of the window, ends it."""
         attempt = books.attempts[visit.attempt]
         is_foreign = visit.why == "unexpected" and visit.seen == "open"
-        if visit.role == "payer" and (is_foreign or attempt.method != visit.method):
-            if self.has("5 another card"):
-                return self.cancel(books, visit, "superseded", "another card is wanted")
+        is_unwanted = visit.role == "payer" and (is_foreign or attempt.method != visit.method)
+        if is_unwanted and self.has("5 another card"):
+            return self.cancel(books, visit, "superseded", "another card is wanted")
         if self._is_late(visit) and self.has("5 abandoned challenge"):
             return self.cancel(books, visit, "authentication_failed", "the window is over")
         known = self.known_by_now(books, visit)
@@ -195,7 +196,7 @@ class Settling(Service):
         return [known or self.answer(books, visit, "action", "another challenge is pending")]
 
     def not_charged_now(self, books: Books, visit: Visit, reply: Reply) -> Move:
-        """The intent waits for a method. Whether this attempt is over depends on how we got here."""
+        """The intent waits for a method. What that means depends on how we got here."""
         if visit.why == "dead":
             return self.negative(books, visit, "consumed", "the card is dead and did not pay")
         is_over = visit.seen == "action" or not self.has("6 only from action")

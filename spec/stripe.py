@@ -251,7 +251,9 @@ def _try_to_charge(
     stripe: Stripe, request: Request, method: int, manners: Manners, luck: frozenset[str]
 ) -> list[Effect]:
     number = request.intent
-    intent = stripe.intents[number]._replace(by=request.attempt, error="", method=method)
+    intent = stripe.intents[number]
+    by = request.attempt if request.method >= 0 else intent.by  # whose method it is that pays
+    intent = intent._replace(by=by, error="", method=method)
     paid = charge(stripe, number, intent, manners)
     effects = [Effect(paid, Reply("ok", number, "succeeded"), f"CHARGES intent {number}")]
     if "decline" in luck:
