@@ -115,7 +115,8 @@ def budget(**counts: int) -> tuple[tuple[str, int], ...]:
     return tuple(counts.items())
 
 
-QUICK: tuple[str, ...] = ()
+QUICK = ("known card", "prepared meanwhile")
+"""Of these `--quick` explores all that is within their limits."""
 CONFIGURATIONS = (
     Configuration(
         "first payment",

@@ -27,7 +27,19 @@ def named(name: str) -> Configuration:
     return next(one for one in CONFIGURATIONS if one.name == name)
 
 
-QUICK_MUTANTS: tuple[str, ...] = ()
+QUICK_MUTANTS = (
+    "1 fence",
+    "3 attach key",
+    "4 unknown ends by cancel",
+    "8 only send",
+    "10 busy",
+    "11 customer deleted",
+    "12 success is the order's",
+    "fresh intent on unknown",
+    "failed on timeout",
+    "lease trusted",
+    "503 after an earlier send",
+)
 OLD_LOOK = Configuration(
     "an old look",
     "the app's own challenge on an intent for which our confirm is late",
@@ -48,10 +60,68 @@ NO_INTENT_YET = Configuration(
     begins="customer",
     has_zombies=True,
 )
+APP_DECLINED = Configuration(
+    "a decline seen by a look",
+    "an older decline stands on the intent while a new confirm is late",
+    budget(pay=2, view=1, decline=1, lost=1),
+    begins="known",
+)
+CANCELED_CHALLENGE = Configuration(
+    "a challenge on a canceled order",
+    "the merchant cancels while the card holder is asked, and the cancel is lost",
+    budget(pay=1, cancel=1, challenge=1, lost=1),
+    begins="known",
+)
+LATE_WAITER = Configuration(
+    "a late waiter",
+    "somebody waits for an attempt and looks after another one has paid",
+    budget(pay=3, work=1),
+    begins="known",
+)
+OLD_EVENT = Configuration(
+    "an old event",
+    "the event of a decline comes while the next attempt waits for its challenge",
+    budget(pay=2, event=1, view=1, challenge=1, decline=1),
+    begins="known",
+)
 FINDERS: dict[str, Configuration] = {
     "1 fence": named("rate limits"),
+    "2 close never sent": named("known card"),
+    "3 attach key": named("prepared order"),
+    "4 unknown ends by cancel": named("known card"),
+    "5 another card": named("3-D Secure"),
+    "5 abandoned challenge": named("3-D Secure"),
+    "6 challenge over": named("3-D Secure"),
+    "6 only from action": named("known card"),
+    "6 no action by look": OLD_LOOK,
+    "7 negatives look last": named("3-D Secure"),
+    "8 only send": named("rate limits"),
+    "9 reconfirm key": named("3-D Secure, manual"),
+    "10 two steps": CANCELED_CHALLENGE,
+    "10 busy": named("canceling, known card"),
+    "10 next generation": named("Stripe cancels"),
+    "11 customer deleted": named("customer deleted"),
+    "11 compare and set": NEW_CUSTOMER,
+    "12 success is the order's": named("the app confirms"),
+    "12 decline is the app's": APP_DECLINED,
+    "no compare-and-set": NO_INTENT_YET,
+    "fresh intent on unknown": named("known card"),
+    "fail from a webhook": named("events"),
+    "failed on timeout": named("known card"),
+    "lease trusted": named("known card"),
+    "event by payload": OLD_EVENT,
+    "attach keyed by method": named("prepared order"),
+    "waiter looks at its attempt": LATE_WAITER,
+    "503 after an earlier send": named("rate limits"),
 }
-ARGUMENTS: dict[str, str] = {}
+ARGUMENTS: dict[str, str] = {
+    "1 save while live": "the fence reads the payment's state again, so an intent that was saved"
+    " into a retired payment is never confirmed",
+    "2 sent goes to the fence": "what was sent is attached, and attaching it again changes nothing;"
+    " the rule spares a call whose refusal says nothing about the confirm that was sent",
+    "4 old key": "a forgotten key makes a new request, but for the same recorded intent, which"
+    " charges at most once; the rule spares the payer a first charge a day after he asked for it",
+}
 
 MUTANTS = tuple(
     Mutant(name, says, FINDERS.get(name), ARGUMENTS.get(name, ""))
