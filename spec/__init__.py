@@ -1,6 +1,12 @@
 """An exhaustive model of the pay pipeline: `python -m spec`, or `make spec`.
 
-`stripe` says what Stripe does, `books` what our rows hold, `service` (with `settling` and
-`errands`) what the pipeline does, one function per transaction. `explore` runs all of it in every
-order with every fault of a configuration, and `invariants` says what must never be seen.
+To be read as a specification, in this order. `stripe`: what Stripe does. `books`: our rows.
+`service`, `readying`, `settling`, `errands`: the pipeline, one function per transaction of the code
+in `src/paidonce/payments`; `rules`: its rules as switches. `invariants` and `aftermath`: what must
+never be seen, in a state and after everything died in it. `explore` (on `engine`): all of it in
+every order, with every fault of a configuration (`configurations`). `mutants` and `naive`: what
+must be found.
+
+Not in the model: amounts, refunds, capture, settings that change, decline limits, the host's users
+table. Time is not in it either: whatever may be over (a lease, a window) may be over at any time.
 """

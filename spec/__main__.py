@@ -91,6 +91,7 @@ def as_json(found: list[Found], seconds: float) -> dict[str, object]:
         "transitions": sum(result.transitions for result in proper),
         "violations": sum(result.violation is not None for result in proper),
         "seconds": round(seconds, 1),
+        "processor_seconds": round(sum(one.result.seconds for one in found), 1),
         "configurations": rows["proper"],
         "mutants": rows["mutant"],
         "arguments": {m.name: m.argument for m in MUTANTS if m.configuration is None},
@@ -138,7 +139,11 @@ def main(arguments: list[str] | None = None) -> int:
         if is_shown or (job.kind == "proper" and result.violation is not None):
             print_trace(job, result)
     is_good = is_as_it_must_be(found)
-    print(f"\nspec: {'ok' if is_good else 'FAILED'} in {seconds:.0f} s")
+    used = sum(one.result.seconds for one in found)
+    print(
+        f"\nspec: {'ok' if is_good else 'FAILED'} in {seconds:.0f} s,"
+        f" {used:.0f} s of processor time, {options.processes} processes"
+    )
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(found, seconds), indent=2) + "\n")
     return 0 if is_good else 1

@@ -1,5 +1,5 @@
 """A sample of the model (`make spec` is the whole): the pipeline of ours breaks nothing, the naive
-servers and some mutants do. The model is of the code: what it takes from there is compared."""
+servers and the mutants do."""
 
 import json
 import subprocess
