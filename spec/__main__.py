@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from spec.errands import Pipeline
 from spec.explore import Result
 from spec.mutants import MUTANTS
 from spec.searches import Found, Job, list_jobs, run
@@ -85,6 +86,7 @@ def as_json(found: list[Found], seconds: float) -> dict[str, object]:
         kind: [as_row(*one) for one in found if one.job.kind == kind]
         for kind in ("proper", "mutant", "naive")
     }
+    taken = [result.steps for job, result in found if job.kind == "proper"]
     proper = [result for job, result in found if job.kind == "proper"]
     return {
         "states": sum(result.states for result in proper),
@@ -94,6 +96,7 @@ def as_json(found: list[Found], seconds: float) -> dict[str, object]:
         "processor_seconds": round(sum(one.result.seconds for one in found), 1),
         "configurations": rows["proper"],
         "mutants": rows["mutant"],
+        "steps_never_taken": sorted(set(Pipeline().steps) - set[str]().union(*taken)),
         "arguments": {m.name: m.argument for m in MUTANTS if m.configuration is None},
         "naive": rows["naive"],
     }

@@ -36,7 +36,7 @@ class Configuration:
     has_recovery: bool = True
     without: str = ""
     bug: str = ""
-    limit: int = 60_000
+    limit: int = 50_000
     naive: Callable[[], AnyService] | None = field(default=None, compare=False)
 
     @property

@@ -96,6 +96,10 @@ class Engine:
             answer = self.answers.of((Answer("sent for nobody", sent), before.order))
         return Done(visit, self.books.of(move.books), answer, says)
 
+    def steps(self) -> frozenset[str]:
+        """The names of the service's steps that were taken."""
+        return frozenset(self.visits.things[visit].step for visit, _ in self._transactions)
+
     def told(self, facts: int, answer: int, books: int, stripe: int) -> int:
         """The facts after an answer."""
         key = (facts, answer, books, stripe)

@@ -42,8 +42,8 @@ STRIPES_LUCK = ("decline", "challenge", "error", "limited")
 
 
 class Result(NamedTuple):
-    """`seconds` are of one processor. `is_complete`: nothing more can happen within the budgets. Otherwise everything was seen that
-    can happen in `depth` steps."""
+    """`seconds` are of one processor. `is_complete`: nothing more can happen within the budgets.
+    Otherwise everything was seen that can happen in `depth` steps."""
 
     states: int
     transitions: int
@@ -52,6 +52,7 @@ class Result(NamedTuple):
     is_complete: bool
     violation: Violation | None
     trace: list[str]
+    steps: frozenset[str]  # of the service, that were taken
 
 
 class Budget(NamedTuple):
@@ -105,7 +106,14 @@ class Explorer:
                         seconds = time.process_time() - began
                         gc.enable()
                         return Result(
-                            len(parents), transitions, seconds, depth, False, violation, trace
+                            len(parents),
+                            transitions,
+                            seconds,
+                            depth,
+                            False,
+                            violation,
+                            trace,
+                            self.engine.steps(),
                         )
                     following.append(after)
                 if len(parents) >= limit:
@@ -114,7 +122,8 @@ class Explorer:
                 level, depth = following, depth + 1
         seconds = time.process_time() - began
         gc.enable()
-        return Result(len(parents), transitions, seconds, depth, not level, None, [])
+        steps = self.engine.steps()
+        return Result(len(parents), transitions, seconds, depth, not level, None, [], steps)
 
     def _first(self) -> State:
         budget = self._budget_of(tuple(count for _, count in self.setup.budget))

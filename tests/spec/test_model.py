@@ -73,3 +73,4 @@ def test_the_kept_results_are_of_all_configurations_and_mutants() -> None:
     assert found == set(mutants)
     assert all(row["violation"] for row in kept["mutants"] + kept["naive"])
     assert [row["name"] for row in kept["naive"]] == naive
+    assert kept["steps_never_taken"] == []
