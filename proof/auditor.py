@@ -154,19 +154,21 @@ def _pages(get: Callable[[str], Json], path: str) -> Iterator[Json]:
 def read_books(database_url: str) -> Books:
     """Every row of the tables that matter; from SQLite, or from PostgreSQL's schema `paidonce`."""
     if database_url.startswith("sqlite:///"):
-        return Books(dict(_read_sqlite(database_url.removeprefix("sqlite:///"))))
+        path = database_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            return books_of(connection)
     with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own
         return Books(thread.submit(asyncio.run, _read_postgresql(database_url)).result())
 
 
-def _read_sqlite(path: str) -> Iterator[tuple[str, Rows]]:
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        connection.row_factory = sqlite3.Row
-        for table in TABLES:
-            yield (
-                table,
-                [dict(row) for row in connection.execute(f"SELECT * FROM paidonce_{table}")],
-            )
+def books_of(connection: sqlite3.Connection) -> Books:
+    """The same of a SQLite database that is open already, for one that lives in memory."""
+    found: dict[str, Rows] = {}
+    for table in TABLES:
+        cursor = connection.execute(f"SELECT * FROM paidonce_{table}")
+        names = [column[0] for column in cursor.description]
+        found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+    return Books(found)
 
 
 async def _read_postgresql(url: str) -> dict[str, Rows]:

@@ -51,6 +51,7 @@ MOST_ASKED_FOR = 20
 FORBIDDEN = 403  # a restricted key may not be allowed to see the account
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Opening = Callable[[Settings, Clock], Awaitable[Context]]
 log = get_logger(__name__)
 
 
@@ -317,15 +318,20 @@ def _context(parts: Parts, settings: Settings, background: Background) -> Contex
 
 
 def build_app(
-    settings: Settings, *, clock: Clock | None = None, has_worker: bool = True
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    has_worker: bool = True,
+    opening: Opening | None = None,
 ) -> FastAPI:
-    """The HTTP application; with `has_worker` recovery runs inside it."""
+    """The HTTP application; with `has_worker` recovery runs inside it. `opening` gives it its
+    context in the place of `open_context`."""
     own_clock = clock or SystemClock()
     service = Service()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        ctx = await open_context(settings, own_clock)
+        ctx = await (opening or open_context)(settings, own_clock)
         service.open(ctx)
         app.state.context = ctx
         stop = asyncio.Event()

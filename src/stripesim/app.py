@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stripesim.api import Api
 from stripesim.challenge.routes import Challenge
+from stripesim.clock import Clock
 from stripesim.config import Config
 from stripesim.control.faults import Faults
 from stripesim.control.gate import Gate
@@ -72,9 +73,9 @@ def _too_large() -> Answer:
     return json_answer(413, {"error": {"message": message, "type": "invalid_request_error"}})
 
 
-def build_app(config: Config) -> App:
+def build_app(config: Config, clock: Clock | None = None) -> App:
     """One simulator with a world of its own; run it under `server.CuttingProtocol`."""
-    world = World(config)
+    world = World(config, clock)
     api = Api(world)
     faults = Faults(world.random)
     courier = Courier(world, api.run_timers)

@@ -63,13 +63,20 @@ class Answered:
 
 class StripeGateway:
     """A Stripe account. `time_left` is in seconds and caps the call's own timeout. A `pace` is
-    kept by every call."""
+    kept by every call. `transport` carries the SDK's requests, over HTTPS unless given."""
 
-    def __init__(self, settings: StripeSettings, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        settings: StripeSettings,
+        pace: Pace | None = None,
+        *,
+        transport: stripe.HTTPClient | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         stripe.enable_telemetry = False
         self._pace = pace
-        self._transport = AiohttpTransport()
-        self._circuit = Circuit(time.monotonic)
+        self._transport = transport or AiohttpTransport()
+        self._circuit = Circuit(monotonic)
         self._client = stripe.StripeClient(
             settings.stripe_secret_key.get_secret_value(),
             stripe_version=stripe.api_version,
@@ -88,7 +95,7 @@ class StripeGateway:
         return self._circuit.is_open
 
     async def close(self) -> None:
-        await self._transport.close_async()
+        await self._transport.close_async()  # type: ignore[no-untyped-call]
 
     # --- money moves only here -----------------------------------------------------------------
 

@@ -1,0 +1,246 @@
+"""The people: users with phones who pay, tap twice, change cards, walk away and come back; and a
+merchant who cancels. What they asked and were really told is kept for the auditor.
+"""
+
+import asyncio
+import json
+import random
+from contextvars import Context as Scope
+from dataclasses import dataclass, field
+from typing import Any
+
+from proof.auditor import Asked, Order
+from proof.chaos.machines import MERCHANT_API_KEY, Fleet, refuse
+from proof.chaos.stripe_side import Answer, StripeSide, late_seconds
+from proof.chaos.world import World
+
+Json = dict[str, Any]
+PATIENCE_SECONDS = 30.0
+SERVER_SECONDS = 25.0 + 5.0
+MOBILE = "/api/mobile-app"
+GOOD = ("4242424242424242", "5555555555554444")
+CARDS = {
+    "good": GOOD[0],
+    "good too": GOOD[1],
+    "declined at attach": "4000000000000002",
+    "no money at attach": "4000000000009995",
+    "declined at charge": "4000000000000341",
+    "3ds": "4000002760003184",
+    "3ds, too": "4000000000003220",
+    "declined after 3ds": "4000008400001629",
+    "no money after 3ds": "4000008260003178",
+}
+KINDS = tuple(CARDS)
+WEIGHTS = (5, 2, 1, 1, 2, 4, 2, 1, 1)
+
+
+@dataclass
+class Request:
+    """One question of a client, as it will be told to the auditor."""
+
+    order_id: str
+    kind: str
+    method: str | None
+    begun: int
+    ended: int | None = None
+    status: int | None = None
+    body: Json = field(default_factory=dict)
+
+    def told(self) -> Asked:
+        return Asked(
+            self.order_id, self.kind, self.method, self.begun, self.ended, self.status, self.body
+        )
+
+
+@dataclass
+class Placed:
+    """An order, as its client expects it."""
+
+    id: str
+    user: "User"
+    amount_minor: int
+    is_canceled: bool = False
+
+
+@dataclass
+class User:
+    name: str
+    methods: set[str] = field(default_factory=set)
+
+
+class Clients:
+    """Everybody outside."""
+
+    def __init__(self, world: World, stripe_side: StripeSide, fleet: Fleet) -> None:
+        self.world, self.stripe, self.fleet = world, stripe_side, fleet
+        self.orders: list[Placed] = []
+        self.asked: list[Request] = []
+        self._count = 0
+        self._network = world.dice("to us")
+
+    # --- what the auditor hears
+
+    def expectations(self) -> list[Order]:
+        return [
+            Order(o.id, o.user.name, o.amount_minor, "usd", frozenset(o.user.methods))
+            for o in self.orders
+        ]
+
+    def answers(self) -> list[Asked]:
+        return [request.told() for request in self.asked]
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    # --- asking
+
+    async def ask(self, placed: Placed, kind: str, method: str | None, dice: random.Random) -> Request:
+        """One request of the app (or the merchant's server) about an order."""
+        request = Request(placed.id, kind, method, self._next())
+        self.asked.append(request)
+        order = f"{MOBILE}/orders/{placed.id}"
+        calls: dict[str, tuple[str, str, Json | None]] = {
+            "pay": ("POST", f"{order}/pay", _pay_body(method, dice)),
+            "confirm": ("POST", f"{order}/pay/confirm", {}),
+            "look": ("GET", f"{order}/payment", None),
+            "cancel": ("POST", f"/api/orders/{placed.id}/cancel", {}),
+        }
+        token = MERCHANT_API_KEY if kind == "cancel" else self.fleet.token(placed.user.name)
+        who = f"{placed.user.name} {placed.id[:8]}"
+        self.world.note(who, f"asks {kind} {method or ''}".rstrip())
+        self.world.counts["requests"] += 1
+        answer = await self._exchange(*calls[kind], token, request, dice)
+        if answer is not None:
+            request.status, request.body = answer
+            request.ended = self._next()
+        said = "nothing" if answer is None else f"{answer[0]} {_said(answer[1])}"
+        self.world.note(who, f"hears of {kind}: {said}")
+        return request
+
+    async def plain(
+        self, method: str, path: str, body: Json | None, token: str, dice: random.Random
+    ) -> tuple[int, Json] | None:
+        """A request that is not about an order's payment."""
+        self.world.counts["requests"] += 1
+        return await self._exchange(method, path, body, token, None, dice)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        token: str,
+        request: Request | None,
+        dice: random.Random,
+    ) -> tuple[int, Json] | None:
+        """Through the network, both ways. None: no answer came."""
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        content = b"" if body is None else json.dumps(body).encode()
+        loop = self.world.loop
+        answer: asyncio.Future[Answer] = loop.create_future()
+        fate, net = self._fate(), self._network
+
+        def send(after: float, to: "asyncio.Future[Answer]") -> None:
+            loop.call_later(after, self._arrive, method, path, headers, content, to, context=Scope())
+
+        unheard: asyncio.Future[Answer] = loop.create_future()
+        there = net.uniform(0.01, 0.3)
+        match fate:
+            case "lost_request":
+                pass
+            case "lost_answer":
+                send(there, unheard)
+            case "late_request":
+                send(PATIENCE_SECONDS + late_seconds(net), unheard)
+            case "duplicate":
+                send(there, answer)
+                send(there + late_seconds(net), unheard)
+                if request is not None:  # the second one is a request whose answer nobody hears
+                    self.asked.append(
+                        Request(request.order_id, request.kind, request.method, self._next())
+                    )
+            case _:
+                send(there, answer)
+        is_silent = fate in ("lost_request", "lost_answer", "late_request")
+        if is_silent and net.random() < 0.5:
+            loop.call_later(net.uniform(0.1, 10), refuse, answer, context=Scope())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                status, _, told = await answer
+        except (TimeoutError, ConnectionError):
+            return None
+        await asyncio.sleep(net.uniform(0.01, 0.2))
+        return status, _json_of(told)
+
+    def _fate(self) -> str | None:
+        for kind, chance in self.world.weather.to_us.items():
+            if self._network.random() < chance:
+                self.world.strikes(f"client {kind}")
+                return kind
+        return None
+
+    def _arrive(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: bytes,
+        answer: "asyncio.Future[Answer]",
+    ) -> None:
+        instance = self.fleet.any_instance(self._network)
+        instance.accept(method, path, headers, content, answer)
+
+    # --- the app at Stripe
+
+    def new_card(self, user: User, kind: str) -> str:
+        form = {
+            "type": "card",
+            "card[number]": CARDS[kind],
+            "card[exp_month]": 12,
+            "card[exp_year]": 2034,
+            "card[cvc]": "123",
+        }
+        method = str(self.stripe.app_post("/v1/payment_methods", form)["id"])
+        user.methods.add(method)
+        self.world.note(user.name, f"enters a card: {kind} {method}")
+        return method
+
+    def authenticate(self, placed: Placed, intent_id: str, outcome: str) -> None:
+        found = self.stripe.authenticate(intent_id, outcome)
+        said = found.get("status") or found.get("error", {}).get("message")
+        self.world.note(placed.user.name, f"challenge of {intent_id}, {outcome}: {said}")
+
+    def confirm_by_app(self, placed: Placed, action: Json, method: str) -> None:
+        """The app confirms by itself, with the client secret it was given."""
+        request = Request(placed.id, "app", method, self._next())
+        self.asked.append(request)
+        found = self.stripe.app_post(
+            f"/v1/payment_intents/{action['paymentIntentId']}/confirm",
+            {"client_secret": action["clientSecret"], "payment_method": method},
+        )
+        request.ended = self._next()
+        request.status = 402 if "error" in found else 200
+        error = found.get("error", {})
+        said = found.get("status") or f"{error.get('type')} {error.get('code')}"
+        self.world.counts["app confirms"] += 1
+        self.world.note(placed.user.name, f"confirms {found.get('id')} by itself: {said}")
+
+
+def _pay_body(method: str | None, dice: random.Random) -> Json:
+    keeps = dice.random() < 0.3
+    return {"paymentMethod": "credit_card", "paymentToken": method, "savePaymentMethod": keeps}
+
+
+def _json_of(content: bytes) -> Json:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said(body: Json) -> str:
+    data = body.get("data")
+    status = data.get("status", "") if isinstance(data, dict) else ""
+    return f"{body.get('status')} {body.get('code') or status}".strip()

@@ -1,0 +1,251 @@
+"""One seed: the shop is built, goes through its weather, calms down, and is judged."""
+
+import asyncio
+import gc
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from paidonce.payments.context import Context
+from paidonce.worker import work_once
+from proof.auditor import books_of, judge, read_stripe
+from proof.chaos.clients import Clients
+from proof.chaos.courier import Courier
+from proof.chaos.habits import UNIT_MINOR, Shopper
+from proof.chaos.loop import Machine, NothingLeft, SeededLoop
+from proof.chaos.machines import Fleet, make_settings, set_step_hook
+from proof.chaos.storage import open_shared
+from proof.chaos.stripe_side import StripeSide
+from proof.chaos.world import FAIR, VirtualClock, World, draw_weather, seeded
+
+LONGEST_CHAOS = 1800.0
+ROUND_SECONDS = 20.0
+CALM_ROUNDS = 12
+MOST_ROUNDS = 400
+OPEN_ENDS = (
+    "SELECT (SELECT count(*) FROM paidonce_payment_attempts WHERE state IN ('open', 'action'))"
+    " + (SELECT count(*) FROM paidonce_orders WHERE status = 'canceling')"
+    " + (SELECT count(*) FROM paidonce_stripe_events WHERE state = 'pending' AND tries < 6)"
+)
+
+
+@dataclass
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    findings: list[str]
+    counts: Counter[str]
+    digest: str
+    virtual_seconds: float
+    cpu_seconds: float
+    alarms: list[str]
+    history: list[str] = field(default_factory=list)
+
+
+def run_seed(seed: int, *, is_traced: bool = False) -> Result:
+    """Play the seed. The history comes with it when something was found, or when asked for."""
+    began = time.process_time()
+    loop = SeededLoop(World_dice(seed))
+    clock = VirtualClock(loop)
+    world = World(seed, loop, clock, FAIR)
+    shop = Shop(world)
+    findings: list[str] = []
+    gc.disable()  # a collection closes coroutines, and their last words would be heard
+    with seeded(world):
+        loop.set_exception_handler(lambda _, context: _heard(world, context))
+        set_step_hook(shop.fleet.on_step)
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(shop.live())
+            findings = shop.judge()
+        except NothingLeft:
+            findings = ["I12: somebody waits for ever, and nothing can end it"]
+        finally:
+            set_step_hook(None)
+            asyncio.set_event_loop(None)
+            _bury(loop)
+    history = [f"{at:12.3f}  {who:<22} {what}" for at, who, what in world.history]
+    return Result(
+        seed,
+        findings + [f"BUG: {bug}" for bug in world.bugs],
+        world.counts,
+        world.digest(),
+        loop.time(),
+        time.process_time() - began,
+        world.alarms,
+        history if is_traced or findings or world.bugs else [],
+    )
+
+
+class Shop:
+    """Everything of one seed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        dice = world.dice("shop")
+        settings = make_settings(
+            stripe_confirmation_method=dice.choice(["automatic", "automatic", "manual"]),
+            payment_method_policy=dice.choices(["attach", "single_use"], [5, 1])[0],
+            unknown_window_seconds=dice.choice([20, 60, 200]),
+            authentication_window_seconds=dice.choice([30, 120, 400]),
+            declines_per_user_and_hour=dice.choice([3, 10, 50]),
+        )
+        self.connection = open_shared()
+        self.stripe = StripeSide(world)
+        self.fleet = Fleet(world, self.stripe, self.connection, settings)
+        self.clients = Clients(world, self.stripe, self.fleet)
+        self.courier = Courier(world, self.stripe, self.fleet)
+        self.dice = dice
+
+    async def live(self) -> None:
+        self.fleet.write_installation()
+        self._put_products()
+        for name in "abc"[: self.dice.choice([2, 2, 3])]:
+            self.fleet.start_instance(name, has_worker=self.dice.random() < 0.3)
+        for name in ("w", "v")[: self.dice.choice([1, 1, 2])]:
+            self.fleet.start_worker(name)
+        await asyncio.sleep(1)
+        self.world.weather = draw_weather(self.world.dice("weather"))
+        self._plan_outages()
+        people = [
+            asyncio.ensure_future(Shopper(self.clients, name).live(self.dice.choice([1, 1, 2])))
+            for name in ("alice", "bob", "carol")[: self.dice.choice([1, 2, 3])]
+        ]
+        if self.dice.random() < 0.12:
+            people.append(asyncio.ensure_future(self._long_night()))
+        await asyncio.wait(people, timeout=LONGEST_CHAOS if len(people) < 9 else None)
+        for one in people:
+            if one.done() and one.exception() is not None:
+                raise one.exception() or RuntimeError
+            one.cancel()
+        await self._calm_down()
+
+    def _put_products(self) -> None:
+        now = self.world.clock.now().isoformat(timespec="microseconds")
+        self.connection.execute(
+            "INSERT INTO paidonce_products (product_id, name, amount_minor, currency, updated_at)"
+            " VALUES ('tea', 'Tea', ?, 'usd', ?)",
+            (UNIT_MINOR, now),
+        )
+
+    def _plan_outages(self) -> None:
+        """Sometimes Stripe is away for a while, for everybody."""
+        while self.dice.random() < 0.25:
+            begin = self.dice.uniform(0, 120)
+            kind = self.dice.choice(["never_sent", "lost_request", "lost_answer", "error_before"])
+            self.stripe.outages.append((begin, begin + self.dice.uniform(3, 60), kind))
+
+    async def _long_night(self) -> None:
+        """Everything of ours is down for about a day: keys at Stripe are forgotten meanwhile."""
+        await asyncio.sleep(self.dice.uniform(2, 90))
+        hours = self.dice.choice([22.9, 23.5, 24.5, 30.0])
+        names = list(self.fleet.instances), list(self.fleet.workers)
+        self.fleet.is_chaotic = False
+        self.fleet.kill_all(f"the lights go out for {hours} h")
+        self.world.strikes("long night")
+        await asyncio.sleep(hours * 3600)
+        self.fleet.is_chaotic = True
+        for name in names[0]:
+            self.fleet.start_instance(name, has_worker=False)
+        for name in names[1]:
+            self.fleet.start_worker(name)
+
+    # --- the end
+
+    async def _calm_down(self) -> None:
+        """Faults stop, what is under way arrives, recovery has its time, everybody looks again."""
+        self.world.weather, self.stripe.outages = FAIR, []
+        self.fleet.is_chaotic = False
+        self.world.note("world", "CALMS DOWN")
+        for worker in self.fleet.workers.values():
+            worker.machine.is_dead = True
+        for instance in self.fleet.instances.values():
+            instance.machine.is_dead = True
+        self.fleet.start_instance("z", has_worker=False)
+        self.fleet.instances = {"z": self.fleet.instances["z"]}
+        while self.stripe.under_way or self.courier.under_way:
+            await asyncio.sleep(ROUND_SECONDS)
+        await self._recover()
+        for placed in self.clients.orders:
+            await self._last_words(placed)
+        await self._recover()
+        for placed in self.clients.orders:
+            await self.clients.ask(placed, "look", None, self.dice)
+
+    async def _recover(self) -> None:
+        """Rounds of a worker until nothing is open, and for a while longer."""
+        loop = self.world.loop
+        machine = Machine("recovery")
+        done: asyncio.Future[None] = loop.create_future()
+
+        async def work() -> None:
+            ctx: Context = await self.fleet.open_context(self.fleet.settings, self.world.clock)
+            for n in range(MOST_ROUNDS):
+                await work_once(ctx)
+                if n >= CALM_ROUNDS and not self._open_ends():
+                    break
+                await asyncio.sleep(ROUND_SECONDS)
+            done.set_result(None)
+
+        loop.spawn(machine, work())
+        await done
+
+    def _open_ends(self) -> int:
+        return int(self.connection.execute(OPEN_ENDS).fetchone()[0])
+
+    async def _last_words(self, placed: Any) -> None:
+        """Nobody is locked out: what is not paid and not canceled can be paid with a good card,
+        and what is paid says so."""
+        before = await self.clients.ask(placed, "look", None, self.dice)
+        card = self.clients.new_card(placed.user, "good")
+        answer = await self.clients.ask(placed, "pay", card, self.dice)
+        status = before.body.get("data", {}).get("status")
+        if status == "canceled":
+            wanted = answer.body.get("code") == "order_not_payable"
+        else:
+            wanted = answer.body.get("status") == "success" or (
+                answer.status == 429 and status != "succeeded"
+            )
+        if not wanted:
+            said = f"{answer.status} {answer.body.get('code')}"
+            self.world.bugs.append(f"order {placed.id} is {status}, and a good card hears {said}")
+
+    def judge(self) -> list[str]:
+        found = judge(
+            read_stripe(self.stripe.get),
+            books_of(self.connection),
+            self.clients.expectations(),
+            self.clients.answers(),
+            is_settled=True,
+        )
+        return [str(finding) for finding in found]
+
+
+def World_dice(seed: int) -> Any:  # noqa: N802
+    import random  # noqa: PLC0415
+
+    return random.Random(f"{seed}:loop")
+
+
+def _heard(world: World, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    world.bugs.append(f"{context.get('message')}: {error!r}")
+
+
+def _bury(loop: SeededLoop) -> None:
+    """The coroutines of dead machines are closed now: nothing that they still say counts."""
+    old = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        loop.set_exception_handler(lambda _loop, _context: None)
+        loop._queued.queues.clear()
+        loop._timers.clear()
+        loop.graveyard.clear()
+        loop.close()
+        gc.collect()
+    finally:
+        sys.unraisablehook = old
+        gc.enable()
