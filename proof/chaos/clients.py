@@ -206,6 +206,14 @@ class Clients:
         self.world.note(user.name, f"enters a card: {kind} {method}")
         return method
 
+    def used_by_others(self, user: User) -> list[str]:
+        """Cards that stand on another user's customer: nobody else may pay with them."""
+        theirs = {m for o in self.orders if o.user is not user for m in o.user.methods}
+        objects = self.stripe.app.world.objects
+        return sorted(
+            m for m in theirs if (objects.get("payment_method", m) or {}).get("customer")
+        )
+
     def authenticate(self, placed: Placed, intent_id: str, outcome: str) -> None:
         found = self.stripe.authenticate(intent_id, outcome)
         said = found.get("status") or found.get("error", {}).get("message")

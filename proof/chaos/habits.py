@@ -124,7 +124,10 @@ class Payer:
     def _choose_card(self) -> None:
         """A new entry, or an id that the phone still holds, of this order or another."""
         held = sorted(self.user.methods)
-        if held and self.dice.random() < 0.35:
+        others = self.clients.used_by_others(self.user)
+        if others and self.dice.random() < 0.05:
+            self.card = self.dice.choice(others)
+        elif held and self.dice.random() < 0.35:
             self.card = self.dice.choice(held)
         else:
             kind = self.dice.choices(KINDS, WEIGHTS)[0]

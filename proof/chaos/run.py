@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import time
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,19 +65,20 @@ def run_seed(seed: int, *, is_traced: bool = False) -> Result:
         except NothingLeft:
             findings = ["I12: somebody waits for ever, and nothing can end it"]
         finally:
+            findings += [f"BUG: {bug}" for bug in world.bugs]
             set_step_hook(None)
             asyncio.set_event_loop(None)
             _bury(loop)
     history = [f"{at:12.3f}  {who:<22} {what}" for at, who, what in world.history]
     return Result(
         seed,
-        findings + [f"BUG: {bug}" for bug in world.bugs],
+        findings,
         world.counts,
         world.digest(),
         loop.time(),
         time.process_time() - began,
         world.alarms,
-        history if is_traced or findings or world.bugs else [],
+        history if is_traced or findings else [],
     )
 
 
@@ -145,7 +147,7 @@ class Shop:
         names = list(self.fleet.instances), list(self.fleet.workers)
         self.fleet.is_chaotic = False
         self.fleet.kill_all(f"the lights go out for {hours} h")
-        self.world.strikes("long night")
+        self.world.counts["long nights"] += 1
         await asyncio.sleep(hours * 3600)
         self.fleet.is_chaotic = True
         for name in names[0]:
@@ -240,6 +242,7 @@ def _bury(loop: SeededLoop) -> None:
     old = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
+        warnings.simplefilter("ignore", RuntimeWarning)
         loop.set_exception_handler(lambda _loop, _context: None)
         loop._queued.queues.clear()
         loop._timers.clear()

@@ -297,6 +297,7 @@ def _fail(future: "asyncio.Future[Answer]", is_unsent: bool) -> None:
     if not future.done():
         kind = NeverSent if is_unsent else stripe.APIConnectionError
         future.set_exception(kind("the call to Stripe failed"))
+        future.exception()  # its caller may be dead
 
 
 def _summary(content: bytes) -> str:

@@ -58,6 +58,10 @@ class Weather:
 
 FAIR = Weather({}, {}, {}, 0.0, 0.0, {})
 
+EXPECTED_ALARMS = frozenset({"event.set_aside"})
+"""What may be said loudly here although nothing is broken: an event about an intent that was never
+recorded waits for it, and is set aside in the end."""
+
 TO_US = ("lost_request", "lost_answer", "late_request", "duplicate")
 TO_STRIPE = (
     "lost_request",
@@ -88,8 +92,8 @@ def draw_weather(dice: random.Random) -> Weather:
         to_us=draw(TO_US, 0.5, 0.2),
         to_stripe=draw(TO_STRIPE, 0.35, 0.2),
         hooks=draw(HOOKS, 0.6, 0.6),
-        crash_at_step=dice.choice([0.0, 0.003, 0.01, 0.03]),
-        freeze_at_step=dice.choice([0.0, 0.0, 0.003, 0.01]),
+        crash_at_step=dice.choice([0.0, 0.005, 0.02, 0.05]),
+        freeze_at_step=dice.choice([0.0, 0.0, 0.01, 0.03]),
         database=draw(DATABASE, 0.25, 0.03),
     )
 
@@ -136,6 +140,8 @@ class World:
             self.bugs.append(f"{who} logged {line}: {_words_of(error)}")
         elif level in ("error", "critical"):
             self.alarms.append(line)
+            if event["event"] not in EXPECTED_ALARMS:
+                self.bugs.append(f"{who} raised an alarm: {line}")
         raise structlog.DropEvent
 
 

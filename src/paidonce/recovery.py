@@ -77,11 +77,17 @@ async def release_once(ctx: Context) -> int:
 
 async def _all(works: Iterable[Coroutine[Any, Any, Any]]) -> None:
     """All at once, so that every lease is worked under; one bad row does not stop the others."""
-    for result in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(result, DatabaseUnavailable | UnknownCommit):
-            log.warning("recovery.database_unavailable", error=str(result))
-        elif isinstance(result, Exception):
-            log.error("recovery.failed", exc_info=result)
+    await asyncio.gather(*map(_alone, works))
+
+
+async def _alone(work: Coroutine[Any, Any, Any]) -> None:
+    """What is raised is noted here; what is returned may be a refusal, and is none."""
+    try:
+        await work
+    except (DatabaseUnavailable, UnknownCommit) as error:
+        log.warning("recovery.database_unavailable", error=str(error))
+    except Exception:
+        log.exception("recovery.failed")
 
 
 async def _take_looks(ctx: Context, tx: Transaction) -> list[PaymentRow]:
