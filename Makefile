@@ -1,9 +1,11 @@
 # Every target works in a fresh clone with Python 3.11+ and make, and sets up what it needs.
 SHELL := /bin/sh
 ARGS ?=
+SEED ?= 1
+RUNS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +22,9 @@ test: setup ## run every test, on all cores (ARGS="tests/unit -k money" for some
 
 check: setup ## format, lint, types, import fences, sizes, texts and docs, in one pass
 	@scripts/check
+
+chaos: setup ## the application under a seed, faults and crashes everywhere (SEED=1 RUNS=1000)
+	@.venv/bin/python -m proof.chaos --seed $(SEED) --runs $(RUNS) $(ARGS)
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done

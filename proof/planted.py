@@ -146,9 +146,8 @@ BUGS: tuple[Bug, ...] = (
                 "        await history.close(ctx, tx, attempt, AttemptState.SUPERSEDED)\n"
                 "    return await _begin(",
                 "        await history.close(ctx, tx, attempt, AttemptState.ABANDONED)\n"
-                "        await payments.set_payment_state(\n"
-                "            tx, payment.id, payment.state, PaymentState.CANCELED, ctx.clock.now()\n"
-                "        )\n"
+                "        now, was, gone = ctx.clock.now(), payment.state, PaymentState.CANCELED\n"
+                "        await payments.set_payment_state(tx, payment.id, was, gone, now)\n"
                 "        payment = None\n"
                 "    return await _begin(",
             ),
@@ -161,8 +160,8 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/requests.py",
-                '    key = f"att:{ctx.installation.namespace}:{attempt.id}:{attempt.attach_key_no}"\n',
-                '    key = f"att:{ctx.installation.namespace}:{attempt.requested_method_id}"\n',
+                "{attempt.id}:{attempt.attach_key_no}",
+                "{attempt.requested_method_id}",
             ),
         ),
         ("BUG", "I6"),
@@ -196,8 +195,8 @@ BUGS: tuple[Bug, ...] = (
             ),
             Edit(
                 "paidonce/store/attempts.py",
-                "        \" first_sent_at = COALESCE(first_sent_at, $3) WHERE id = $1 AND state = 'open'\",\n",
-                '        " first_sent_at = COALESCE(first_sent_at, $3) WHERE id = $1",\n',
+                "COALESCE(first_sent_at, $3) WHERE id = $1 AND state = 'open'",
+                "COALESCE(first_sent_at, $3) WHERE id = $1",
             ),
         ),
         ("I1", "I6"),
@@ -208,8 +207,8 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 "paidonce/store/payments.py",
-                "        \" WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'\",\n",
-                '        " WHERE id = $1",\n',
+                "WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'",
+                "WHERE id = $1",
             ),
         ),
         ("I1", "I2", "I6"),

@@ -69,7 +69,9 @@ class SeededLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._virtual_now
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
         """No thread: done at once."""
         future = self.create_future()
         try:
@@ -104,20 +106,20 @@ class SeededLoop(asyncio.BaseEventLoop):
             handle = self._pick()
             if handle is None:
                 self._jump()
-        if not handle._cancelled:  # type: ignore[attr-defined]
-            handle._run()  # type: ignore[attr-defined]
+        if not handle._cancelled:
+            handle._run()
 
     def _bring_due(self, _: float) -> None:
         timers = self._timers
         while timers and timers[0]._when <= self._virtual_now:  # type: ignore[attr-defined]
             timer = heapq.heappop(timers)
             timer._scheduled = False  # type: ignore[attr-defined]
-            if not timer._cancelled:  # type: ignore[attr-defined]
+            if not timer._cancelled:
                 self._queued.append(timer)
 
     def _jump(self) -> None:
         timers = self._timers
-        while timers and timers[0]._cancelled:  # type: ignore[attr-defined]
+        while timers and timers[0]._cancelled:
             heapq.heappop(timers)._scheduled = False  # type: ignore[attr-defined]
         if not timers:
             raise NothingLeft
@@ -125,11 +127,9 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def _pick(self) -> asyncio.Handle | None:
         queues = self._queued.queues
-        for machine in [m for m in queues if m is not None and m.is_dead]:
-            self.graveyard.append(queues.pop(machine))
-        able = [
-            m for m in queues if m is None or m.frozen_until <= self._virtual_now
-        ]
+        for dead in [m for m in queues if m is not None and m.is_dead]:
+            self.graveyard.append(queues.pop(dead))
+        able = [m for m in queues if m is None or m.frozen_until <= self._virtual_now]
         if not able:
             return None
         machine = able[0] if len(able) == 1 else able[int(self._dice.random() * len(able))]

@@ -59,7 +59,11 @@ class Fleet:
     """All instances and workers of one shop."""
 
     def __init__(
-        self, world: World, stripe_side: StripeSide, connection: sqlite3.Connection, settings: Settings
+        self,
+        world: World,
+        stripe_side: StripeSide,
+        connection: sqlite3.Connection,
+        settings: Settings,
     ) -> None:
         self.world, self.stripe_side, self.settings = world, stripe_side, settings
         self.connection = connection
@@ -126,8 +130,13 @@ class Fleet:
             self.start_worker(name)
 
     def kill_all(self, why: str) -> None:
-        for one in (*self.instances.values(), *self.workers.values()):
-            self.kill(one.machine, why)
+        for machine in self.machines():
+            self.kill(machine, why)
+
+    def machines(self) -> list[Machine]:
+        """Of everything that was started, the latest of each name."""
+        instances = [instance.machine for instance in self.instances.values()]
+        return instances + [worker.machine for worker in self.workers.values()]
 
     # --- what a machine is made of
 
@@ -197,9 +206,7 @@ class Instance:
             refuse(answer)
             return
         self._waiting[answer] = self._fleet.world.loop.time()
-        self._fleet.world.loop.spawn(
-            self.machine, self._serve(method, path, headers, body, answer)
-        )
+        self._fleet.world.loop.spawn(self.machine, self._serve(method, path, headers, body, answer))
 
     async def _serve(
         self,

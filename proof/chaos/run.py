@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import sys
 import time
 import warnings
@@ -49,7 +50,7 @@ class Result:
 def run_seed(seed: int, *, is_traced: bool = False) -> Result:
     """Play the seed. The history comes with it when something was found, or when asked for."""
     began = time.process_time()
-    loop = SeededLoop(World_dice(seed))
+    loop = SeededLoop(random.Random(f"{seed}:loop"))
     clock = VirtualClock(loop)
     world = World(seed, loop, clock, FAIR)
     shop = Shop(world)
@@ -113,7 +114,7 @@ class Shop:
         self.world.weather = draw_weather(self.world.dice("weather"))
         self._plan_outages()
         people = [
-            asyncio.ensure_future(Shopper(self.clients, name).live(self.dice.choice([1, 1, 2])))
+            asyncio.ensure_future(Shopper(self.clients, name).live(self.dice.choice([1, 2, 3])))
             for name in ("alice", "bob", "carol")[: self.dice.choice([1, 2, 3])]
         ]
         if self.dice.random() < 0.12:
@@ -162,10 +163,8 @@ class Shop:
         self.world.weather, self.stripe.outages = FAIR, []
         self.fleet.is_chaotic = False
         self.world.note("world", "CALMS DOWN")
-        for worker in self.fleet.workers.values():
-            worker.machine.is_dead = True
-        for instance in self.fleet.instances.values():
-            instance.machine.is_dead = True
+        for machine in self.fleet.machines():
+            machine.is_dead = True
         self.fleet.start_instance("z", has_worker=False)
         self.fleet.instances = {"z": self.fleet.instances["z"]}
         while self.stripe.under_way or self.courier.under_way:
@@ -224,12 +223,6 @@ class Shop:
             is_settled=True,
         )
         return [str(finding) for finding in found]
-
-
-def World_dice(seed: int) -> Any:  # noqa: N802
-    import random  # noqa: PLC0415
-
-    return random.Random(f"{seed}:loop")
 
 
 def _heard(world: World, context: dict[str, Any]) -> None:

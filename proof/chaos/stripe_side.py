@@ -37,13 +37,16 @@ class StripeSide:
     def __init__(self, world: World) -> None:
         self.world = world
         self.app: App = build_app(
-            Config(seed=world.seed, webhook_url="http://shop.invalid", webhook_secret=WEBHOOK_SECRET),
+            Config(
+                seed=world.seed, webhook_url="http://shop.invalid", webhook_secret=WEBHOOK_SECRET
+            ),
             Clock(real=lambda: BEGINNING.timestamp() + world.loop.time()),
         )
         self._faults = self.app.gate._faults
         self._dice = world.dice("to stripe")
         self.under_way = 0
         self.outages: list[tuple[float, float, str]] = []
+        self._cursed: set[str] = set()
 
     # --- for the outside: at once and without faults
 
@@ -88,7 +91,7 @@ class StripeSide:
         who = machine.name if machine else "?"
         if machine is not None:
             await _stand_still(machine, loop)
-        fate = self._fate()
+        fate = self._fate(headers.get("Idempotency-Key", ""))
         world.counts["stripe calls"] += 1
         told = f"{method} {parts.path} {headers.get('Idempotency-Key', '')}"
         world.note(who, f"stripe> {told} {fate or ''}".rstrip())
@@ -105,16 +108,22 @@ class StripeSide:
         world.note(who, f"stripe< {told} {status} {_summary(content)}")
         return status, answered, content
 
-    def _fate(self) -> str | None:
-        now = self.world.loop.time()
+    def _fate(self, key: str) -> str | None:
+        """What becomes of a call. Who was unlucky with a key is likely to be so with it again:
+        three lost answers in a row are what an unknown outcome is made of."""
+        now, dice = self.world.loop.time(), self._dice
         for begin, end, kind in self.outages:
             if begin <= now < end:
                 return kind
-        for kind, chance in self.world.weather.to_stripe.items():
-            if self._dice.random() < chance:
-                self.world.strikes(f"stripe {kind}")
-                return kind
-        return None
+        chances = self.world.weather.to_stripe
+        found = next((kind for kind, chance in chances.items() if dice.random() < chance), None)
+        if found is None and key in self._cursed and chances and dice.random() < 0.5:
+            found = dice.choice(list(chances))
+        if found is not None:
+            self.world.strikes(f"stripe {found}")
+            if dice.random() < 0.6:
+                self._cursed.add(key)
+        return found
 
     def _send(
         self, call: "_Call", fate: str | None, timeout: float, dice: random.Random
@@ -296,7 +305,7 @@ def _answer(future: "asyncio.Future[Answer]", found: Answer) -> None:
 def _fail(future: "asyncio.Future[Answer]", is_unsent: bool) -> None:
     if not future.done():
         kind = NeverSent if is_unsent else stripe.APIConnectionError
-        future.set_exception(kind("the call to Stripe failed"))
+        future.set_exception(kind("the call to Stripe failed"))  # type: ignore[no-untyped-call]
         future.exception()  # its caller may be dead
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def draw_weather(dice: random.Random) -> Weather:
 
     return Weather(
         to_us=draw(TO_US, 0.5, 0.2),
-        to_stripe=draw(TO_STRIPE, 0.35, 0.2),
+        to_stripe=draw(TO_STRIPE, 0.35, 0.3),
         hooks=draw(HOOKS, 0.6, 0.6),
         crash_at_step=dice.choice([0.0, 0.005, 0.02, 0.05]),
         freeze_at_step=dice.choice([0.0, 0.0, 0.01, 0.03]),
@@ -146,8 +147,6 @@ class World:
 
 
 def _words_of(error: Any) -> str:
-    import sys  # noqa: PLC0415
-
     found = error if isinstance(error, BaseException) else sys.exc_info()[1]
     return repr(found)
 
