@@ -38,12 +38,13 @@ def main() -> int:
     total: Counter[str] = Counter()
     alarms: Counter[str] = Counter()
     failed: list[Result] = []
-    virtual_seconds, digest_of_all = 0.0, []
+    seeds, virtual_seconds, cpu_seconds = 0, 0.0, 0.0
     for result in _results(options):
         total += result.counts
         alarms.update(_name_of(alarm) for alarm in result.alarms)
+        seeds += 1
         virtual_seconds += result.virtual_seconds
-        digest_of_all.append(result.digest)
+        cpu_seconds += result.cpu_seconds
         if options.trace:
             print("\n".join(result.history))
             print(f"seed {result.seed}: digest {result.digest}")
@@ -53,7 +54,7 @@ def main() -> int:
             if options.first:
                 break
     report: dict[str, Any] = {
-        "seeds": len(digest_of_all),
+        "seeds": seeds,
         "first_seed": options.seed,
         **{name.replace(" ", "_"): total[name] for name in COUNTED},
         "faults": {
@@ -65,6 +66,7 @@ def main() -> int:
         "virtual_hours": round(virtual_seconds / 3600),
         "failed_seeds": [result.seed for result in failed],
         "findings": sum(len(result.findings) for result in failed),
+        "cpu_seconds": round(cpu_seconds),
         "seconds": round(time.monotonic() - began),
     }
     _show(report)

@@ -102,14 +102,14 @@ class SeededLoop(asyncio.BaseEventLoop):
         """One callback of one machine, at the earliest time at which there is one."""
         handle = None
         while handle is None:
-            self._bring_due(0.0)
+            self._bring_due()
             handle = self._pick()
             if handle is None:
                 self._jump()
         if not handle._cancelled:
             handle._run()
 
-    def _bring_due(self, _: float) -> None:
+    def _bring_due(self) -> None:
         timers = self._timers
         while timers and timers[0]._when <= self._virtual_now:  # type: ignore[attr-defined]
             timer = heapq.heappop(timers)
@@ -126,17 +126,20 @@ class SeededLoop(asyncio.BaseEventLoop):
         self._virtual_now = max(self._virtual_now, timers[0]._when)  # type: ignore[attr-defined]
 
     def _pick(self) -> asyncio.Handle | None:
-        queues = self._queued.queues
-        for dead in [m for m in queues if m is not None and m.is_dead]:
-            self.graveyard.append(queues.pop(dead))
-        able = [m for m in queues if m is None or m.frozen_until <= self._virtual_now]
+        queues, now = self._queued.queues, self._virtual_now
+        able: list[Machine | None] = []
+        for machine in list(queues):
+            if machine is None or (machine.frozen_until <= now and not machine.is_dead):
+                able.append(machine)
+            elif machine.is_dead:
+                self.graveyard.append(queues.pop(machine))
         if not able:
             return None
-        machine = able[0] if len(able) == 1 else able[int(self._dice.random() * len(able))]
-        queue = queues[machine]
+        chosen = able[0] if len(able) == 1 else able[int(self._dice.random() * len(able))]
+        queue = queues[chosen]
         handle = queue.popleft()
         if not queue:
-            del queues[machine]
+            del queues[chosen]
         return handle
 
     def _write_to_self(self) -> None:
