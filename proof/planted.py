@@ -210,6 +210,11 @@ BUGS: tuple[Bug, ...] = (
                 "WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'",
                 "WHERE id = $1",
             ),
+            Edit(  # the other line of defence, which hides this one: one key, one intent
+                f"{PAYMENTS}/requests.py",
+                "{payment.id}:{payment.intent_key_no}",
+                "{payment.id}:{new_id()}",
+            ),
         ),
         ("I1", "I2", "I6"),
     ),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from structlog.testing import capture_logs
 
 from stripesim.testing import ControlError
 from support.envelope import assert_error, assert_requires_action, assert_success
@@ -641,6 +642,16 @@ def test_a_cancelation_stripe_did_not_answer_is_finished_by_recovery(
     assert stripe_intent(service, service.intent_of(order_id))["status"] == "canceled"
     assert_error(service.pay(order_id, card), 409, "order_not_payable")
     assert service.charges(order_id) == 0
+
+
+def test_a_cancelation_that_stripe_still_does_not_answer_is_no_error(service: Running) -> None:
+    """A round that comes to "not known yet" has worked; nobody is to be called at night for it."""
+    order_id = service.order()
+    service.simulator.add_fault(match=CANCEL, kind="drop_response")
+    assert_error(cancel(service, order_id), 409, "payment_processing", "wait")
+    with capture_logs() as lines:
+        service.recover()
+    assert [line for line in lines if line["log_level"] == "error"] == []
 
 
 def test_paying_and_canceling_at_once_ends_in_one_of_them(service: Running) -> None:
