@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from proof.chaos.run import Result, run_seed
+from proof.chaos.run import Result, run_seed, warm_up
 
 HISTORIES_SHOWN = 3
 COUNTED = (
@@ -92,7 +92,8 @@ def _results(options: argparse.Namespace) -> Iterator[Result]:
     if options.jobs == 1 or len(seeds) == 1:
         yield from map(_run, seeds)
         return
-    with closing(multiprocessing.Pool(options.jobs, maxtasksperchild=50)) as pool:
+    warm_up()  # what a process needs once is inherited
+    with closing(multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=50)) as pool:
         yield from pool.imap(_run, seeds, chunksize=2)
 
 

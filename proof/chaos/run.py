@@ -50,7 +50,7 @@ class Result:
 
 def run_seed(seed: int, *, is_traced: bool = False) -> Result:
     """Play the seed. The history comes with it when something was found, or when asked for."""
-    _warm_up()
+    warm_up()
     began = time.process_time()
     loop = SeededLoop(random.Random(f"{seed}:loop"))
     clock = VirtualClock(loop)
@@ -86,7 +86,7 @@ def run_seed(seed: int, *, is_traced: bool = False) -> Result:
 
 
 @functools.cache
-def _warm_up() -> None:
+def warm_up() -> None:
     """What every seed of this process shares; collections need not look at it again."""
     open_shared().close()
     gc.collect()
