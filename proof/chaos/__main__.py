@@ -93,7 +93,8 @@ def _results(options: argparse.Namespace) -> Iterator[Result]:
         yield from map(_run, seeds)
         return
     warm_up()  # what a process needs once is inherited
-    with closing(multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=50)) as pool:
+    forking = multiprocessing.get_context("fork")
+    with closing(forking.Pool(options.jobs, maxtasksperchild=50)) as pool:
         yield from pool.imap(_run, seeds, chunksize=2)
 
 
