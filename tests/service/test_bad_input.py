@@ -336,7 +336,12 @@ def test_a_page_that_is_none_is_refused(service: Running, path: str) -> None:
         ("GET", "/api/mobile-app/nothing", 404, "not_found"),
         ("GET", "/", 404, "not_found"),
         ("DELETE", "/api/mobile-app/orders", 405, "method_not_allowed"),
-        ("GET", "/api/mobile-app/orders/11111111-2222-4333-8444-555555555555/pay", 405, "method_not_allowed"),
+        (
+            "GET",
+            "/api/mobile-app/orders/11111111-2222-4333-8444-555555555555/pay",
+            405,
+            "method_not_allowed",
+        ),
     ],
 )
 def test_unknown_paths_and_methods_have_their_envelope(
