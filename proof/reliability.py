@@ -1,0 +1,161 @@
+"""Writes what was measured into docs/reliability.md, from the files the commands left behind.
+
+    python -m proof.reliability [--check]
+
+Each command writes its own file in docs/results with `--json`; the page shows them between two
+marks and nothing there is written by hand. `--check` only tells whether the page is up to date.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reliability.md"
+RESULTS = ROOT / "docs" / "results"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+Json = dict[str, Any]
+
+
+def crash_points(found: Json) -> Iterable[str]:
+    names = ("flows", "steps", "crash_points", "runs", "pairs", "violations")
+    yield from table(
+        ("database", "flows", "steps", "crash points", "runs", "pairs", "violations"),
+        [
+            (database, *(part["totals"][name] for name in names))
+            for database, part in found["databases"].items()
+        ],
+    )
+    yield from ("", f"Seed {found['seed']}, {found['runs']:,} runs in {found['seconds']:,} s.")
+    yield from ("", "<details><summary>By flow</summary>", "")
+    yield from table(
+        ("database", "flow", "steps", "crash points", "runs", "pairs", "violations"),
+        [
+            (
+                database,
+                row["flow"].replace("_", " "),
+                len(row["steps"]),
+                *(row[n] for n in names[2:]),
+            )
+            for database, part in found["databases"].items()
+            for row in part["flows"]
+        ],
+    )
+    yield from ("", "</details>")
+
+
+def chaos(found: Json) -> Iterable[str]:
+    simple = {name: value for name, value in found.items() if isinstance(value, int)}
+    yield from table(("what", "count"), [(words(n), value) for n, value in simple.items()])
+    faults = ", ".join(f"{words(name)} {count:,}" for name, count in found["faults"].items())
+    yield from ("", f"Faults: {faults}.")
+
+
+def spec(found: Json) -> Iterable[str]:
+    yield (
+        f"{found['states']:,} states and {found['transitions']:,} transitions in"
+        f" {len(found['configurations'])} configurations, {found['violations']} violations,"
+        f" {found['processor_seconds']:,.0f} s of processor time."
+    )
+    yield ""
+    yield from table(
+        ("configuration", "states", "explored", "violations"),
+        [
+            (row["name"], row["states"], explored(row), int(row["violation"] is not None))
+            for row in found["configurations"]
+        ],
+    )
+    yield from ("", "Left out or broken on purpose, and what the model says then:", "")
+    yield from table(
+        ("rule or bug", "promise broken", "steps of the trace"),
+        [(row["name"], row["violation"] or found["arguments"].get(row["name"], ""), row["steps"])
+         for row in found["mutants"]],
+    )  # fmt: skip
+    yield from ("", "Other servers:", "")
+    yield from table(
+        ("server", "promise broken", "steps of the trace"),
+        [(row["name"], row["violation"], row["steps"]) for row in found["naive"]],
+    )
+
+
+def explored(row: Json) -> str:
+    return "whole" if row["is_complete"] else f"to depth {row['depth']}"
+
+
+def planted(found: Json) -> Iterable[str]:
+    yield from table(
+        ("planted in the source", "rule", "caught by", "what it said"),
+        [
+            (row["name"], row["rule"], row["caught_by"], row["how"] if row["is_caught"] else "NO")
+            for row in found["bugs"]
+        ],
+    )
+    yield from ("", "Left out without a trace:", "")
+    yield from table(
+        ("left out", "rule", "why there is none"),
+        [(row["name"], row["rule"], row["why"]) for row in found["argued"]],
+    )
+
+
+def recorded(found: Json) -> Iterable[str]:
+    columns = (
+        "database",
+        "how",
+        "payments",
+        "median_seconds",
+        "slowest_seconds",
+        "promised_seconds",
+    )
+    yield from table(
+        [words(c) for c in columns], [[row[c] for c in columns] for row in found["rows"]]
+    )
+
+
+PARTS: tuple[tuple[str, str, str, Callable[[Json], Iterable[str]]], ...] = (
+    ("Every point at which it can die", "make crash-points", "crash-points.json", crash_points),
+    ("Seeded lives of the whole system", "make chaos", "chaos.json", chaos),
+    ("The model", "make spec", "spec.json", spec),
+    ("Bugs planted on purpose", "python -m proof.planted", "planted.json", planted),
+    ("How soon our books say paid", "python bench/bench_recorded.py", "recorded.json", recorded),
+)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterable[str]:
+    yield line(titles)
+    yield line(["---"] * len(titles))
+    yield from map(line, rows)
+
+
+def line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(f"{c:,}" if isinstance(c, int) else str(c) for c in cells) + " |"
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def measured() -> str:
+    """The part between the marks; a file that is missing is an error."""
+    lines: list[str] = []
+    for title, command, name, show in PARTS:
+        found = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+        lines += [f"### {title}: `{command}`", "", *show(found), ""]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    wanted = f"{before}{BEGIN}\n{measured()}{END}{after}"
+    if "--check" in sys.argv[1:]:
+        print("up to date" if text == wanted else "docs/reliability.md is older than its results")
+        return int(text != wanted)
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
