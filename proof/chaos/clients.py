@@ -75,6 +75,7 @@ class Clients:
         self.world, self.stripe, self.fleet = world, stripe_side, fleet
         self.orders: list[Placed] = []
         self.asked: list[Request] = []
+        self.morning_at = 0.0
         self._count = 0
         self._network = world.dice("to us")
 
@@ -99,6 +100,7 @@ class Clients:
         self, placed: Placed, kind: str, method: str | None, dice: random.Random
     ) -> Request:
         """One request of the app (or the merchant's server) about an order."""
+        await self._sleep_tonight(dice)
         request = Request(placed.id, kind, method, self._next())
         self.asked.append(request)
         order = f"{MOBILE}/orders/{placed.id}"
@@ -120,6 +122,12 @@ class Clients:
         self.world.note(who, f"hears of {kind}: {said}")
         return request
 
+    async def _sleep_tonight(self, dice: random.Random) -> None:
+        """While everything is down most people give up until the morning."""
+        left = self.morning_at - self.world.loop.time()
+        if left > 0 and dice.random() < 0.8:
+            await asyncio.sleep(left + dice.uniform(0, 60))
+
     def _says_nothing(self, answer: tuple[int, Json]) -> bool:
         """Without a database nobody can say that an order is paid, even when he did before."""
         is_unknown = answer[1].get("code") == "payment_processing"
@@ -129,6 +137,7 @@ class Clients:
         self, method: str, path: str, body: Json | None, token: str, dice: random.Random
     ) -> tuple[int, Json] | None:
         """A request that is not about an order's payment."""
+        await self._sleep_tonight(dice)
         self.world.counts["requests"] += 1
         return await self._exchange(method, path, body, token, None, dice)
 

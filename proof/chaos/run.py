@@ -24,6 +24,7 @@ from proof.chaos.stripe_side import StripeSide
 from proof.chaos.world import FAIR, VirtualClock, World, draw_weather, seeded
 
 LONGEST_CHAOS = 1800.0
+LONGEST_NIGHT = 30 * 3600.0
 ROUND_SECONDS = 20.0
 CALM_ROUNDS = 12
 MOST_ROUNDS = 400
@@ -129,9 +130,11 @@ class Shop:
             asyncio.ensure_future(Shopper(self.clients, name).live(self.dice.choice([1, 2, 3])))
             for name in ("alice", "bob", "carol")[: self.dice.choice([1, 2, 3])]
         ]
+        longest = LONGEST_CHAOS
         if self.dice.random() < 0.12:
             people.append(asyncio.ensure_future(self._long_night()))
-        await asyncio.wait(people, timeout=LONGEST_CHAOS if len(people) < 9 else None)
+            longest += LONGEST_NIGHT
+        await asyncio.wait(people, timeout=longest)
         for one in people:
             if one.done() and one.exception() is not None:
                 raise one.exception() or RuntimeError
@@ -161,6 +164,7 @@ class Shop:
         self.fleet.is_chaotic = False
         self.fleet.kill_all(f"the lights go out for {hours} h")
         self.world.counts["long nights"] += 1
+        self.clients.morning_at = self.world.loop.time() + hours * 3600
         await asyncio.sleep(hours * 3600)
         self.fleet.is_chaotic = True
         for name in names[0]:
