@@ -34,6 +34,8 @@ STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
 IN_CLEAR = re.compile(r"pi_\w+_secret_\w|sk_(test|live)_\w|whsec_\w|\b(?:4\d{15}|5[1-5]\d{14})\b")
 NEGATIVE = {400, 401, 402, 403, 404, 422, 429, 503}
 """Answers that say: nothing was charged by this request."""
+CLOSED = ("declined", "authentication_failed", "consumed", "refused", "abandoned")
+"""States of an attempt that say: it never charges."""
 STAYS_UNKNOWN = {"payment_processing"}
 """Codes of a 409 that says nothing either way; every other 409 is a refusal."""
 
@@ -308,9 +310,25 @@ class _Case:
                 )
             kind, _, attempt_id = self._parts(charge["id"])
             attempt = attempts.get(attempt_id)
-            closed = ("declined", "authentication_failed", "consumed", "refused", "abandoned")
-            if kind in ("cf", "rc") and attempt and attempt["state"] in closed:
+            if kind in ("cf", "rc") and attempt and attempt["state"] in CLOSED:
                 yield "I6", f"attempt {attempt_id} is {attempt['state']} in our books and charged"
+            if not kind and not any(ask.kind == "app" for ask in mine):
+                yield from self._challenge(charge)
+
+    def _challenge(self, charge: Json) -> Findings:
+        """A charge without a key was made by a challenge that the card holder passed: some attempt
+        of ours with that card waited for it, and must not have been closed as failed."""
+        intents = {row["id"]: row["stripe_payment_intent_id"] for row in self.payments}
+        states = {
+            row["state"]
+            for row in self.attempts
+            if row["source"] == "server"
+            and row["stripe_payment_method_id"] == charge["payment_method"]
+            and intents.get(row["payment_id"]) == charge["payment_intent"]
+        }
+        if states and states <= set(CLOSED):
+            told = ", ".join(sorted(states))
+            yield "I6", f"{charge['id']} came of a challenge, and its attempts are {told}"
 
     def _parts(self, charge_id: str) -> tuple[str, str, str]:
         kind, _, rest = self.keys.get(charge_id, "").partition(":")

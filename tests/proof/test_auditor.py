@@ -146,6 +146,13 @@ def _attempt_declined_but_charged(shop: Shop) -> None:
     shop.books.of_order("payment_attempts", shop.orders[0].id)[0]["state"] = "declined"
 
 
+def _challenge_passed_after_the_end(shop: Shop) -> None:
+    """No key of ours made the charge: the card holder did."""
+    _attempt_declined_but_charged(shop)
+    for charge_id in shop.stripe.keys:
+        shop.stripe.keys[charge_id] = ""
+
+
 def _stack_trace(shop: Shop) -> None:
     _tell(shop, 0, status=500, body={})
 
@@ -181,6 +188,7 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "declined and charged": (_declined_but_charged, "I6"),
     "denied after success": (_denied_after_success, "I6"),
     "declined in our books and charged": (_attempt_declined_but_charged, "I6"),
+    "failed in our books, and its challenge was passed": (_challenge_passed_after_the_end, "I6"),
     "a stack trace": (_stack_trace, "I6"),
     "an attempt that stays open": (_open_attempt, "I8"),
     "a payment without a notice": (_no_notice, "I9"),
