@@ -104,11 +104,12 @@ BUGS: tuple[Bug, ...] = (
             ),
             Edit(
                 f"{PAYMENTS}/hints.py",
-                "        verdict = await settle.settle(ctx, job, visitor)\n",
-                '        if event.type == "payment_intent.payment_failed":\n'
-                "            await settle.record.record_negative(ctx, job, AttemptState.DECLINED)\n"
-                '            return "done", None\n'
-                "        verdict = await settle.settle(ctx, job, visitor)\n",
+                '        return "done", "known already"\n',
+                '        return "done", "known already"\n'
+                "    job = await ctx.db.read(lambda tx: _waiting_job(tx, payment))\n"
+                '    if job is not None and event.type == "payment_intent.payment_failed":\n'
+                "        await settle.record.record_negative(ctx, job, AttemptState.DECLINED)\n"
+                '        return "done", None\n',
             ),
         ),
         ("I6",),
@@ -119,13 +120,13 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/hints.py",
-                "        verdict = await settle.settle(ctx, job, visitor)\n",
-                '        if event.type == "payment_intent.payment_failed":\n'
-                "            verdict = await settle.record.record_negative(\n"
-                "                ctx, job, AttemptState.AUTHENTICATION_FAILED\n"
-                "            )\n"
-                '            return "done", None\n'
-                "        verdict = await settle.settle(ctx, job, visitor)\n",
+                '        return "done", "known already"\n',
+                '        return "done", "known already"\n'
+                "    job = await ctx.db.read(lambda tx: _waiting_job(tx, payment))\n"
+                '    if job is not None and event.type == "payment_intent.payment_failed":\n'
+                "        failed = AttemptState.AUTHENTICATION_FAILED\n"
+                "        await settle.record.record_negative(ctx, job, failed)\n"
+                '        return "done", None\n',
             ),
         ),
         ("I6",),
@@ -164,7 +165,7 @@ BUGS: tuple[Bug, ...] = (
                 "{attempt.requested_method_id}",
             ),
         ),
-        ("BUG", "I6"),
+        ("stripe.contradiction", "I6"),
     ),
     Bug(
         "503-after-an-earlier-send",
