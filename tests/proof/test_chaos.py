@@ -2,13 +2,18 @@
 finds a planted bug. `make chaos` runs the thousands."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from proof.chaos.run import run_seed
 from proof.planted import BUGS, ROOT, plant, try_bug
 
 SEEDS = 50
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_fifty_seeds_find_nothing() -> None:
@@ -31,17 +36,14 @@ def test_another_seed_is_another_history() -> None:
 
 
 def test_a_planted_bug_is_caught() -> None:
-    bug = next(bug for bug in BUGS if bug.name == "fresh-intent-on-unknown")
+    bug = next(bug for bug in BUGS if bug.name == "lease-trusted")
     verdict = try_bug(bug)
     assert verdict.is_caught, verdict.how
 
 
-def test_every_planted_bug_still_matches_the_source(tmp_path: object) -> None:
-    import shutil
-    from pathlib import Path
-
+def test_every_planted_bug_still_matches_the_source(tmp_path: Path) -> None:
     for bug in BUGS:
-        copy = Path(str(tmp_path)) / bug.name
+        copy = tmp_path / bug.name
         for edit in bug.edits:
             (copy / edit.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / "src" / edit.path, copy / edit.path)
@@ -55,6 +57,6 @@ def _chaos(*args: str, hash_seed: str) -> "subprocess.CompletedProcess[str]":
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
