@@ -21,35 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proof.bug import Bug, Edit
+from proof.crash_points.bugs import BUGS as CRASH_BUGS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("paidonce", "stripesim")
 SECONDS = 900
-CHAOS = ("-m", "proof.chaos", "--seed", "1", "--runs", "400", "--first")
 
 
 class DoesNotMatch(Exception):
     """The text to replace is not in the source, or is there more than once."""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One replacement in one file below `src`; `old` stands there exactly once."""
-
-    path: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A broken rule. `caught_by` are arguments of Python that have to end with status 1 and say
-    one of `words`."""
-
-    name: str
-    rule: str
-    edits: tuple[Edit, ...]
-    words: tuple[str, ...]
-    caught_by: tuple[str, ...] = CHAOS
 
 
 @dataclass(frozen=True)
@@ -221,6 +202,7 @@ BUGS: tuple[Bug, ...] = (
         ),
         ("I1", "I2", "I6"),
     ),
+    *CRASH_BUGS,
 )
 
 ARGUED: tuple[tuple[str, str, str], ...] = ()

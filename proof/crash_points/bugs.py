@@ -1,32 +1,9 @@
-"""Bugs that only a crash brings to light, each with the one run that has to find it.
+"""Bugs that only a crash brings to light, each with the one run that has to find it."""
 
-A proof that finds nothing proves little: with one of these in the source, the run named beside it
-has to end with 1 and to name the promise.
-"""
-
-from dataclasses import dataclass
+from proof.bug import Bug, Edit
 
 PAYMENTS = "paidonce/payments"
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One replacement in one file below `src`; `old` stands there exactly once."""
-
-    path: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A broken rule. `run` is what `--only` takes, `word` what it has to say."""
-
-    name: str
-    rule: str
-    edits: tuple[Edit, ...]
-    run: str
-    word: str
+ONE_RUN = ("-m", "proof.crash_points", "--databases", "sqlite", "--only")
 
 
 _RECORD = """    return await ctx.db.transaction(
@@ -65,8 +42,8 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        "first_payment:commit.paid#1:after:leaves",
-        "I9",
+        ("I9",),
+        (*ONE_RUN, "first_payment:commit.paid#1:after:leaves"),
     ),
     Bug(
         "order-in-a-second-commit",
@@ -91,8 +68,8 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        "first_payment:commit.paid#1:after:leaves",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "first_payment:commit.paid#1:after:leaves"),
     ),
     Bug(
         "confirmed-before-recorded",
@@ -137,22 +114,22 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        "first_payment:stripe.confirm#1:after:leaves",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "send-not-recorded",
         "rule 1: the send is recorded and committed before it is sent",
         (Edit("paidonce/store/attempts.py", "sends = sends + 1", "sends = sends"),),
-        "first_payment:stripe.confirm#1:after:leaves",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "send-not-recorded-with-a-known-card",
         "rule 1: with a known card the claim records the send",
         (Edit(f"{PAYMENTS}/claim.py", "sends=1 if is_ready else 0", "sends=0"),),
-        "known_card:stripe.confirm#1:after:leaves",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "known_card:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "confirm-key-anew",
@@ -164,8 +141,8 @@ BUGS: tuple[Bug, ...] = (
                 '    key = f"cf:{ctx.installation.namespace}:{attempt.id}:{attempt.sends}"\n',
             ),
         ),
-        "decline_and_retry:stripe.confirm#1:after:asks",
-        "one key",
+        ("one key",),
+        (*ONE_RUN, "decline_and_retry:stripe.confirm#1:after:asks"),
     ),
     Bug(
         "sent-attempt-closed-unasked",
@@ -181,8 +158,8 @@ BUGS: tuple[Bug, ...] = (
             ),
             Edit(f"{PAYMENTS}/record.py", "attempt.sends > sends:", "attempt.sends > 99:"),
         ),
-        "first_payment:stripe.confirm#1:after:leaves",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "worker-sends-first",
@@ -196,8 +173,8 @@ BUGS: tuple[Bug, ...] = (
                 "",
             ),
         ),
-        "first_payment:commit.claim#1:after:leaves",
-        "absent payer",
+        ("absent payer",),
+        (*ONE_RUN, "first_payment:commit.claim#1:after:leaves"),
     ),
     Bug(
         "event-answered-before-it-is-stored",
@@ -214,8 +191,8 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        "events_of_a_payment:commit.event#1:before:asks",
-        "I7",
+        ("I7",),
+        (*ONE_RUN, "events_of_a_payment:commit.event#1:before:asks"),
     ),
     Bug(
         "canceled-before-stripe-said-so",
@@ -228,8 +205,8 @@ BUGS: tuple[Bug, ...] = (
                 "    answer = await ctx.gateway.cancel_intent(\n",
             ),
         ),
-        "cancel:commit.canceled#1:after:asks",
-        "I2",
+        ("I2",),
+        (*ONE_RUN, "cancel:commit.canceled#1:after:asks"),
     ),
     Bug(
         "retired-before-stripe-said-canceled",
@@ -242,8 +219,8 @@ BUGS: tuple[Bug, ...] = (
                 "    request = cancel_request(ctx, job.payment)\n    answer = await",
             ),
         ),
-        "challenge_left_for_another_card:commit.retire#1:after:asks",
-        "I1",
+        ("I1",),
+        (*ONE_RUN, "challenge_left_for_another_card:commit.retire#1:after:asks"),
     ),
     Bug(
         "customer-key-anew",
@@ -255,7 +232,7 @@ BUGS: tuple[Bug, ...] = (
                 '    key = f"cus:{ctx.installation.namespace}:{owner}:{new_id()}"\n',
             ),
         ),
-        "new_order:stripe.create_customer#1:after:asks",
-        "I3",
+        ("I3",),
+        (*ONE_RUN, "new_order:stripe.create_customer#1:after:asks"),
     ),
 )

@@ -51,6 +51,8 @@ FLOWS: dict[str, Flow] = {}
 LEFT_OUT = {
     "stripe.retrieve_customer": "looks only, at a start over a host's table of customers",
     "commit.host_table": "an upgrade of the host's own table; tests/migration/test_adoption.py",
+    "commit.adopt_intent": "`reconcile --fix`, an operator's command: the next run looks again",
+    "commit.reconciled": "`reconcile --fix`, as above",
     "commit.authorized": "no intent of ours is made with manual capture",
 }
 """Steps of the code that no flow passes, and why."""

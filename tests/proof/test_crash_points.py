@@ -5,20 +5,18 @@ and crashes after crashes.
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from proof.crash_points.bugs import BUGS, Bug
+from proof.crash_points.bugs import BUGS
 from proof.crash_points.flows import FLOWS, LEFT_OUT
 from proof.crash_points.names import UnknownName, list_steps
+from proof.planted import try_bug
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src"
 PAIRS = 10
 PLANTED_HERE = ("outbox-in-a-second-commit", "send-not-recorded")
 """Two of the planted bugs, since each takes some seconds."""
@@ -26,12 +24,10 @@ PLANTED_HERE = ("outbox-in-a-second-commit", "send-not-recorded")
 pytestmark = pytest.mark.timeout(600)
 
 
-def crash_points(*arguments: str, source: Path = SOURCE) -> subprocess.CompletedProcess[str]:
-    """The command, over another copy of the source where one is given."""
+def crash_points(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "proof.crash_points", "--databases", "sqlite", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         timeout=590,
@@ -62,25 +58,11 @@ def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:
     assert passed <= list_steps()
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: str(bug.name))
-def test_a_planted_bug_is_in_the_source_to_be_broken(bug: Bug) -> None:
-    for edit in bug.edits:
-        assert (SOURCE / edit.path).read_text(encoding="utf-8").count(edit.old) == 1, edit
-
-
 @pytest.mark.parametrize("name", PLANTED_HERE)
-def test_a_planted_bug_is_found(name: str, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str) -> None:
     (bug,) = [bug for bug in BUGS if bug.name == name]
-    source = tmp_path / "src"
-    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
-    for edit in bug.edits:
-        path = source / edit.path
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
-    good, bad = crash_points("--only", bug.run), crash_points("--only", bug.run, source=source)
-    assert good.returncode == 0, good.stdout + good.stderr
-    assert bad.returncode == 1, bad.stdout + bad.stderr
-    assert f"FAILED {bug.run} on sqlite: {bug.word}" in bad.stdout
+    verdict = try_bug(bug)
+    assert verdict.is_caught, verdict.how
 
 
 def test_a_point_that_is_never_reached_is_no_success() -> None:
