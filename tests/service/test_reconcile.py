@@ -294,7 +294,7 @@ def test_a_payment_made_during_the_run_is_no_finding(
     with running_service(sqlite_url, stripe_simulator) as service:
         shop = Shop(service)
         shop.new_order()
-        page = service.run(service.context.gateway.list_intents_page(Window(), None, 20))
+        page = service.run(service.context.gateway.list_expanded_intents_page(Window(), None, 20))
         assert service.pay(shop.orders[0], shop.card()).status_code == 200
         shop.pass_time()
         with closing_run(shop) as (run, findings):

@@ -216,7 +216,7 @@ class StripeGateway:
 
     # --- whole lists, a page at a time -----------------------------------------------------------
 
-    async def list_intents_page(
+    async def list_expanded_intents_page(
         self, window: Window, after: str | None, time_left: float, customer_id: str | None = None
     ) -> ListPage[Intent] | Failure:
         """GET /v1/payment_intents, newest first, from behind the intent `after`; each with its

@@ -92,7 +92,7 @@ class Reconcile:
         """Raises CannotCompare, DatabaseUnavailable, UnknownCommit."""
         gateway, window = self._ctx.gateway, self._window
         async for intents in self._stripe.pages(
-            lambda after: gateway.list_intents_page(window, after, REQUEST_SECONDS)
+            lambda after: gateway.list_expanded_intents_page(window, after, REQUEST_SECONDS)
         ):
             self.counts.intents += len(intents)
             await self.compare_page(intents)
@@ -359,7 +359,7 @@ class Reconcile:
         """A customer's intents that name the order, page by page."""
 
         async def read(after: str | None) -> ListPage[Intent] | Failure:
-            page = await self._ctx.gateway.list_intents_page(
+            page = await self._ctx.gateway.list_expanded_intents_page(
                 Window(), after, REQUEST_SECONDS, customer_id
             )
             if isinstance(page, Failure):
