@@ -9,6 +9,7 @@ import pytest
 
 from paidonce.domain.intent import Window
 from paidonce.reconcile import Finding, Kind
+from paidonce.store import payments
 from support.planting import (
     FIXED,
     LEFT,
@@ -305,7 +306,42 @@ def test_an_order_that_has_begun_anew_is_not_overwritten(sqlite_shop: Shop) -> N
     assert shop.payment(planted.order_id)["generation"] == 2
 
 
-def _record(shop: Shop, order_id: str, payment_id: str, intent_id: str) -> None:
+def test_a_payment_begun_anew_without_an_intent_gives_way(sqlite_shop: Shop) -> None:
+    """It was opened after the restore, and Stripe was never reached for it."""
+    shop = sqlite_shop
+    planted = forgotten_charge(shop)
+    _record(shop, planted.order_id, "pay_anew", None)
+    shop.pass_time()
+    assert shop.reconcile(fix=True).only().is_fixed
+    states = {
+        row["id"]: row["state"]
+        for row in shop.service.rows(
+            "SELECT id, state FROM payments WHERE order_id = $1", planted.order_id
+        )
+    }
+    assert states.pop("pay_anew") == "canceled"
+    assert list(states.values()) == ["succeeded"]
+
+
+def test_a_recorded_intent_is_never_written_over(shop: Shop) -> None:
+    payment = shop.payment(shop.new_order())
+    now = shop.service.clock.now()
+    for change in ("state = 'live'", "state = 'canceled', stripe_payment_intent_id = NULL"):
+        shop.sql(f"UPDATE payments SET {change} WHERE id = $1", payment["id"])
+        before = shop.payment(payment["order_id"])
+        is_adopted = shop.service.run(
+            shop.service.context.db.transaction(
+                "adopted",
+                lambda tx: payments.adopt_intent(
+                    tx, payment["id"], payment["stripe_customer_id"], "{}", "pi_other", now
+                ),
+            )
+        )
+        assert is_adopted is False
+        assert shop.payment(payment["order_id"]) == before
+
+
+def _record(shop: Shop, order_id: str, payment_id: str, intent_id: str | None) -> None:
     other = shop.new_order()
     shop.sql(
         "INSERT INTO payments (id, order_id, user_id, generation, state, amount_minor, currency,"
