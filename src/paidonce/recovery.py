@@ -22,6 +22,7 @@ from paidonce.payments.context import (
 from paidonce.payments.follow_up import follow_up, look_at_standing_payment
 from paidonce.payments.leases import check_pause_seconds
 from paidonce.payments.release import detach, take_to_detach
+from paidonce.payments.strays import sweep_payment, take_to_sweep
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, PaymentRow
@@ -60,6 +61,13 @@ async def resume_canceling(ctx: Context) -> int:
         for order_id in order_ids
     )
     return len(order_ids)
+
+
+async def sweep_intents_once(ctx: Context) -> int:
+    """Intents that were made and never recorded: adopted, or canceled where another one was."""
+    due = await take_to_sweep(ctx, BATCH)
+    await _all(sweep_payment(ctx, payment) for payment in due)
+    return len(due)
 
 
 async def release_once(ctx: Context) -> int:

@@ -302,3 +302,34 @@ def test_an_unmigrated_postgresql_is_refused_and_a_hosts_tables_stay_as_they_are
         rows = run_sql(empty_postgres_url, f"SELECT id, note FROM public.{name}")
         assert rows == [(1, "of the host")]
     assert run_sql(empty_postgres_url, "SELECT count(*) FROM paidonce.orders") == [(1,)]
+
+
+def test_an_intent_whose_maker_was_killed_is_taken_up_by_the_worker(
+    database_url: str,
+    simulator: SimulatorProcess,
+    start_process: StartProcess,
+    payer: ThreadPoolExecutor,
+) -> None:
+    """The create is executed and its process is dead: adopted without anyone's help, then paid."""
+    slow(simulator, {"method": "POST", "path": "/v1/payment_intents"}, 1)
+    serving = start_serving(start_process, environment(database_url, simulator.url))
+    order_id = serving.order()
+    wait_until_struck(simulator)
+    serving.process.kill9()
+    serving.process.start()
+    serving.wait_until_ready()
+    table = own_table(database_url, "payments")
+    run_sql(database_url, f"UPDATE {table} SET next_sweep_at = created_at")  # what a minute does
+
+    def recorded() -> list[tuple[Any, ...]]:
+        return run_sql(
+            database_url,
+            f"SELECT stripe_payment_intent_id FROM {table}"
+            " WHERE stripe_payment_intent_id IS NOT NULL",
+        )
+
+    wait_until(lambda: bool(recorded()), "recorded intent")
+    assert simulator.audit()["totals"]["payment_intents"] == 1
+    assert_success(serving.pay(order_id, simulator.create_card()))
+    assert simulator.audit()["totals"]["payment_intents"] == 1
+    assert charges(simulator, order_id) == 1

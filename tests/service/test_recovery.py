@@ -471,6 +471,10 @@ def test_an_event_nobody_can_work_on_is_set_aside_and_not_tried_for_ever(
     [subject] = intents_at_stripe(service)
     body = event("payment_intent.succeeded", subject)
     assert_success(deliver(service, body, signature(body)))
+    service.simulator.clear_faults()
+    service.simulator.add_fault(
+        match={"method": "GET", "path": "/v1/payment_intents"}, kind="error_before"
+    )
     for _ in range(20):
         service.recover(3700)
     assert [row["state"] for row in stored_events(service)] == ["set_aside"]

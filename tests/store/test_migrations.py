@@ -17,6 +17,7 @@ TABLES = {
     "answers",
     "customer_adoption",
     "declined_saves",
+    "forgotten_intents",
     "host_users",
     "installation",
     "orders",
@@ -26,6 +27,7 @@ TABLES = {
     "payment_methods",
     "payments",
     "products",
+    "refunds",
     "stripe_events",
     "users",
 }

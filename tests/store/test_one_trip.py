@@ -218,7 +218,7 @@ async def make_world(ctx: Context, *, is_listed: bool = False) -> World:
         await orders.insert_order_once(tx, order)
         payment = await claim.insert_payment(ctx, tx, order)
         params = intent_params(ctx, order, payment, f"cus_{name}")
-        await payments.note_intent_request(tx, payment.id, f"cus_{name}", params, NOW)
+        await payments.note_intent_request(tx, payment.id, f"cus_{name}", params, NOW, NOW)
         await payments.save_intent(tx, payment.id, f"pi_{name}")
         await methods.save_method(
             tx, f"spm_{name}", order.user_id, f"cus_{name}", card, NOW - timedelta(days=1)

@@ -154,10 +154,16 @@ class StripeGateway:
         answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
         return _translated(answer, translate_method)
 
-    async def list_intents_of(self, customer_id: str, time_left: float) -> list[Intent] | Failure:
-        """GET /v1/payment_intents of a customer, newest first, read to the end (bounded)."""
+    async def list_intents_of(
+        self, customer_id: str, time_left: float, since: datetime | None = None
+    ) -> list[Intent] | Failure:
+        """GET /v1/payment_intents of a customer, newest first, read to the end (bounded), or as
+        far back as `since`."""
         intents: list[Intent] = []
-        async for page in self._pages("/v1/payment_intents", {"customer": customer_id}, time_left):
+        query: dict[str, Any] = {"customer": customer_id}
+        if since is not None:
+            query["created"] = {"gte": int(since.timestamp())}
+        async for page in self._pages("/v1/payment_intents", query, time_left):
             found = _translated(
                 page, lambda data: [translate_intent(item) for item in data["data"]]
             )

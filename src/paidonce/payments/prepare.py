@@ -24,6 +24,8 @@ from paidonce.store.rows import PaymentRow
 
 MAX_ROUNDS = 4
 KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)
+SWEEP_PAUSE = timedelta(minutes=1)
+"""A create that was not recorded by then was left behind: its request has ended."""
 
 
 async def ensure_intent(
@@ -45,7 +47,7 @@ async def ensure_intent(
             return payment
         answer = await _adopt_or_create_intent(ctx, payment, deadline)
         if isinstance(answer, Intent):
-            await _save_intent(ctx, payment, answer)
+            await save_intent(ctx, payment, answer)
         elif answer.is_saved_error:
             await _next_intent_key(ctx, payment)
         elif answer.reason is Reason.CUSTOMER_GONE:
@@ -69,7 +71,10 @@ async def _note_intent_request(ctx: Context, payment_id: str, customer_id: str) 
         if order is None:
             raise LookupError("a payment's order has a row")
         params = intent_params(ctx, order, payment, customer_id)
-        await payments.note_intent_request(tx, payment_id, customer_id, params, ctx.clock.now())
+        now = ctx.clock.now()
+        await payments.note_intent_request(
+            tx, payment_id, customer_id, params, now, now + SWEEP_PAUSE
+        )
         return await payments.get_payment(tx, payment_id)
 
     return await ctx.db.transaction("intent_request", work)
@@ -84,20 +89,33 @@ async def _adopt_or_create_intent(
         intents = await ctx.gateway.list_intents_of(payment.stripe_customer_id, deadline.left)
         if isinstance(intents, Failure):
             return intents
-        ours = {"payment_id": payment.id, "namespace": ctx.installation.namespace}
         for intent in intents:
-            if ours.items() <= intent.metadata.items():
+            if is_intent_of(ctx, intent, payment):
                 return intent
+        sweep_at = ctx.clock.now() + SWEEP_PAUSE
+        await ctx.db.transaction(
+            "intent_late", lambda tx: payments.sweep_at(tx, payment.id, sweep_at)
+        )
     request = intent_request(ctx, payment)
     return await send_harmless(ctx, deadline, lambda left: ctx.gateway.create_intent(request, left))
 
 
-async def _save_intent(ctx: Context, payment: PaymentRow, intent: Intent) -> None:
+def is_intent_of(ctx: Context, intent: Intent, payment: PaymentRow) -> bool:
+    """By what the create wrote into its metadata; another environment has another namespace."""
+    ours = {"payment_id": payment.id, "namespace": ctx.installation.namespace}
+    return ours.items() <= intent.metadata.items()
+
+
+async def save_intent(ctx: Context, payment: PaymentRow, intent: Intent) -> None:
+    """P5. A loser is canceled at once, and by the sweep where this process does not live to."""
+
     async def work(tx: Transaction) -> bool:
         await orders.lock_order(tx, payment.order_id)
         await payments.save_intent(tx, payment.id, intent.id)
         winner = await payments.get_payment(tx, payment.id)
         is_winner = winner.stripe_payment_intent_id == intent.id
+        if not is_winner:
+            await payments.sweep_at(tx, payment.id, ctx.clock.now() + SWEEP_PAUSE)
         kind = "intent.recorded" if is_winner else "intent.lost"
         await history.note(ctx, tx, kind, payment.order_id, payment.id, intent=intent.id)
         return is_winner

@@ -72,16 +72,23 @@ async def insert_payment(tx: Transaction, payment: PaymentRow) -> None:
 
 
 async def note_intent_request(
-    tx: Transaction, payment_id: str, stripe_customer_id: str, intent_params: str, now: datetime
+    tx: Transaction,
+    payment_id: str,
+    stripe_customer_id: str,
+    intent_params: str,
+    now: datetime,
+    next_sweep_at: datetime,
 ) -> None:
-    """Fix the parameters of the create before it is sent; the first writer wins."""
+    """Fix the parameters of the create before it is sent; the first writer wins. From now on the
+    payment may have an intent that no row holds."""
     await tx.execute(
-        "UPDATE payments SET stripe_customer_id = $2, intent_params = $3, intent_requested_at = $4"
-        " WHERE id = $1 AND intent_params IS NULL",
+        "UPDATE payments SET stripe_customer_id = $2, intent_params = $3, intent_requested_at = $4,"
+        " next_sweep_at = $5 WHERE id = $1 AND intent_params IS NULL",
         payment_id,
         stripe_customer_id,
         intent_params,
         now,
+        next_sweep_at,
     )
 
 
@@ -97,9 +104,11 @@ async def next_intent_key(tx: Transaction, payment_id: str, old_key_no: int, now
 
 
 async def save_intent(tx: Transaction, payment_id: str, stripe_payment_intent_id: str) -> None:
-    """Compare-and-set: the first intent of a live payment is the only one ever confirmed."""
+    """Compare-and-set: the first intent of a live payment is the only one ever confirmed. Made
+    under the first key, it is the only one there can be."""
     await tx.execute(
-        "UPDATE payments SET stripe_payment_intent_id = $2"
+        "UPDATE payments SET stripe_payment_intent_id = $2,"
+        " next_sweep_at = CASE WHEN intent_key_no = 0 THEN NULL ELSE next_sweep_at END"
         " WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'",
         payment_id,
         stripe_payment_intent_id,
@@ -176,3 +185,24 @@ async def list_to_look_at(
         limit,
     )
     return [(row_as(PaymentRow, row), row["secret_out_at"]) for row in rows]
+
+
+# --- intents that no row holds -------------------------------------------------------------------
+
+
+async def sweep_at(tx: Transaction, payment_id: str, next_sweep_at: datetime | None) -> None:
+    """When recovery looks for intents of the payment that no row holds; None: there are none."""
+    await tx.execute(
+        "UPDATE payments SET next_sweep_at = $2 WHERE id = $1", payment_id, next_sweep_at
+    )
+
+
+async def list_to_sweep(tx: Transaction, now: datetime, limit: int) -> list[PaymentRow]:
+    """Payments whose create was sent and may have made an intent that is not recorded."""
+    rows = await tx.fetch(
+        f"SELECT {_PAYMENT} FROM payments WHERE next_sweep_at <= $1"
+        " ORDER BY next_sweep_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    return [row_as(PaymentRow, row) for row in rows]

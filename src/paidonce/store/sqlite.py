@@ -28,6 +28,7 @@ TABLES = (
     "answers",
     "customer_adoption",
     "declined_saves",
+    "forgotten_intents",
     "host_users",
     "installation",
     "orders",
@@ -37,6 +38,7 @@ TABLES = (
     "payment_methods",
     "payments",
     "products",
+    "refunds",
     "stripe_events",
     "users",
 )
