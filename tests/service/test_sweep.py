@@ -9,7 +9,7 @@ import requests
 from paidonce.domain.intent import Intent
 from paidonce.payments import prepare
 from support.envelope import assert_error, assert_success
-from support.service import GOOD, Running, StartService
+from support.service import GOOD, NEEDS_3DS, Running, StartService
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 CANCEL = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
@@ -220,14 +220,19 @@ def test_the_recorded_intent_is_left_alone_whatever_became_of_it(service: Runnin
     assert_success(service.pay(fresh, service.simulator.create_card(GOOD)))
 
 
-def test_a_stray_that_somebody_confirmed_is_left_to_a_person(service: Running) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(GOOD, "succeeded"), (NEEDS_3DS, "requires_action")]
+)
+def test_a_stray_that_somebody_confirmed_is_left_to_a_person(
+    service: Running, number: str, status: str
+) -> None:
     order_id = service.order()
     stray = plant(service, order_id)
-    card = service.simulator.create_card(GOOD)
-    stripe(service, "POST", f"/v1/payment_intents/{stray}/confirm", payment_method=card)
+    form = {"payment_method": service.simulator.create_card(number), "use_stripe_sdk": "true"}
+    stripe(service, "POST", f"/v1/payment_intents/{stray}/confirm", **form)
     sweep_again(service, order_id)
     service.work()
-    assert intents(service)[stray] == "succeeded"
+    assert intents(service)[stray] == status
     [row] = service.rows("SELECT next_sweep_at FROM payments WHERE order_id = $1", order_id)
     assert row["next_sweep_at"] is not None
     assert service.intent_of(order_id) != stray
