@@ -21,6 +21,7 @@ from paidonce.payments.context import (
 )
 from paidonce.payments.follow_up import follow_up, look_at_standing_payment
 from paidonce.payments.leases import check_pause_seconds
+from paidonce.payments.refund_work import take_refunds, work_on_refund
 from paidonce.payments.release import detach, take_to_detach
 from paidonce.payments.strays import sweep_payment, take_to_sweep
 from paidonce.store import attempts, orders, payments
@@ -67,6 +68,13 @@ async def sweep_intents_once(ctx: Context) -> int:
     """Intents that were made and never recorded: adopted, or canceled where another one was."""
     due = await take_to_sweep(ctx, BATCH)
     await _all(sweep_payment(ctx, payment) for payment in due)
+    return len(due)
+
+
+async def refund_once(ctx: Context) -> int:
+    """Refunds to send, and those whose end is not known yet or may change."""
+    due = await take_refunds(ctx, BATCH)
+    await _all(work_on_refund(ctx, refund) for refund in due)
     return len(due)
 
 

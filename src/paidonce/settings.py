@@ -152,6 +152,9 @@ class Settings(OperatorSettings, TokenSettings):
     release_unsaved_methods_after_days: int = Field(
         30, ge=1, description="how long a card that nobody asked to keep may lie idle"
     )
+    refund_surplus: bool = Field(
+        True, description="give back money that fits no order; false: it stays, with an alarm"
+    )
     trusted_proxies: str = Field(
         "", description="comma separated addresses or networks whose X-Forwarded-For is believed"
     )

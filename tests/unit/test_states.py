@@ -14,10 +14,12 @@ from paidonce.domain.states import (
     LIVE_ATTEMPTS,
     ORDER_MOVES,
     PAYMENT_MOVES,
+    REFUND_MOVES,
     AttemptState,
     IllegalMove,
     OrderStatus,
     PaymentState,
+    RefundState,
     check_move,
 )
 from paidonce.payments.answers import answer_of
@@ -28,6 +30,7 @@ TABLES: list[tuple[type[StrEnum], dict[Any, frozenset[Any]]]] = [
     (OrderStatus, ORDER_MOVES),
     (PaymentState, PAYMENT_MOVES),
     (AttemptState, ATTEMPT_MOVES),
+    (RefundState, REFUND_MOVES),
 ]
 ORDER_PAIRS = {
     ("pending", "paid"),
@@ -55,6 +58,13 @@ CLOSED = {
 ATTEMPT_PAIRS = (
     {("open", "action")} | set(product(["open"], CLOSED)) | set(product(["action"], CLOSED))
 )
+REFUND_ENDS = {"succeeded", "failed", "canceled"}
+REFUND_PAIRS = (
+    set(product(["requested", "pending", "requires_action"], REFUND_ENDS))
+    | {("succeeded", "failed"), ("succeeded", "canceled"), ("requested", "refused")}
+    | {("requested", "pending"), ("requested", "requires_action")}
+    | {("pending", "requires_action"), ("requires_action", "pending")}
+)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ORDER = OrderRow(
     id="o", user_id="u", order_number="n", amount_minor=440, currency="usd",
@@ -76,6 +86,7 @@ def test_every_state_stands_in_its_table(enum: type[StrEnum], moves: dict[Any, A
         (OrderStatus, ORDER_MOVES, ORDER_PAIRS),
         (PaymentState, PAYMENT_MOVES, PAYMENT_PAIRS),
         (AttemptState, ATTEMPT_MOVES, ATTEMPT_PAIRS),
+        (RefundState, REFUND_MOVES, REFUND_PAIRS),
     ],
 )
 def test_exactly_these_moves_are_allowed(

@@ -8,12 +8,14 @@ import stripe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paidonce.domain.intent import Failure, IntentStatus, Reason
+from paidonce.domain.intent import Failure, IntentStatus, Reason, RefundStatus
+from paidonce.domain.states import RefundState
 from paidonce.gateway.translate import (
     DEAD_METHOD_TEXT,
     translate_error,
     translate_intent,
     translate_method,
+    translate_refund,
     translate_refusal,
     translate_status,
 )
@@ -311,3 +313,17 @@ def test_a_failed_authentication_is_told_from_a_decline_after_it() -> None:
 def test_a_method_without_a_card_is_read_as_well() -> None:
     method = translate_method({"id": "pm_1", "type": "link"})
     assert (method.id, method.brand, method.last4, method.customer) == ("pm_1", None, None, None)
+
+
+@pytest.mark.parametrize(
+    "status", ["pending", "requires_action", "succeeded", "failed", "canceled", "new", None]
+)
+def test_a_refund_is_told_in_our_words(status: str | None) -> None:
+    data = {"id": "re_1", "status": status, "amount": 440, "metadata": None}
+    refund = translate_refund({**data, "failure_reason": "declined"})
+    assert (refund.id, refund.amount, refund.metadata) == ("re_1", 440, {})
+    assert refund.failure_reason == "declined"
+    known = status in {"pending", "requires_action", "succeeded", "failed", "canceled"}
+    assert refund.status == (status if known else RefundStatus.UNRECOGNIZED)
+    if known:
+        assert RefundState(str(status)).value == refund.status

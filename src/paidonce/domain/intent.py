@@ -107,6 +107,28 @@ class Failure:
     is_saved_error: bool = False
 
 
+class RefundStatus(StrEnum):
+    """Stripe's statuses of a Refund (https://docs.stripe.com/api/refunds/object)."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNRECOGNIZED = "unrecognized"  # a status this version does not know: never a decision
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A Refund as Stripe answered it. `amount` is in minor units."""
+
+    id: str
+    status: RefundStatus
+    amount: int
+    metadata: dict[str, str]
+    failure_reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
     """A Customer as Stripe answered it: its id and its metadata, which says whose it is."""

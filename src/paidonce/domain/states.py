@@ -8,6 +8,9 @@ A payment is one generation of an order: one PaymentIntent. At most one is live 
 
 An attempt is one try to confirm that intent with one PaymentMethod, under one idempotency key.
 
+A refund is money on its way back, written down before Stripe is asked. One that succeeded can still
+fail days later, when the bank does not take it.
+
 A method is a card that Stripe attached to the user's Customer. What was detached is never attached
 again, so `deleted` is an end, and `released` is one unless Stripe says otherwise.
 """
@@ -30,7 +33,7 @@ class PaymentState(StrEnum):
     AUTHORIZED = "authorized"  # Stripe holds the money (requires_capture)
     SUCCEEDED = "succeeded"
     CANCELED = "canceled"  # retired: Stripe said canceled, or no intent was ever recorded
-    SURPLUS = "surplus"  # succeeded although retired: an alarm, for a person
+    SURPLUS = "surplus"  # succeeded although retired: an alarm, refunded by policy
 
 
 class AttemptState(StrEnum):
@@ -43,6 +46,16 @@ class AttemptState(StrEnum):
     REFUSED = "refused"  # surely never executed at Stripe
     ABANDONED = "abandoned"  # made final by canceling the intent, or proven not charged
     SUPERSEDED = "superseded"  # another attempt or another card took its place
+
+
+class RefundState(StrEnum):
+    REQUESTED = "requested"  # written down; Stripe may have it already
+    PENDING = "pending"  # Stripe's words from here on
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the money is with us again: an alarm, for a person
+    CANCELED = "canceled"
+    REFUSED = "refused"  # Stripe did not make it: an alarm, for a person
 
 
 class MethodState(StrEnum):
@@ -89,6 +102,21 @@ ATTEMPT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
 }
 
 LIVE_ATTEMPTS = frozenset({AttemptState.OPEN, AttemptState.ACTION})
+
+
+_REFUND_ENDS = frozenset({RefundState.FAILED, RefundState.CANCELED})
+_REFUND_TAKEN = _REFUND_ENDS | {RefundState.SUCCEEDED}
+
+REFUND_MOVES: dict[RefundState, frozenset[RefundState]] = {
+    RefundState.REQUESTED: _REFUND_TAKEN
+    | {RefundState.PENDING, RefundState.REQUIRES_ACTION, RefundState.REFUSED},
+    RefundState.PENDING: _REFUND_TAKEN | {RefundState.REQUIRES_ACTION},
+    RefundState.REQUIRES_ACTION: _REFUND_TAKEN | {RefundState.PENDING},
+    RefundState.SUCCEEDED: _REFUND_ENDS,
+    RefundState.FAILED: frozenset(),
+    RefundState.CANCELED: frozenset(),
+    RefundState.REFUSED: frozenset(),
+}
 
 
 class IllegalMove(Exception):

@@ -16,12 +16,14 @@ import stripe
 from paidonce.domain.intent import (
     Charge,
     Customer,
+    CustomersPage,
     EventsPage,
     Failure,
     Intent,
     ListPage,
     Method,
     Reason,
+    Refund,
     Window,
 )
 from paidonce.gateway.circuit import Circuit
@@ -31,6 +33,7 @@ from paidonce.gateway.translate import (
     translate_error,
     translate_intent,
     translate_method,
+    translate_refund,
 )
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
@@ -106,6 +109,11 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}/confirm"
         return _intent(await self._post("confirm", path, request, time_left))
 
+    async def create_refund(self, request: Keyed, time_left: float) -> Refund | Failure:
+        """POST /v1/refunds. A card refund is answered `succeeded`, and may fail later."""
+        answer = await self._post("create_refund", "/v1/refunds", request, time_left)
+        return _translated(answer, translate_refund)
+
     # --- harmless: repeated at will --------------------------------------------------------------
 
     async def create_intent(self, request: Keyed, time_left: float) -> Intent | Failure:
@@ -171,6 +179,18 @@ class StripeGateway:
                 return found
             intents += found
         return intents
+
+    async def list_refunds_of(self, intent_id: str, time_left: float) -> list[Refund] | Failure:
+        """GET /v1/refunds of an intent's charge, newest first, read to the end (bounded)."""
+        refunds: list[Refund] = []
+        async for page in self._pages("/v1/refunds", {"payment_intent": intent_id}, time_left):
+            found = _translated(
+                page, lambda data: [translate_refund(item) for item in data["data"]]
+            )
+            if isinstance(found, Failure):
+                return found
+            refunds += found
+        return refunds
 
     async def retrieve_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
         """GET /v1/customers/:id. A deleted customer is still answered; one that this key's account

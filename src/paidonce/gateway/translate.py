@@ -17,6 +17,8 @@ from paidonce.domain.intent import (
     IntentStatus,
     Method,
     Reason,
+    Refund,
+    RefundStatus,
 )
 from paidonce.gateway.transport import NeverSent
 
@@ -78,6 +80,21 @@ def translate_status(status: object) -> IntentStatus:
         return IntentStatus(str(status))
     except ValueError:
         return IntentStatus.UNRECOGNIZED
+
+
+def translate_refund(data: Mapping[str, Any]) -> Refund:
+    """A Refund's JSON."""
+    try:
+        status = RefundStatus(str(data.get("status")))
+    except ValueError:
+        status = RefundStatus.UNRECOGNIZED
+    return Refund(
+        id=data["id"],
+        status=status,
+        amount=data["amount"],
+        metadata=dict(data.get("metadata") or {}),
+        failure_reason=_text(data.get("failure_reason")),
+    )
 
 
 def translate_method(data: Mapping[str, Any]) -> Method:

@@ -13,6 +13,7 @@ from paidonce.payments.context import (
     visitor_for,
 )
 from paidonce.payments.follow_up import conclude_without_attempt
+from paidonce.payments.refund_work import read_refunds
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.inbox import InboxEvent
@@ -108,6 +109,8 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"
+    if event.type.startswith(REFUND_TYPES) and not await read_refunds(ctx, payment):
+        return "pending", "Stripe did not show the refunds"
     return await _look_at_payment(ctx, payment, intent_id)
 
 

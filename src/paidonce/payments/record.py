@@ -14,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import history
+from paidonce.payments import history, refunds
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
@@ -92,9 +92,11 @@ async def _record_success(
         raise LookupError("a payment's order has a row")
     now = ctx.clock.now()
     await payments.set_charge(tx, payment.id, intent.latest_charge)
+    if intent.amount_refunded is not None:
+        await payments.set_refunded(tx, payment.id, intent.amount_refunded)
     is_retired = payment.state in (PaymentState.CANCELED, PaymentState.SURPLUS)
     if is_retired or (payment.state is not PaymentState.SUCCEEDED and order.status not in PAYABLE):
-        return await _surplus(ctx, tx, order, payment)
+        return await _surplus(ctx, tx, order, payment, intent)
     if intent.amount_refunded is not None:
         await orders.set_refunded(tx, order.id, intent.amount_refunded)
     if payment.state is PaymentState.SUCCEEDED:
@@ -152,9 +154,11 @@ async def _insert_client_attempt(
     await attempts.insert_attempt(tx, attempt)
 
 
-async def _surplus(ctx: Context, tx: Transaction, order: OrderRow, payment: PaymentRow) -> Verdict:
+async def _surplus(
+    ctx: Context, tx: Transaction, order: OrderRow, payment: PaymentRow, intent: Intent
+) -> Verdict:
     """Money on a retired generation, or on an order that was paid or canceled otherwise: kept
-    visible, raised, and never a second paid order."""
+    visible, raised, given back by policy, and never a second paid order."""
     if payment.state in (PaymentState.LIVE, PaymentState.AUTHORIZED):
         await retire_locked(ctx, tx, payment.id, action_becomes=AttemptState.SUPERSEDED)
     is_new = await payments.set_payment_state(
@@ -163,6 +167,9 @@ async def _surplus(ctx: Context, tx: Transaction, order: OrderRow, payment: Paym
     if is_new:
         await history.note(ctx, tx, "payment.surplus", order.id, payment.id)
         log.critical("payment.surplus", order_id=order.id, payment_id=payment.id)
+        amount_minor = intent.amount - (intent.amount_refunded or 0)
+        if ctx.settings.refund_surplus and amount_minor > 0:
+            await refunds.request_refund(ctx, tx, payment, amount_minor, refunds.Cause.SURPLUS)
     standing = await payments.get_standing_payment(tx, order.id)
     if order.status is OrderStatus.PAID and standing is not None:
         return paid_answer(order, standing.id)

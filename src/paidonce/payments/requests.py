@@ -3,7 +3,7 @@
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
 the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
 `cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
-`can` cancel, `det` detach.
+`can` cancel, `det` detach, `re` refund.
 """
 
 import hashlib
@@ -14,7 +14,14 @@ from typing import Any
 
 from paidonce.gateway import Keyed
 from paidonce.payments.context import Context, Parts, new_id
-from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow, UserRow
+from paidonce.store.rows import (
+    AttemptRow,
+    MethodRow,
+    OrderRow,
+    PaymentRow,
+    RefundRow,
+    UserRow,
+)
 
 NAMESPACE = re.compile(r"[0-9a-f]{32}")
 
@@ -123,3 +130,25 @@ def cancel_request(ctx: Context, payment: PaymentRow) -> Keyed:
     """Canceling twice is harmless, so every send has a key of its own and sees the present."""
     key = f"can:{ctx.installation.namespace}:{payment.id}:{new_id()}"
     return Keyed(key, payment.stripe_version, {"cancellation_reason": "abandoned"})
+
+
+def refund_params(ctx: Context, payment: PaymentRow, refund_id: str, amount_minor: int) -> str:
+    """The metadata says whose refund it is, so that it is found again when its key is forgotten."""
+    params = {
+        "payment_intent": payment.stripe_payment_intent_id,
+        "amount": amount_minor,
+        "metadata": {
+            "order_id": payment.order_id,
+            "payment_id": payment.id,
+            "refund_id": refund_id,
+            "namespace": ctx.installation.namespace,
+        },
+    }
+    return json.dumps(params)
+
+
+def refund_request(ctx: Context, refund: RefundRow) -> Keyed:
+    """The number grows only after a saved 5xx, when Stripe's list has shown that nothing was
+    made."""
+    key = f"re:{ctx.installation.namespace}:{refund.id}:{refund.key_no}"
+    return Keyed(key, refund.stripe_version, json.loads(refund.params))

@@ -17,9 +17,8 @@ SELECT {columns(OrderRow, "o.")},
 _PAYMENT_VIEW = """
 SELECT p.id, p.order_id, p.amount_minor, p.currency, p.state, p.created_at, p.finished_at,
        p.stripe_payment_intent_id, a.state AS attempt_state, m.brand, m.last4,
-       o.amount_refunded_minor
+       p.amount_refunded_minor
   FROM payments p
-  JOIN orders o ON o.id = p.order_id
   JOIN payment_attempts a ON a.payment_id = p.id
    AND a.n = (SELECT max(n) FROM payment_attempts WHERE payment_id = p.id)
   LEFT JOIN payment_methods m ON m.stripe_payment_method_id = a.stripe_payment_method_id

@@ -162,6 +162,15 @@ async def set_charge(tx: Transaction, payment_id: str, stripe_charge_id: str | N
     )
 
 
+async def set_refunded(tx: Transaction, payment_id: str, amount_refunded_minor: int) -> None:
+    """What Stripe says was given back of this payment's charge, by whomever."""
+    await tx.execute(
+        "UPDATE payments SET amount_refunded_minor = $2 WHERE id = $1",
+        payment_id,
+        amount_refunded_minor,
+    )
+
+
 async def look_at(tx: Transaction, payment_id: str, next_look_at: datetime | None) -> None:
     """When recovery looks at the payment although none of its attempts is live; None: never."""
     await tx.execute(

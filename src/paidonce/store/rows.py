@@ -7,7 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TypeVar
 
-from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
+from paidonce.domain.states import (
+    AttemptState,
+    MethodState,
+    OrderStatus,
+    PaymentState,
+    RefundState,
+)
 from paidonce.store.engine import Row
 
 
@@ -112,12 +118,36 @@ class MethodRow:
     last_used_at: datetime
 
 
-AnyRow = TypeVar("AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow)
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """`cause` is why the money goes back: `surplus` fits no order. `params` is the keyed call's."""
+
+    id: str
+    order_id: str
+    payment_id: str
+    cause: str
+    state: RefundState
+    amount_minor: int
+    currency: str
+    stripe_version: str
+    params: str
+    key_no: int
+    first_sent_at: datetime | None
+    stripe_refund_id: str | None
+    failure_reason: str | None
+    checks: int
+    next_check_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+AnyRow = TypeVar("AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow, RefundRow)
 _ENUMS = {
     (OrderRow, "status"): OrderStatus,
     (PaymentRow, "state"): PaymentState,
     (AttemptRow, "state"): AttemptState,
     (MethodRow, "state"): MethodState,
+    (RefundRow, "state"): RefundState,
 }
 
 
