@@ -270,6 +270,7 @@ def paid_order(service: Running, number: str = GOOD) -> str:
 def test_a_refund_is_made_once_whatever_becomes_of_the_call(
     service: Running, kind: str, age: float
 ) -> None:
+    service.simulator.set_webhook_target(None)
     order_id = paid_order(service)
     ask_for(service, order_id, 4_000)
     service.simulator.add_fault(match=REFUND, kind=kind)
@@ -286,6 +287,7 @@ def test_a_refund_is_made_once_whatever_becomes_of_the_call(
 
 def test_a_saved_error_without_a_refund_of_ours_gets_the_next_key(service: Running) -> None:
     """What is listed decides: nobody waits for ever for a key that only says 500."""
+    service.simulator.set_webhook_target(None)
     order_id = paid_order(service)
     ask_for(service, order_id, 4_000)
     service.simulator.add_fault(match=REFUND, kind="error_after")
