@@ -14,6 +14,7 @@ from paidonce.main import build_app
 from paidonce.observability.steps import set_step_hook
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context
+from paidonce.payments.gate import Gate
 from paidonce.settings import Settings
 from paidonce.store.installation import Installation, ensure_installation
 from paidonce.worker import run_worker
@@ -148,7 +149,7 @@ class Fleet:
             settings, transport=Transport(self.stripe_side), monotonic=clock.monotonic
         )
         home = Installation(NAMESPACE, "test", None)
-        return Context(db, gateway, clock, home, settings, Background())
+        return Context(db, gateway, clock, home, settings, Background(), Gate(clock.now()))
 
     def write_installation(self) -> None:
         """The database is this shop's, as after the first start."""

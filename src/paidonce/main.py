@@ -17,8 +17,10 @@ from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger
+from paidonce.payments import restore
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
+from paidonce.payments.gate import Gate
 from paidonce.reconcile import CannotCompare, Finding, Fixer, Reconcile
 from paidonce.reconcile import Counts as Comparison
 from paidonce.service import Service
@@ -311,7 +313,10 @@ async def compare_books(
 
 
 def _context(parts: Parts, settings: Settings, background: Background) -> Context:
-    return Context(parts.db, parts.gateway, parts.clock, parts.installation, settings, background)
+    gate = Gate(parts.clock.now())
+    return Context(
+        parts.db, parts.gateway, parts.clock, parts.installation, settings, background, gate
+    )
 
 
 # --- the app and the worker ----------------------------------------------------------------------
@@ -334,13 +339,16 @@ def build_app(
         ctx = await (opening or open_context)(settings, own_clock)
         service.open(ctx)
         app.state.context = ctx
+        await restore.at_start(ctx)
         stop = asyncio.Event()
+        watch = asyncio.create_task(restore.watch(ctx, stop))
         worker = asyncio.create_task(run_worker(ctx, service.wake, stop)) if has_worker else None
         try:
             yield
         finally:
             stop.set()
             await _finish(worker)
+            await _finish(watch)
             await close_context(ctx)
 
     return build_api(settings, service, own_clock.now, lifespan=lifespan)

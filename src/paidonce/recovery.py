@@ -23,6 +23,7 @@ from paidonce.payments.follow_up import follow_up, look_at_standing_payment
 from paidonce.payments.leases import check_pause_seconds
 from paidonce.payments.refund_work import take_refunds, work_on_refund
 from paidonce.payments.release import detach, take_to_detach
+from paidonce.payments.restore import look_at_forgotten, take_forgotten
 from paidonce.payments.strays import sweep_payment, take_to_sweep
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
@@ -68,6 +69,13 @@ async def sweep_intents_once(ctx: Context) -> int:
     """Intents that were made and never recorded: adopted, or canceled where another one was."""
     due = await take_to_sweep(ctx, BATCH)
     await _all(sweep_payment(ctx, payment) for payment in due)
+    return len(due)
+
+
+async def look_at_forgotten_once(ctx: Context) -> int:
+    """Intents that a restored database has forgotten: whether they were canceled since."""
+    due = await take_forgotten(ctx, BATCH)
+    await _all(look_at_forgotten(ctx, found) for found in due)
     return len(due)
 
 

@@ -44,6 +44,7 @@ async def work_once(ctx: Context, *, is_tidying: bool = True, is_forgetting: boo
     worked += await recovery.resume_canceling(ctx)
     worked += await recovery.sweep_intents_once(ctx)
     worked += await recovery.refund_once(ctx)
+    worked += await recovery.look_at_forgotten_once(ctx)
     if is_tidying:
         worked += await recovery.release_once(ctx)
     if is_forgetting:

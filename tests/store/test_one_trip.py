@@ -21,7 +21,7 @@ from paidonce.payments import claim, record
 from paidonce.payments.claim import Drive
 from paidonce.payments.context import Context, Job, Role, visitor_for
 from paidonce.payments.requests import intent_params
-from paidonce.store import methods, orders, payments, users
+from paidonce.store import forgotten, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import OrderRow, PaymentRow
@@ -67,6 +67,8 @@ async def ctx(shared_url: str) -> AsyncIterator[Context]:
         declines_per_address_and_hour=ADDRESS_LIMIT,
     )
     context = await open_context(settings, StandingClock())
+    await context.db.transaction("test", lambda tx: forgotten.know_until(tx, NOW))
+    context.gate.open(NOW)
     yield context
     await close_context(context)
 
@@ -249,6 +251,10 @@ def attempts_in(state: str, count: int = 1, time: datetime = NOW) -> str:
 
 # --- T1 ------------------------------------------------------------------------------------------
 
+FORGOTTEN = (
+    "INSERT INTO forgotten_intents (stripe_payment_intent_id, order_id, payment_id, found_at,"
+    " next_look_at) VALUES ('{intent}', '{order}', 'pay_x', now(), now())"
+)
 PLAIN_BEFORE_CLAIM = {
     "nothing tried yet": [],
     "one declined before": [attempts_in("declined")],
@@ -267,6 +273,10 @@ PLAIN_BEFORE_CLAIM = {
         " SELECT 'pay_old_{name}', order_id, user_id, 1, 'canceled', amount_minor, currency,"
         " confirmation_method, method_policy, stripe_version, created_at"
         " FROM payments WHERE id = '{payment}'",
+    ],
+    "a forgotten intent that is adopted": [FORGOTTEN.replace("{intent}", "pi_{name}")],
+    "a forgotten intent of another order": [
+        FORGOTTEN.replace("{intent}", "pi_y_{name}").replace("'{order}'", "'{name}'")
     ],
 }
 
@@ -295,6 +305,7 @@ async def test_a_plain_claim_is_that_of_the_general_road(
 
 
 NOT_PLAIN_BEFORE_CLAIM = {
+    "forgotten intent": FORGOTTEN.replace("{intent}", "pi_x_{name}"),
     "order paid": "UPDATE orders SET status = 'paid' WHERE id = '{order}'",
     "order canceling": "UPDATE orders SET status = 'canceling' WHERE id = '{order}'",
     "order canceled": "UPDATE orders SET status = 'canceled' WHERE id = '{order}'",
@@ -349,6 +360,18 @@ async def test_any_other_claim_changes_nothing(ctx: Context, name: str) -> None:
         # everywhere else it has something to do first, or refuses.
         general = await world.claim_in_general()
         assert not (isinstance(general, Drive) and general.is_sent)
+
+
+async def test_a_database_that_was_put_back_is_seen_by_both_roads(ctx: Context) -> None:
+    world = await make_world(ctx)
+    await world.execute(f"UPDATE orders SET created_at = '{NOW - timedelta(days=1)}'")
+    before = await everything(world.db)
+    ctx.gate.open(NOW + timedelta(seconds=1))
+    assert await world.claim_in_one_trip() is None
+    assert ctx.gate.is_open
+    assert await world.claim_in_general() == claim.Uncompared()
+    assert not ctx.gate.is_open
+    assert await everything(world.db) == before
 
 
 async def test_a_claim_of_what_is_somebody_elses_changes_nothing(ctx: Context) -> None:

@@ -16,7 +16,6 @@ import stripe
 from paidonce.domain.intent import (
     Charge,
     Customer,
-    CustomersPage,
     EventsPage,
     Failure,
     Intent,

@@ -74,6 +74,16 @@ _set_aside = Counter(
     "Events of Stripe that this process has set aside after their last try.",
     registry=registry,
 )
+_forgotten_intents = Gauge(
+    "paidonce_forgotten_intents",
+    "Intents at Stripe whose payments a restored database has forgotten; their orders are refused.",
+    registry=registry,
+)
+
+
+def set_forgotten_intents(count: int) -> None:
+    """How many stand, as this process saw it last."""
+    _forgotten_intents.set(count)
 
 
 def record_request(route: str, method: str, status: int, seconds: float) -> None:

@@ -13,7 +13,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
-from paidonce.payments import history
+from paidonce.payments import history, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
 from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import confirm_params
@@ -48,12 +48,24 @@ class Wait:
     attempt_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Uncompared:
+    """The order may have been paid in what this database has forgotten: see `restore`."""
+
+
 Claim = Drive | Look | Wait | Paid | ServiceError
 
 
 async def claim_for_payer(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim:
     """T1 of a payer. May be run again after an unknown commit: the lease is the request's own."""
-    if isinstance(ctx.db, PostgresqlDatabase):
+    claim = await _claim_once(ctx, command, visitor)
+    if isinstance(claim, Uncompared) and await restore.ensure_compared(ctx, visitor.deadline.left):
+        claim = await _claim_once(ctx, command, visitor)
+    return errors.service_unavailable() if isinstance(claim, Uncompared) else claim
+
+
+async def _claim_once(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim | Uncompared:
+    if isinstance(ctx.db, PostgresqlDatabase) and ctx.gate.is_open:
         ready = await _claim_in_one_trip(ctx, ctx.db, command)
         if ready is not None:
             return Drive(ready, is_sent=True)
@@ -110,16 +122,20 @@ async def _claim_in_one_trip(
         declines_per_user=ctx.settings.declines_per_user_and_hour,
         declines_per_address=ctx.settings.declines_per_address_and_hour,
         event_id=new_id(),
+        known_until=ctx.gate.known_until or now,
     )
     return None if rows is None else Job(*rows)
 
 
-async def _claim(ctx: Context, tx: Transaction, command: PayCommand, visitor: Visitor) -> Claim:
-    order = await orders.lock_order(tx, command.order_id)
+async def _claim(
+    ctx: Context, tx: Transaction, command: PayCommand, visitor: Visitor
+) -> Claim | Uncompared:
+    found = await orders.lock_order_to_pay(tx, command.order_id)
     if not await users.is_known(tx, command.user_id):
         return errors.not_authenticated()
-    if order is None or order.user_id != command.user_id:
+    if found is None or found[0].user_id != command.user_id:
         return errors.order_not_found()
+    order, in_the_way = found
     refusal = payability(order)
     if refusal is not None:
         return refusal
@@ -130,12 +146,23 @@ async def _claim(ctx: Context, tx: Transaction, command: PayCommand, visitor: Vi
     if payment is not None and payment.state is PaymentState.AUTHORIZED:
         return errors.payment_processing()
     attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
+    if payment is not None and attempt is not None and _was_sent(attempt):
+        return await _join(ctx, tx, Job(order, payment, attempt), visitor)
+    if in_the_way.is_forgotten:
+        return errors.payment_processing()
+    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
+        return Uncompared()
     if payment is not None and attempt is not None:
-        can_replace = attempt.state is AttemptState.OPEN and attempt.sends == 0
-        if not (can_replace and not visitor.wants(attempt)):
+        if visitor.wants(attempt):
             return await _join(ctx, tx, Job(order, payment, attempt), visitor)
         await history.close(ctx, tx, attempt, AttemptState.SUPERSEDED)
     return await _begin(ctx, tx, order, payment, command)
+
+
+def _was_sent(attempt: AttemptRow) -> bool:
+    """It goes on whatever a restored database has forgotten: its intent is recorded, and Stripe
+    alone says what became of it."""
+    return attempt.state is AttemptState.ACTION or attempt.sends > 0
 
 
 async def _join(ctx: Context, tx: Transaction, job: Job, visitor: Visitor) -> Claim:

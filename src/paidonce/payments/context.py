@@ -9,6 +9,7 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.gateway import StripeGateway
 from paidonce.payments.background import Background
+from paidonce.payments.gate import Gate
 from paidonce.settings import Settings
 from paidonce.store.engine import Database
 from paidonce.store.installation import Installation
@@ -36,10 +37,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class Context(Parts):
-    """The parts of a service: with all its settings, and work in the background."""
+    """The parts of a service: with all its settings, work in the background, and the gate before
+    payments of a database that may have been restored."""
 
     settings: Settings
     background: Background
+    gate: Gate
 
 
 class Role(StrEnum):

@@ -22,7 +22,7 @@ from paidonce.payments.context import (
 )
 from paidonce.payments.leases import wait_for_attempt
 from paidonce.payments.pay import drive
-from paidonce.store import attempts, orders, payments
+from paidonce.store import attempts, forgotten, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
@@ -34,6 +34,8 @@ async def confirm_payment(
 ) -> Paid | ActionRequired:
     """POST …/pay/confirm: the truth from Stripe, as often as the app likes."""
     order = await _order_of_user(ctx, user_id, order_id)
+    if order.status is not OrderStatus.PAID and await _is_forgotten(ctx, order_id):
+        raise errors.payment_processing()
     if payment_intent_id is not None:
         await _check_intent(ctx, order, payment_intent_id)
     refusal = payability(order)
@@ -112,6 +114,11 @@ async def _order_of_user(ctx: Context, user_id: str, order_id: str) -> OrderRow:
     return order
 
 
+async def _is_forgotten(ctx: Context, order_id: str) -> bool:
+    """Whether Stripe has an intent of the order that a restored database does not know."""
+    return await ctx.db.read(lambda tx: forgotten.is_refused(tx, order_id))
+
+
 async def _check_intent(ctx: Context, order: OrderRow, payment_intent_id: str) -> None:
     payment = await ctx.db.read(lambda tx: payments.get_payment_of_intent(tx, payment_intent_id))
     if payment is None or payment.order_id != order.id:
@@ -183,8 +190,11 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
     payment = await payments.get_standing_payment(tx, order_id)
     payment = payment or await payments.get_latest_payment(tx, order_id)
     attempt = await attempts.get_latest_attempt(tx, order_id)
+    is_forgotten = await forgotten.is_refused(tx, order_id)
     secret = verdict.client_secret if isinstance(verdict, ActionRequired) else None
     status = _status_name(order, payment, attempt, is_action=secret is not None)
+    if is_forgotten and status in ("none", "failed"):
+        status = "processing"  # Stripe knows more than this database
     has_error = status == "failed" and attempt is not None
     return PaymentStatus(
         payment_id=payment.id if payment and attempt else None,

@@ -1,9 +1,9 @@
 """What an event makes us do: look at the object it speaks of, and conclude from what we see."""
 
 from paidonce.domain.errors import OutcomeUnknown
-from paidonce.domain.intent import Failure
+from paidonce.domain.intent import Failure, Intent
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import customers, settle
+from paidonce.payments import customers, restore, settle
 from paidonce.payments.context import (
     REQUEST_SECONDS,
     Context,
@@ -106,6 +106,9 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
     if payment is None:
         if event.order_id is None:
             return "ignored", "an intent of somebody else"
+        intent = await ctx.gateway.retrieve_intent(intent_id, REQUEST_SECONDS)
+        if isinstance(intent, Intent):
+            await restore.note_unknown(ctx, [intent])
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"

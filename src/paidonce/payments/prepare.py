@@ -7,7 +7,7 @@ from datetime import timedelta
 from paidonce.domain import errors
 from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import ServiceError
-from paidonce.domain.intent import Failure, Intent, Reason
+from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.gateway import Keyed
 from paidonce.payments import claim, customers, history
@@ -24,6 +24,14 @@ from paidonce.store.rows import PaymentRow
 
 MAX_ROUNDS = 4
 KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)
+_BEST_FIRST = (
+    IntentStatus.SUCCEEDED,
+    IntentStatus.REQUIRES_CAPTURE,
+    IntentStatus.PROCESSING,
+    IntentStatus.REQUIRES_ACTION,
+    IntentStatus.REQUIRES_CONFIRMATION,
+    IntentStatus.REQUIRES_PAYMENT_METHOD,
+)
 SWEEP_PAUSE = timedelta(minutes=1)
 """A create that was not recorded by then was left behind: its request has ended."""
 
@@ -89,9 +97,9 @@ async def _adopt_or_create_intent(
         intents = await ctx.gateway.list_intents_of(payment.stripe_customer_id, deadline.left)
         if isinstance(intents, Failure):
             return intents
-        for intent in intents:
-            if is_intent_of(ctx, intent, payment):
-                return intent
+        made = best_of([intent for intent in intents if is_intent_of(ctx, intent, payment)])
+        if made is not None:
+            return made
         sweep_at = ctx.clock.now() + SWEEP_PAUSE
         await ctx.db.transaction(
             "intent_late", lambda tx: payments.sweep_at(tx, payment.id, sweep_at)
@@ -104,6 +112,15 @@ def is_intent_of(ctx: Context, intent: Intent, payment: PaymentRow) -> bool:
     """By what the create wrote into its metadata; another environment has another namespace."""
     ours = {"payment_id": payment.id, "namespace": ctx.installation.namespace}
     return ours.items() <= intent.metadata.items()
+
+
+def best_of(intents: list[Intent]) -> Intent | None:
+    """Which of one payment's intents is to be recorded: the one that went furthest."""
+    for status in _BEST_FIRST:
+        for intent in intents:
+            if intent.status is status:
+                return intent
+    return None
 
 
 async def save_intent(ctx: Context, payment: PaymentRow, intent: Intent) -> None:

@@ -19,7 +19,7 @@ from paidonce.domain.model import (
 )
 from paidonce.domain.money import MAX_AMOUNT_MINOR
 from paidonce.domain.states import OrderStatus, PaymentState
-from paidonce.payments import prepare
+from paidonce.payments import prepare, restore
 from paidonce.payments.context import Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
 from paidonce.store import listings, orders, users
@@ -96,6 +96,8 @@ async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
             raise errors.order_conflict()
         return standing, False
 
+    if new.order_id is not None and not await restore.ensure_compared(ctx, restore.PAYER_SECONDS):
+        raise errors.service_unavailable()  # a restored database may have lost this very order
     row, is_new = await ctx.db.transaction("order", work)
     if is_new:
         prepare.start_preparing(ctx, row.id)

@@ -15,7 +15,13 @@ from paidonce.domain.states import PaymentState
 from paidonce.observability import get_logger
 from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context
 from paidonce.payments.follow_up import conclude_without_attempt
-from paidonce.payments.prepare import SWEEP_PAUSE, is_intent_of, read_payment, save_intent
+from paidonce.payments.prepare import (
+    SWEEP_PAUSE,
+    best_of,
+    is_intent_of,
+    read_payment,
+    save_intent,
+)
 from paidonce.payments.requests import cancel_request
 from paidonce.store import payments
 from paidonce.store.engine import Transaction
@@ -24,14 +30,6 @@ from paidonce.store.rows import PaymentRow
 LATEST_EXECUTION = timedelta(hours=KEY_LIFE_HOURS + 2)
 """Stripe answers a request under a key that it knows from the key, and no request is that late."""
 CLOCKS_APART = timedelta(minutes=10)
-_BEST_FIRST = (
-    IntentStatus.SUCCEEDED,
-    IntentStatus.REQUIRES_CAPTURE,
-    IntentStatus.PROCESSING,
-    IntentStatus.REQUIRES_ACTION,
-    IntentStatus.REQUIRES_CONFIRMATION,
-    IntentStatus.REQUIRES_PAYMENT_METHOD,
-)
 log = get_logger(__name__)
 
 
@@ -75,14 +73,13 @@ async def _adopt(ctx: Context, payment: PaymentRow, ours: list[Intent]) -> Payme
     payment = await read_payment(ctx, payment.id)
     if payment.state is not PaymentState.LIVE or payment.stripe_payment_intent_id is not None:
         return payment
-    for status in _BEST_FIRST:
-        for intent in ours:
-            if intent.status is status:
-                await save_intent(ctx, payment, intent)
-                payment = await read_payment(ctx, payment.id)
-                if payment.stripe_payment_intent_id == intent.id:
-                    await conclude_without_attempt(ctx, payment, intent)
-                return payment
+    intent = best_of(ours)
+    if intent is None:
+        return payment
+    await save_intent(ctx, payment, intent)
+    payment = await read_payment(ctx, payment.id)
+    if payment.stripe_payment_intent_id == intent.id:
+        await conclude_without_attempt(ctx, payment, intent)
     return payment
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from paidonce.store.engine import Row
+from paidonce.store.forgotten import is_refused_sql
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, columns, row_as
 from paidonce.store.users_table import UsersTable
@@ -55,6 +56,8 @@ WITH ready AS (
              AND a.state = 'declined' AND a.closed_at > $11)
          + (SELECT count(*) FROM declined_saves d WHERE d.client_address = $7
              AND d.created_at > $11) < $13
+       AND NOT {is_refused_sql("o.id")}
+       AND (SELECT intents_known_until FROM installation) >= $15
        FOR UPDATE OF o, p FOR KEY SHARE OF m
 ), attempt AS (
     INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,
@@ -132,6 +135,7 @@ async def claim_ready(
     declines_per_user: int,
     declines_per_address: int,
     event_id: str,
+    known_until: datetime,
 ) -> tuple[OrderRow, PaymentRow, AttemptRow] | None:
     """T1 with the send recorded: attempt inserted, lease taken, confirm may be sent at once."""
     row = await db.statement(
@@ -151,6 +155,7 @@ async def claim_ready(
         declines_per_user,
         declines_per_address,
         event_id,
+        known_until,
     )
     if row is None:
         return None

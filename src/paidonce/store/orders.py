@@ -1,19 +1,46 @@
 """Orders and products."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.domain.model import Product
 from paidonce.domain.states import ORDER_MOVES, OrderStatus, check_move
 from paidonce.store.engine import Row, Transaction
-from paidonce.store.rows import OrderRow, columns, row_or_none
+from paidonce.store.forgotten import is_refused_sql
+from paidonce.store.rows import OrderRow, columns, row_as, row_or_none
 
 _ORDER = columns(OrderRow)
+
+
+@dataclass(frozen=True, slots=True)
+class StandsInTheWay:
+    """`is_forgotten`: Stripe has an intent of the order that this database does not know.
+    `known_until`: how far the database was compared with Stripe."""
+
+    is_forgotten: bool
+    known_until: datetime | None
 
 
 async def lock_order(tx: Transaction, order_id: str) -> OrderRow | None:
     """The order, locked: whoever changes an order, its payments or attempts comes here first."""
     row = await tx.fetch_one(f"SELECT {_ORDER} FROM orders WHERE id = $1 FOR UPDATE", order_id)
     return row_or_none(OrderRow, row)
+
+
+async def lock_order_to_pay(
+    tx: Transaction, order_id: str
+) -> tuple[OrderRow, StandsInTheWay] | None:
+    """`lock_order` for whoever may begin a payment, in one statement with what forbids it."""
+    row = await tx.fetch_one(
+        f"SELECT {_ORDER}, CASE WHEN {is_refused_sql('orders.id')} THEN 1 ELSE 0 END"
+        " AS is_forgotten, (SELECT intents_known_until FROM installation) AS known_until"
+        " FROM orders WHERE id = $1 FOR UPDATE",
+        order_id,
+    )
+    if row is None:
+        return None
+    way = StandsInTheWay(bool(row["is_forgotten"]), row["known_until"])
+    return row_as(OrderRow, row), way
 
 
 async def get_order(tx: Transaction, order_id: str) -> OrderRow | None:

@@ -1,0 +1,218 @@
+"""A database that was restored from a backup has forgotten payments; Stripe has not.
+
+An order that was paid after the backup looks unpaid, and a new payment of it would charge it a
+second time. So a process begins payments of older orders only when it has compared its database
+with Stripe's list of intents, from where the database's own mark (`intents_known_until`) stands to
+the end. An intent of ours without a payment is listed as forgotten, and its order is refused until
+the intent is adopted (`paidonce reconcile --fix`) or canceled.
+
+The mark is written every few seconds by processes that have compared, and by no others. A process
+that meets a database with an older mark than it has seen knows that it was put back under it.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+
+from paidonce.domain.clock import Deadline
+from paidonce.domain.intent import Failure, Intent, IntentStatus, Window
+from paidonce.observability import get_logger
+from paidonce.observability.metrics import set_forgotten_intents
+from paidonce.payments.context import REQUEST_SECONDS, Context
+from paidonce.store import forgotten
+from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
+from paidonce.store.forgotten import ForgottenIntent
+
+CLOCKS_APART = timedelta(minutes=10)
+START_SECONDS = 3.0
+ROUND_SECONDS = 20.0
+MARK_SECONDS = 10.0
+PAYER_SECONDS = 5.0
+LOOK_AGAIN = timedelta(minutes=1)
+_TASK = "restore"
+log = get_logger(__name__)
+
+
+# --- who waits -----------------------------------------------------------------------------------
+
+
+async def ensure_compared(ctx: Context, time_left: float) -> bool:
+    """Whether the gate is open; if not, one comparison runs in this process and is waited for."""
+    if not ctx.gate.is_open:
+        ctx.background.start(_TASK, lambda: compare(ctx))
+        await ctx.background.wait_for(_TASK, min(PAYER_SECONDS, time_left))
+    return ctx.gate.is_open
+
+
+def is_waiting(ctx: Context, order_created_at: datetime, known_until: datetime | None) -> bool:
+    """Whether an order has to wait for the comparison. `known_until` is the mark as it stands in
+    the very transaction that is about to begin a payment: an older one closes the gate."""
+    if ctx.gate.is_open and ctx.gate.is_older(known_until):
+        log.critical("restore.noticed", known_until=str(known_until))
+        ctx.gate.close(ctx.clock.now())
+    return not ctx.gate.is_open and order_created_at < ctx.gate.closed_at
+
+
+async def at_start(ctx: Context) -> None:
+    """Before a server takes requests, if Stripe answers soon enough."""
+    await _quietly(ensure_compared(ctx, START_SECONDS))
+
+
+async def watch(ctx: Context, stop: asyncio.Event) -> None:
+    """Until `stop`: compare while the gate is closed, else write the mark."""
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), MARK_SECONDS)
+        except TimeoutError:
+            if ctx.gate.is_open:
+                await _quietly(mark(ctx))
+            else:
+                await ensure_compared(ctx, PAYER_SECONDS)
+
+
+async def _quietly(work: Awaitable[object]) -> None:
+    """A database that is away, or a bug, ends no server."""
+    try:
+        await work
+    except (DatabaseUnavailable, UnknownCommit) as error:
+        log.warning("restore.database_unavailable", error=str(error))
+    except Exception:
+        log.exception("restore.failed")
+
+
+# --- comparing -----------------------------------------------------------------------------------
+
+
+async def compare(ctx: Context) -> None:
+    """Read Stripe's list of intents from the newest to the mark, page by page, as long as the time
+    lasts, and open the gate; the next call goes on where this one ended."""
+    gate, deadline = ctx.gate, Deadline.after(ctx.clock, ROUND_SECONDS)
+    if gate.since is None:
+        gate.began_at = ctx.clock.now()
+        gate.since = await _since(ctx, gate.began_at)
+    while not gate.is_open and deadline.left > 0 and gate.since is not None:
+        page = await ctx.gateway.list_intents_page(Window(gate.since), gate.after, deadline.left)
+        if isinstance(page, Failure):
+            log.warning("restore.not_compared", reason=page.reason.value)
+            return
+        await note_unknown(ctx, page.items)
+        gate.after = page.last_id
+        if page.last_id is None:
+            await _finish(ctx)
+
+
+async def _since(ctx: Context, now: datetime) -> datetime:
+    async def work(tx: Transaction) -> datetime | None:
+        mark = await forgotten.get_known_until(tx)
+        return mark or await forgotten.get_first_unknown(tx)
+
+    since = await ctx.db.read(work)
+    return min(since or now, now) - CLOCKS_APART
+
+
+async def _finish(ctx: Context) -> None:
+    """Move the mark to where the comparison began, unless the database was put back meanwhile."""
+    gate = ctx.gate
+    began_at, since = gate.began_at, gate.since
+    if began_at is None or since is None:
+        raise LookupError("a comparison has a beginning")
+
+    async def work(tx: Transaction) -> datetime | None:
+        mark = await forgotten.get_known_until(tx) or await forgotten.get_first_unknown(tx)
+        if mark is None or mark < since:
+            return None
+        await forgotten.know_until(tx, began_at)
+        return await forgotten.get_known_until(tx)
+
+    known_until = await ctx.db.transaction("compared", work)
+    if known_until is None:
+        gate.close(ctx.clock.now())
+    else:
+        gate.open(known_until)
+        await _show(ctx)
+
+
+async def note_unknown(ctx: Context, intents: list[Intent]) -> int:
+    """List the intents of ours among these that no payment holds and that may still charge, or
+    have; how many are new."""
+    ours = [
+        intent
+        for intent in intents
+        if intent.metadata.get("namespace") == ctx.installation.namespace
+        and intent.metadata.get("order_id")
+        and intent.status is not IntentStatus.CANCELED
+    ]
+    if not ours:
+        return 0
+
+    async def work(tx: Transaction) -> list[Intent]:
+        named = [intent.metadata.get("payment_id", "") for intent in ours]
+        known = await forgotten.known_payments(tx, named)
+        held = await forgotten.held_intents(tx, [intent.id for intent in ours])
+        now = ctx.clock.now()
+        return [
+            intent
+            for intent in ours
+            if intent.id not in held
+            and intent.metadata.get("payment_id", "") not in known
+            and await forgotten.record_forgotten(tx, intent, now)
+        ]
+
+    found = await ctx.db.transaction("forgotten", work)
+    for intent in found:
+        log.critical(
+            "intent.forgotten",
+            intent=intent.id,
+            order_id=intent.metadata.get("order_id"),
+            status=intent.status.value,
+        )
+    return len(found)
+
+
+async def mark(ctx: Context) -> bool:
+    """Say that everything until now is known; False when the database is an older one."""
+    gate, now = ctx.gate, ctx.clock.now()
+
+    async def work(tx: Transaction) -> datetime | None:
+        standing = await forgotten.get_known_until(tx)
+        if gate.is_older(standing):
+            return None
+        await forgotten.know_until(tx, now)
+        return await forgotten.get_known_until(tx)
+
+    try:
+        known_until = await ctx.db.transaction("known", work)
+    except (DatabaseUnavailable, UnknownCommit):
+        gate.close(now)  # another server may stand at its address when it is back
+        raise
+    if known_until is None:
+        log.critical("restore.noticed")
+        gate.close(now)
+        return False
+    gate.known_until = known_until
+    await _show(ctx)
+    return True
+
+
+async def _show(ctx: Context) -> None:
+    set_forgotten_intents(await ctx.db.read(forgotten.count_standing))
+
+
+# --- what became of them -------------------------------------------------------------------------
+
+
+async def take_forgotten(ctx: Context, limit: int) -> list[ForgottenIntent]:
+    now = ctx.clock.now()
+    return await ctx.db.transaction(
+        "take_forgotten", lambda tx: forgotten.take_due(tx, now, now + LOOK_AGAIN, limit)
+    )
+
+
+async def look_at_forgotten(ctx: Context, found: ForgottenIntent) -> None:
+    """One that was canceled at Stripe stands in nobody's way any more."""
+    intent_id = found.stripe_payment_intent_id
+    intent = await ctx.gateway.retrieve_intent(intent_id, REQUEST_SECONDS)
+    if isinstance(intent, Intent) and intent.status is IntentStatus.CANCELED:
+        await ctx.db.transaction(
+            "forgotten_over", lambda tx: forgotten.drop_forgotten(tx, intent_id)
+        )

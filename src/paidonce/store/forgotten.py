@@ -1,0 +1,154 @@
+"""What a restored database does not know any more: intents of ours at Stripe without a payment.
+
+`installation.intents_known_until` is how far that was compared: a payment that was opened before it
+has a row here, or its intent a row in `forgotten_intents`. It moves forward while the service runs,
+and a database that was put back has an older one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from paidonce.domain.intent import Intent
+from paidonce.store.engine import Row, Transaction
+
+STANDS = (
+    "NOT EXISTS (SELECT 1 FROM payments held"
+    " WHERE held.stripe_payment_intent_id = f.stripe_payment_intent_id)"
+)
+"""A forgotten intent `f` stands until a payment holds it: whoever records the id adopts it."""
+
+
+def is_refused_sql(order_id: str) -> str:
+    """Whether new payments of an order are refused: a condition for any statement."""
+    return f"EXISTS (SELECT 1 FROM forgotten_intents f WHERE f.order_id = {order_id} AND {STANDS})"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenIntent:
+    """By the intent's own metadata; the order may have no row here either."""
+
+    stripe_payment_intent_id: str
+    order_id: str
+    payment_id: str
+    found_at: datetime
+
+
+_FORGOTTEN = "f.stripe_payment_intent_id, f.order_id, f.payment_id, f.found_at"
+
+
+async def record_forgotten(tx: Transaction, intent: Intent, now: datetime) -> bool:
+    """False when it is listed already. Its metadata names the order and the payment."""
+    changed = await tx.execute(
+        "INSERT INTO forgotten_intents (stripe_payment_intent_id, order_id, payment_id, found_at,"
+        " next_look_at) VALUES ($1, $2, $3, $4, $4) ON CONFLICT DO NOTHING",
+        intent.id,
+        intent.metadata.get("order_id", ""),
+        intent.metadata.get("payment_id", ""),
+        now,
+    )
+    return changed == 1
+
+
+async def is_refused(tx: Transaction, order_id: str) -> bool:
+    """An order is refused exactly while a forgotten intent stands for it that is not canceled."""
+    row = await tx.fetch_one(f"SELECT CASE WHEN {is_refused_sql('$1')} THEN 1 END AS n", order_id)
+    return row is not None and row["n"] is not None
+
+
+async def list_standing(tx: Transaction) -> list[ForgottenIntent]:
+    """Everything that is to be adopted or canceled, oldest first."""
+    rows = await tx.fetch(
+        f"SELECT {_FORGOTTEN} FROM forgotten_intents f WHERE {STANDS} ORDER BY f.found_at"
+    )
+    return [_forgotten(row) for row in rows]
+
+
+async def count_standing(tx: Transaction) -> int:
+    row = await tx.fetch_one(f"SELECT count(*) AS n FROM forgotten_intents f WHERE {STANDS}")
+    return int(row["n"]) if row else 0
+
+
+async def take_due(
+    tx: Transaction, now: datetime, next_look_at: datetime, limit: int
+) -> list[ForgottenIntent]:
+    """Standing ones to look at, put off against other workers."""
+    rows = await tx.fetch(
+        f"SELECT {_FORGOTTEN} FROM forgotten_intents f WHERE f.next_look_at <= $1 AND {STANDS}"
+        " ORDER BY f.next_look_at LIMIT $2",
+        now,
+        limit,
+    )
+    for row in rows:
+        await tx.execute(
+            "UPDATE forgotten_intents SET next_look_at = $2 WHERE stripe_payment_intent_id = $1",
+            row["stripe_payment_intent_id"],
+            next_look_at,
+        )
+    return [_forgotten(row) for row in rows]
+
+
+async def drop_forgotten(tx: Transaction, stripe_payment_intent_id: str) -> None:
+    """Stripe canceled it: it never charges."""
+    await tx.execute(
+        "DELETE FROM forgotten_intents WHERE stripe_payment_intent_id = $1",
+        stripe_payment_intent_id,
+    )
+
+
+async def known_payments(tx: Transaction, payment_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that have a row here and have asked Stripe for an intent, or never will:
+    their intents are found by the payment itself."""
+    return await _among(
+        tx,
+        "SELECT id AS value FROM payments"
+        " WHERE (intent_params IS NOT NULL OR state <> 'live') AND id",
+        payment_ids,
+    )
+
+
+async def held_intents(tx: Transaction, intent_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that a payment holds."""
+    column = "stripe_payment_intent_id"
+    return await _among(tx, f"SELECT {column} AS value FROM payments WHERE {column}", intent_ids)
+
+
+async def _among(tx: Transaction, select: str, values: Sequence[str]) -> set[str]:
+    if not values:
+        return set()
+    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+    return {row["value"] for row in await tx.fetch(f"{select} IN ({places})", *values)}
+
+
+def _forgotten(row: Row) -> ForgottenIntent:
+    return ForgottenIntent(
+        row["stripe_payment_intent_id"], row["order_id"], row["payment_id"], row["found_at"]
+    )
+
+
+# --- how far it was compared ---------------------------------------------------------------------
+
+
+async def get_known_until(tx: Transaction) -> datetime | None:
+    """None: never compared."""
+    row = await tx.fetch_one("SELECT intents_known_until FROM installation")
+    return row["intents_known_until"] if row else None
+
+
+async def get_first_unknown(tx: Transaction) -> datetime | None:
+    """Since when intents may be unknown where nothing was ever compared: the newest payment, or
+    the installation itself."""
+    row = await tx.fetch_one(
+        "SELECT COALESCE((SELECT max(created_at) FROM payments), created_at) AS since_at"
+        " FROM installation"
+    )
+    return row["since_at"] if row else None
+
+
+async def know_until(tx: Transaction, now: datetime) -> None:
+    """Never backwards."""
+    await tx.execute(
+        "UPDATE installation SET intents_known_until = $1"
+        " WHERE intents_known_until IS NULL OR intents_known_until < $1",
+        now,
+    )
