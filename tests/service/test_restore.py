@@ -183,14 +183,23 @@ def test_an_order_paid_after_the_backup_is_not_charged_again(world: World) -> No
     assert world.charges() == {order_id: 1}
 
 
-def test_an_order_whose_payment_has_no_row_at_all_is_not_charged_again(world: World) -> None:
-    """The backup was made between the order and its preparation."""
+@pytest.mark.parametrize("has_row", [False, True], ids=["no row", "nothing asked for"])
+def test_an_order_backed_up_before_its_preparation_is_not_charged_again(
+    world: World, has_row: bool
+) -> None:
+    """The payment has no row in the copy, or one that does not know of any intent."""
     with world.serving() as service:
         order_id = service.order()
     copy = world.back_up()
     with world.serving(copy) as service:
-        for table in ("payment_events", "payments"):
-            execute(service, f"DELETE FROM {table}")
+        execute(service, "DELETE FROM payment_events")
+        execute(
+            service,
+            "UPDATE payments SET stripe_payment_intent_id = NULL, intent_params = NULL,"
+            " intent_requested_at = NULL, stripe_customer_id = NULL"
+            if has_row
+            else "DELETE FROM payments",
+        )
         execute(service, "UPDATE users SET stripe_customer_id = NULL")
     with world.serving() as service:
         assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
@@ -364,6 +373,16 @@ def test_a_database_put_back_under_an_idle_server_is_noticed_by_its_mark(world: 
         assert not service.context.gate.is_open
         assert service.run(restore.ensure_compared(service.context, 5))
         assert standing(service) == [intent_id]
+
+
+def test_a_database_put_back_during_the_comparison_is_compared_again(world: World) -> None:
+    with world.serving() as service:
+        gate = service.context.gate
+        gate.close(service.clock.now())
+        gate.began_at = gate.since = service.clock.now()
+        service.run(restore._finish(service.context))
+        assert not gate.is_open and gate.since is None
+        assert service.run(restore.ensure_compared(service.context, 5))
 
 
 def test_an_event_about_an_intent_that_has_no_payment_is_a_reason_too(world: World) -> None:
