@@ -379,9 +379,9 @@ def test_a_database_put_back_during_the_comparison_is_compared_again(world: Worl
     with world.serving() as service:
         gate = service.context.gate
         gate.close(service.clock.now())
-        gate.began_at = gate.since = service.clock.now()
+        gate.began_at = gate.base = service.clock.now()
         service.run(restore._finish(service.context))
-        assert not gate.is_open and gate.since is None
+        assert not gate.is_open and gate.base is None
         assert service.run(restore.ensure_compared(service.context, 5))
 
 
@@ -447,6 +447,7 @@ def test_a_process_that_has_not_compared_writes_no_mark(
             restore.ensure_compared(service.context, 5)
         )
         assert not ask()
+        assert not service.run(restore.mark(service.context))
         assert service.rows("SELECT intents_known_until FROM installation") == [
             {"intents_known_until": None}
         ]

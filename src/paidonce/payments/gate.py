@@ -7,8 +7,8 @@ class Gate:
     """Closed from the start. While it is closed, orders from before `closed_at` begin no payment.
 
     `known_until` is the newest `intents_known_until` that this process has seen in the database:
-    one that shows an older value was put back. `after` and `began_at` are where a comparison that
-    was not finished goes on.
+    one that shows an older value was put back. A comparison that was not finished goes on behind
+    the intent `after`; it began at `began_at`, when the mark was `base`.
     """
 
     def __init__(self, now: datetime) -> None:
@@ -17,19 +17,19 @@ class Gate:
         self.known_until: datetime | None = None
         self.after: str | None = None
         self.began_at: datetime | None = None
-        self.since: datetime | None = None
+        self.base: datetime | None = None
 
     def open(self, known_until: datetime) -> None:
         self.is_open = True
         self.known_until = known_until
-        self.after = self.began_at = self.since = None
+        self.after = self.began_at = self.base = None
 
     def close(self, now: datetime) -> None:
         """Whatever was compared was compared with another database."""
         self.is_open = False
         self.closed_at = now
         self.known_until = None
-        self.after = self.began_at = self.since = None
+        self.after = self.began_at = self.base = None
 
     def is_older(self, known_until: datetime | None) -> bool:
         """Whether a database with this value is an older one than this process has seen."""

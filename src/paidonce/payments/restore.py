@@ -87,11 +87,12 @@ async def compare(ctx: Context) -> None:
     """Read Stripe's list of intents from the newest to the mark, page by page, as long as the time
     lasts, and open the gate; the next call goes on where this one ended."""
     gate, deadline = ctx.gate, Deadline.after(ctx.clock, ROUND_SECONDS)
-    if gate.since is None:
-        gate.began_at = ctx.clock.now()
-        gate.since = await _since(ctx, gate.began_at)
-    while not gate.is_open and deadline.left > 0 and gate.since is not None:
-        page = await ctx.gateway.list_intents_page(Window(gate.since), gate.after, deadline.left)
+    while not gate.is_open and deadline.left > 0:
+        if gate.began_at is None or gate.base is None:
+            gate.began_at = ctx.clock.now()
+            gate.base = await ctx.db.read(_mark_of)
+        since = min(gate.base, gate.began_at) - CLOCKS_APART
+        page = await ctx.gateway.list_intents_page(Window(since), gate.after, deadline.left)
         if isinstance(page, Failure):
             log.warning("restore.not_compared", reason=page.reason.value)
             return
@@ -101,25 +102,19 @@ async def compare(ctx: Context) -> None:
             await _finish(ctx)
 
 
-async def _since(ctx: Context, now: datetime) -> datetime:
-    async def work(tx: Transaction) -> datetime | None:
-        mark = await forgotten.get_known_until(tx)
-        return mark or await forgotten.get_first_unknown(tx)
-
-    since = await ctx.db.read(work)
-    return min(since or now, now) - CLOCKS_APART
+async def _mark_of(tx: Transaction) -> datetime:
+    return await forgotten.get_known_until(tx) or await forgotten.get_first_unknown(tx)
 
 
 async def _finish(ctx: Context) -> None:
     """Move the mark to where the comparison began, unless the database was put back meanwhile."""
     gate = ctx.gate
-    began_at, since = gate.began_at, gate.since
-    if began_at is None or since is None:
+    began_at, base = gate.began_at, gate.base
+    if began_at is None or base is None:
         raise LookupError("a comparison has a beginning")
 
     async def work(tx: Transaction) -> datetime | None:
-        mark = await forgotten.get_known_until(tx) or await forgotten.get_first_unknown(tx)
-        if mark is None or mark < since:
+        if await _mark_of(tx) < base:
             return None
         await forgotten.know_until(tx, began_at)
         return await forgotten.get_known_until(tx)
@@ -170,8 +165,11 @@ async def note_unknown(ctx: Context, intents: list[Intent]) -> int:
 
 
 async def mark(ctx: Context) -> bool:
-    """Say that everything until now is known; False when the database is an older one."""
+    """Say that everything until now is known; False when this process does not know that, since it
+    has not compared or since the database is an older one."""
     gate, now = ctx.gate, ctx.clock.now()
+    if not gate.is_open:
+        return False
 
     async def work(tx: Transaction) -> datetime | None:
         standing = await forgotten.get_known_until(tx)
@@ -204,7 +202,7 @@ async def _show(ctx: Context) -> None:
 async def take_forgotten(ctx: Context, limit: int) -> list[ForgottenIntent]:
     now = ctx.clock.now()
     return await ctx.db.transaction(
-        "take_forgotten", lambda tx: forgotten.take_due(tx, now, now + LOOK_AGAIN, limit)
+        "take_forgotten", lambda tx: forgotten.take_due(tx, now, LOOK_AGAIN, limit)
     )
 
 

@@ -7,7 +7,7 @@ and a database that was put back has an older one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from paidonce.domain.intent import Intent
 from paidonce.store.engine import Row, Transaction
@@ -70,9 +70,9 @@ async def count_standing(tx: Transaction) -> int:
 
 
 async def take_due(
-    tx: Transaction, now: datetime, next_look_at: datetime, limit: int
+    tx: Transaction, now: datetime, pause: timedelta, limit: int
 ) -> list[ForgottenIntent]:
-    """Standing ones to look at, put off against other workers."""
+    """Standing ones to look at, put off against other workers, ever longer from `pause` on."""
     rows = await tx.fetch(
         f"SELECT {_FORGOTTEN} FROM forgotten_intents f WHERE f.next_look_at <= $1 AND {STANDS}"
         " ORDER BY f.next_look_at LIMIT $2",
@@ -83,7 +83,7 @@ async def take_due(
         await tx.execute(
             "UPDATE forgotten_intents SET next_look_at = $2 WHERE stripe_payment_intent_id = $1",
             row["stripe_payment_intent_id"],
-            next_look_at,
+            now + max(pause, now - row["found_at"]),
         )
     return [_forgotten(row) for row in rows]
 
@@ -135,14 +135,17 @@ async def get_known_until(tx: Transaction) -> datetime | None:
     return row["intents_known_until"] if row else None
 
 
-async def get_first_unknown(tx: Transaction) -> datetime | None:
+async def get_first_unknown(tx: Transaction) -> datetime:
     """Since when intents may be unknown where nothing was ever compared: the newest payment, or
     the installation itself."""
     row = await tx.fetch_one(
         "SELECT COALESCE((SELECT max(created_at) FROM payments), created_at) AS since_at"
         " FROM installation"
     )
-    return row["since_at"] if row else None
+    if row is None:
+        raise LookupError("a database that is served has its installation")
+    since: datetime = row["since_at"]
+    return since
 
 
 async def know_until(tx: Transaction, now: datetime) -> None:
