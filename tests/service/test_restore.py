@@ -173,6 +173,8 @@ def test_an_order_paid_after_the_backup_is_not_charged_again(world: World) -> No
             service.confirm(order_id, {"paymentIntentId": intent_id}), 409, "payment_processing"
         )
         assert service.payment(order_id)["status"] == "processing"
+        canceling = service.merchant("POST", f"/api/orders/{order_id}/cancel")
+        assert_error(canceling, 409, "payment_processing", "wait")
         assert_nothing_was_begun(service, before)
         assert standing(service) == [intent_id]
         assert b"paidonce_forgotten_intents 1.0" in render_metrics()
@@ -282,6 +284,8 @@ def test_without_stripes_list_older_orders_wait_and_new_ones_are_paid(world: Wor
         before = service.last_request()
         card = service.simulator.create_card(GOOD)
         assert_error(service.pay(order_id, card), 503, "service_unavailable", "retry")
+        canceling = service.merchant("POST", f"/api/orders/{order_id}/cancel")
+        assert_error(canceling, 503, "service_unavailable", "retry")
         assert_nothing_was_begun(service, before)
         assert service.order_view(order_id)["status"] == "pending"  # reads go on
         new = service.order()

@@ -7,7 +7,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
-from paidonce.payments import follow_up, history, record
+from paidonce.payments import follow_up, history, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, orders, payments
@@ -17,7 +17,9 @@ from paidonce.store.rows import OrderRow, PaymentRow
 
 async def cancel_order(ctx: Context, order_id: str) -> None:
     """Raises order_not_found, order_not_payable when it is paid, payment_in_progress while a sent
-    attempt is open, payment_processing when Stripe does not answer (recovery goes on)."""
+    attempt is open, payment_processing when Stripe does not answer (recovery goes on) or has an
+    intent of the order that a restored database does not know."""
+    await restore.ensure_compared(ctx, restore.PAYER_SECONDS)
     refusal = await ctx.db.transaction("canceling", lambda tx: _begin(ctx, tx, order_id))
     if refusal is not None:
         raise refusal
@@ -49,13 +51,18 @@ async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> Ser
 
 
 async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError | None:
-    order = await orders.lock_order(tx, order_id)
-    if order is None:
+    found = await orders.lock_order_to_pay(tx, order_id)
+    if found is None:
         return errors.order_not_found()
+    order, in_the_way = found
     if order.status is OrderStatus.PAID:
         return errors.order_not_cancelable("it is paid already")
     if order.status is not OrderStatus.PENDING:
         return None
+    if in_the_way.is_forgotten:
+        return errors.payment_processing()
+    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
+        return errors.service_unavailable()
     payment = await payments.get_standing_payment(tx, order_id)
     attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
     if attempt is not None and attempt.state is AttemptState.OPEN:

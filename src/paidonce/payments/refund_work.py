@@ -1,9 +1,11 @@
 """A refund's way to Stripe and back, under one key, until its end is known.
 
 Stripe forgets a key after a day and keeps a 5xx under it: then the charge's refunds are listed
-first, and one that carries this refund's id is taken for what it is. The balance of a payment is
-never added up from our rows: it is read from its charge, which also knows what was refunded in
-Stripe's dashboard, and what failed on its way.
+first, and one that carries this refund's id is taken for what it is. How old a key can be is the
+row's age, since a row of a restored database does not know when it was sent.
+
+The balance of a payment is never added up from our rows: it is read from its charge, which also
+knows what was refunded in Stripe's dashboard, and what failed on its way.
 """
 
 from datetime import datetime, timedelta
@@ -66,9 +68,8 @@ async def read_refunds(ctx: Context, payment: PaymentRow) -> bool:
 
 
 async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow) -> None:
-    refund = await ctx.db.transaction("refund_send", lambda tx: _note_send(ctx, tx, refund.id))
-    sent_at = refund.first_sent_at or ctx.clock.now()
-    if ctx.clock.now() - sent_at > KEY_LIFE and await _adopt(ctx, payment, refund) is not False:
+    is_old = ctx.clock.now() - refund.created_at > KEY_LIFE
+    if is_old and await _adopt(ctx, payment, refund) is not False:
         return
     answer = await ctx.gateway.create_refund(refund_request(ctx, refund), REQUEST_SECONDS)
     if isinstance(answer, Refund):
@@ -84,11 +85,8 @@ async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow) -> None:
     elif answer.reason is Reason.KEY_CONFLICT:
         log.error("refund.contradiction", refund_id=refund.id)
         await _adopt(ctx, payment, refund)
-
-
-async def _note_send(ctx: Context, tx: Transaction, refund_id: str) -> RefundRow:
-    await refunds.note_send(tx, refund_id, ctx.clock.now())
-    return await refunds.get_refund(tx, refund_id)
+    else:
+        log.warning("refund.not_made", refund_id=refund.id, reason=answer.reason.value)
 
 
 async def _adopt(ctx: Context, payment: PaymentRow, refund: RefundRow) -> bool | None:

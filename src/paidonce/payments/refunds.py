@@ -35,7 +35,6 @@ async def request_refund(
         stripe_version=payment.stripe_version,
         params=refund_params(ctx, payment, refund_id, amount_minor),
         key_no=0,
-        first_sent_at=None,
         stripe_refund_id=None,
         failure_reason=None,
         checks=0,

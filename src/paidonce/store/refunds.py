@@ -63,19 +63,9 @@ async def check_at(tx: Transaction, refund_id: str, next_check_at: datetime | No
     )
 
 
-async def note_send(tx: Transaction, refund_id: str, now: datetime) -> None:
-    """The time counts for the present key."""
-    await tx.execute(
-        "UPDATE refunds SET first_sent_at = COALESCE(first_sent_at, $2) WHERE id = $1",
-        refund_id,
-        now,
-    )
-
-
 async def next_key(tx: Transaction, refund_id: str, old_key_no: int) -> None:
     await tx.execute(
-        "UPDATE refunds SET key_no = $2 + 1, first_sent_at = NULL"
-        " WHERE id = $1 AND key_no = $2 AND state = 'requested'",
+        "UPDATE refunds SET key_no = $2 + 1 WHERE id = $1 AND key_no = $2 AND state = 'requested'",
         refund_id,
         old_key_no,
     )

@@ -132,7 +132,6 @@ class RefundRow:
     stripe_version: str
     params: str
     key_no: int
-    first_sent_at: datetime | None
     stripe_refund_id: str | None
     failure_reason: str | None
     checks: int

@@ -93,7 +93,6 @@ def _refunds() -> None:
         sa.Column("stripe_version", sa.Text, nullable=False),
         sa.Column("params", sa.Text, nullable=False),
         sa.Column("key_no", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("first_sent_at", TIME),
         sa.Column("stripe_refund_id", sa.Text, unique=True),
         sa.Column("failure_reason", sa.Text),
         sa.Column("checks", sa.Integer, nullable=False, server_default="0"),
