@@ -304,6 +304,24 @@ def test_a_saved_error_without_a_refund_of_ours_gets_the_next_key(service: Runni
     assert assert_balanced(service, order_id) == PRICE_MINOR - 8_000
 
 
+def test_an_old_refund_is_not_sent_while_stripe_does_not_list_what_there_is(
+    service: Running,
+) -> None:
+    service.simulator.set_webhook_target(None)
+    ask_for(service, paid_order(service), 4_000)
+    service.simulator.add_fault(match=REFUND, kind="drop_response")
+    service.work()
+    service.simulator.clear_faults()
+    service.simulator.add_fault(match={"method": "GET", "path": "/v1/refunds"}, kind="error_before")
+    sent = len(keys(service))
+    pass_time(service, 2 * DAY)
+    assert len(keys(service)) == sent and states(service) == ["requested"]
+    service.simulator.clear_faults()
+    pass_time(service, 2 * HOUR)
+    assert [made["amount"] for made in refunds_at_stripe(service)] == [4_000]
+    assert states(service) == ["succeeded"]
+
+
 def test_a_refund_of_a_restored_database_is_not_made_again(service: Running) -> None:
     """The row was copied before it was sent, and put back days later."""
     service.simulator.set_webhook_target(None)

@@ -283,7 +283,7 @@ def test_without_stripes_list_older_orders_wait_and_new_ones_are_paid(world: Wor
     with world.serving(copy) as service:
         before = service.last_request()
         card = service.simulator.create_card(GOOD)
-        assert_error(service.pay(order_id, card), 503, "service_unavailable", "retry")
+        assert_error(service.pay(order_id, card), 503, "stripe_unavailable", "retry")
         canceling = service.merchant("POST", f"/api/orders/{order_id}/cancel")
         assert_error(canceling, 503, "service_unavailable", "retry")
         assert_nothing_was_begun(service, before)
@@ -342,7 +342,7 @@ def test_a_server_starts_and_serves_reads_without_stripe(world: World) -> None:
     with world.serving(stripe_api_base=f"http://127.0.0.1:{free_port()}") as service:
         assert service.order_view(order_id)["status"] == "pending"
         answer = service.pay(order_id, world.simulator.create_card(GOOD))
-        assert_error(answer, 503, "service_unavailable", "retry")
+        assert_error(answer, 503, "stripe_unavailable", "retry")
 
 
 # --- put back under a running server -------------------------------------------------------------

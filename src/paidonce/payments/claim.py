@@ -61,7 +61,7 @@ async def claim_for_payer(ctx: Context, command: PayCommand, visitor: Visitor) -
     claim = await _claim_once(ctx, command, visitor)
     if isinstance(claim, Uncompared) and await restore.ensure_compared(ctx, visitor.deadline.left):
         claim = await _claim_once(ctx, command, visitor)
-    return errors.service_unavailable() if isinstance(claim, Uncompared) else claim
+    return errors.stripe_unavailable() if isinstance(claim, Uncompared) else claim
 
 
 async def _claim_once(ctx: Context, command: PayCommand, visitor: Visitor) -> Claim | Uncompared:
