@@ -315,7 +315,10 @@ def test_an_order_of_the_hosts_own_id_waits_as_well(world: World) -> None:
         answer = service.merchant("POST", "/api/orders", order)
         assert_error(answer, 503, "service_unavailable", "retry")
         world.simulator.clear_faults()
+        before = service.last_request()
         assert_success(service.merchant("POST", "/api/orders", order))
+        service.run(service.context.background.drain())
+        assert_nothing_was_begun(service, before)
         answer = service.pay(order["orderId"], service.simulator.create_card(GOOD))
         assert_error(answer, 409, "payment_processing", "wait")
     assert world.charges()[order["orderId"]] == 1

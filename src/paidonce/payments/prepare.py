@@ -162,9 +162,12 @@ async def prepare_order(ctx: Context, order_id: str) -> None:
     """Customer, payment and intent of a new order, so that paying it costs one Stripe call less."""
 
     async def work(tx: Transaction) -> PaymentRow | None:
-        order = await orders.lock_order(tx, order_id)
-        if order is None or order.status is not OrderStatus.PENDING:
+        found = await orders.lock_order_to_pay(tx, order_id)
+        if found is None:
             return None
+        order, in_the_way = found
+        if order.status is not OrderStatus.PENDING or in_the_way.is_forgotten:
+            return None  # a forgotten intent is to be adopted, and another one would stand there
         payment = await payments.get_standing_payment(tx, order_id)
         return payment or await claim.insert_payment(ctx, tx, order)
 
