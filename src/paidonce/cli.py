@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from paidonce import backfill_view
-from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.api import server
+from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
 from paidonce.cli_reconcile import reconcile
@@ -19,7 +19,6 @@ from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
 from paidonce.exits import load as _load
 from paidonce.main import (
-    DRAIN_SECONDS,
     backfill_customers,
     build_app,
     preflight,
@@ -75,14 +74,8 @@ def serve(
     settings = _load(Settings)
     _stop_unless_ready(settings)
     _observe()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
-    uvicorn.run(
-        build_app(settings, has_worker=worker),
-        host=host,
-        port=port,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        **UVICORN_OPTIONS,
-    )
+    drain = Drain(settings.drain_delay_seconds)
+    server.serve(build_app(settings, has_worker=worker, drain=drain), drain, host=host, port=port)
 
 
 @app.command()
@@ -249,11 +242,11 @@ def _stop_unless_ready(settings: Settings) -> None:
 
 
 async def _work_until_stopped(settings: Settings) -> None:
-    stop = asyncio.Event()
+    drain = Drain()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await run_worker_alone(settings, stop)
+        loop.add_signal_handler(number, drain.begin)
+    await run_worker_alone(settings, drain)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from paidonce.api import build_api
+from paidonce.api.drain import LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window
@@ -47,7 +48,6 @@ from paidonce.webhooks.inbox import Inbox
 from paidonce.worker import run_worker
 
 ANSWER_LIFE = timedelta(hours=24)
-DRAIN_SECONDS = 25
 START_CALL_SECONDS = 3.0
 MOST_ASKED_FOR = 20
 FORBIDDEN = 403  # a restricted key may not be allowed to see the account
@@ -81,7 +81,7 @@ async def open_parts(
         return await installation.ensure_installation(tx, fresh.namespace, fresh.mode, clock.now())
 
     try:
-        db = await open_database(settings.database_url)
+        db = await open_database(settings.database_url, settings.database_pool_size)
         if is_read_only:
             home = await db.read(installation.get_installation) or fresh
         else:
@@ -96,8 +96,9 @@ async def open_parts(
     return Parts(db, StripeGateway(settings, pace), clock, home)
 
 
-async def close_context(ctx: Context) -> None:
-    await ctx.background.close(DRAIN_SECONDS)
+async def close_context(ctx: Context, seconds: float = LAST_SECONDS) -> None:
+    """Work in the background has `seconds` to end: nobody depends on it."""
+    await ctx.background.close(seconds)
     await close_parts(ctx)
 
 
@@ -328,11 +329,13 @@ def build_app(
     clock: Clock | None = None,
     has_worker: bool = True,
     opening: Opening | None = None,
+    drain: Drain | None = None,
 ) -> FastAPI:
     """The HTTP application; with `has_worker` recovery runs inside it. `opening` gives it its
-    context in the place of `open_context`."""
+    context in the place of `open_context`; `drain` is the server's."""
     own_clock = clock or SystemClock()
-    service = Service()
+    ending = drain or Drain()
+    service = Service(ending)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -340,33 +343,37 @@ def build_app(
         service.open(ctx)
         app.state.context = ctx
         await restore.at_start(ctx)
-        stop = asyncio.Event()
-        watch = asyncio.create_task(restore.watch(ctx, stop))
-        worker = asyncio.create_task(run_worker(ctx, service.wake, stop)) if has_worker else None
+        watch = asyncio.create_task(restore.watch(ctx, ending.begun))
+        work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
+        worker = asyncio.create_task(work) if work else None
         try:
             yield
         finally:
-            stop.set()
-            await _finish(worker)
-            await _finish(watch)
-            await close_context(ctx)
+            ending.begin()
+            await _finish(worker, ending)
+            await _finish(watch, ending)
+            await close_context(ctx, ending.left)
 
     return build_api(settings, service, own_clock.now, lifespan=lifespan)
 
 
-async def run_worker_alone(settings: Settings, stop: asyncio.Event) -> None:
-    """`paidonce worker`: recovery without the HTTP side."""
+async def run_worker_alone(settings: Settings, drain: Drain) -> None:
+    """`paidonce worker`: recovery without the HTTP side, until the drain begins."""
     ctx = await open_context(settings, SystemClock())
     try:
-        await run_worker(ctx, asyncio.Event(), stop)
+        worker = asyncio.create_task(run_worker(ctx, asyncio.Event(), drain.begun))
+        await drain.begun.wait()
+        await _finish(worker, drain)
     finally:
-        await close_context(ctx)
+        await close_context(ctx, drain.left)
 
 
-async def _finish(worker: "asyncio.Task[Any] | None") -> None:
+async def _finish(worker: "asyncio.Task[Any] | None", drain: Drain) -> None:
     """Give the present round its time; what it cannot finish another process takes over."""
     if worker is None:
         return
-    _done, late = await asyncio.wait({worker}, timeout=DRAIN_SECONDS)
+    _done, late = await asyncio.wait({worker}, timeout=drain.left)
     for task in late:
+        log.warning("worker.cut")
         task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from paidonce import webhooks
+from paidonce.api.drain import Drain
 from paidonce.domain import errors
 from paidonce.domain.model import (
     ActionRequired,
@@ -57,8 +58,9 @@ def _needs_database(
 class Service:
     """The use cases as the API asks for them (`api.usecases.UseCases`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain: Drain) -> None:
         self.wake = asyncio.Event()
+        self._drain = drain
         self._ctx: Context | None = None
         self._inbox_gauges = InboxGauges()
 
@@ -162,6 +164,8 @@ class Service:
         await self._inbox_gauges.refresh(self.ctx)
 
     async def readiness(self) -> dict[str, str]:
+        if self._drain.begun.is_set():
+            return {"process": "is ending"}
         ctx = self.ctx
         circuit = "the circuit is open" if ctx.gateway.is_circuit_open else "ok"
         try:

@@ -24,6 +24,9 @@ class DatabaseSettings(BaseSettings):
     database_url: str = Field(
         "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
     )
+    database_pool_size: int = Field(
+        10, ge=1, le=100, description="PostgreSQL: connections of one process, at most"
+    )
     users_table: str = Field(
         "", description="the host's users table; empty: `users`, where there is one"
     )
@@ -154,6 +157,12 @@ class Settings(OperatorSettings, TokenSettings):
     )
     refund_surplus: bool = Field(
         True, description="give back money that fits no order; false: it stays, with an alarm"
+    )
+    max_requests: int = Field(
+        100, ge=1, le=1000, description="requests of each kind in work at a time; more get 503"
+    )
+    drain_delay_seconds: float = Field(
+        1.0, ge=0, le=300, description="how long requests are still taken in after SIGTERM"
     )
     trusted_proxies: str = Field(
         "", description="comma separated addresses or networks whose X-Forwarded-For is believed"

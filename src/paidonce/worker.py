@@ -2,6 +2,7 @@
 now and then see which cards are to be detached and which old events can be forgotten."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from paidonce import recovery, webhooks
 from paidonce.observability import get_logger
@@ -28,7 +29,9 @@ async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> 
         if is_forgetting:
             forget_at = ctx.clock.monotonic() + FORGET_SECONDS
         try:
-            await work_once(ctx, is_tidying=is_tidying, is_forgetting=is_forgetting)
+            await work_once(
+                ctx, is_tidying=is_tidying, is_forgetting=is_forgetting, stop=stop
+            )
         except (DatabaseUnavailable, UnknownCommit) as error:
             log.warning("worker.database_unavailable", error=str(error))
         except Exception:  # the worker outlives a bug in one round
@@ -36,19 +39,32 @@ async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> 
         await _pause(wake, stop)
 
 
-async def work_once(ctx: Context, *, is_tidying: bool = True, is_forgetting: bool = True) -> int:
-    """One round; how many things were worked on."""
-    worked = await webhooks.drain_once(ctx)
-    worked += await recovery.sweep_once(ctx)
-    worked += await recovery.look_once(ctx)
-    worked += await recovery.resume_canceling(ctx)
-    worked += await recovery.sweep_intents_once(ctx)
-    worked += await recovery.refund_once(ctx)
-    worked += await recovery.look_at_forgotten_once(ctx)
+async def work_once(
+    ctx: Context,
+    *,
+    is_tidying: bool = True,
+    is_forgetting: bool = True,
+    stop: asyncio.Event | None = None,
+) -> int:
+    """One round; how many things were worked on. After `stop` no further kind of work is begun."""
+    kinds: list[Callable[[Context], Awaitable[int]]] = [
+        webhooks.drain_once,
+        recovery.sweep_once,
+        recovery.look_once,
+        recovery.resume_canceling,
+        recovery.sweep_intents_once,
+        recovery.refund_once,
+        recovery.look_at_forgotten_once,
+    ]
     if is_tidying:
-        worked += await recovery.release_once(ctx)
+        kinds.append(recovery.release_once)
     if is_forgetting:
-        worked += await webhooks.forget_once(ctx)
+        kinds.append(webhooks.forget_once)
+    worked = 0
+    for work in kinds:
+        if stop is not None and stop.is_set():
+            break
+        worked += await work(ctx)
     return worked
 
 

@@ -77,10 +77,11 @@ class Serving:
         self.process.wait_for_http(f"{self.url}/readyz")
 
 
-def start_serving(start_process: StartProcess, settings: Mapping[str, str]) -> Serving:
+def start_serving(start_process: StartProcess, settings: Mapping[str, str], *flags: str) -> Serving:
     """Start `paidonce serve` on a free port and wait until it is ready."""
     port = free_port()
-    process = start_process(script("paidonce"), "serve", "--port", str(port), environment=settings)
+    command = [script("paidonce"), "serve", "--port", str(port), *flags]
+    process = start_process(*command, environment=settings)
     serving = Serving(process, f"http://127.0.0.1:{port}")
     serving.wait_until_ready()
     tea = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from paidonce.store import postgresql
 from support.envelope import assert_error, assert_success
 from support.service import (
     DECLINED_AT_CHARGE,
@@ -245,11 +244,10 @@ def test_the_count_of_round_trips_bites(counted: tuple[Running, CountingProxy]) 
 
 
 def test_no_database_connection_is_held_during_a_stripe_call(
-    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+    start_service: StartService,
 ) -> None:
     """With one connection in all, and a confirm that takes a second, others are still answered."""
-    monkeypatch.setattr(postgresql, "POOL_SIZE", 1)
-    service = start_service()
+    service = start_service(database_pool_size=1)
     card = known_card(service)
     known, fresh = service.order(), service.order()
     service.simulator.add_fault(match=CONFIRM, kind="latency", seconds=1)

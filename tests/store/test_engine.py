@@ -381,9 +381,8 @@ async def test_a_statement_that_takes_too_long_is_unavailable(
 async def test_a_full_pool_is_unavailable(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "POOL_SIZE", 1)
     monkeypatch.setattr(postgresql, "ACQUIRE_TIMEOUT_SECONDS", 0.1)
-    db = await open_database(postgres_url)
+    db = await open_database(postgres_url, pool_size=1)
     try:
         busy = asyncio.create_task(
             db.transaction("test", lambda tx: tx.fetch("SELECT pg_sleep(0.6)"))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from paidonce import __version__
 from paidonce.api import openapi
+from paidonce.api.admission import Admission
 from paidonce.api.auth import Authentication
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.errors import render_error
@@ -20,7 +21,7 @@ from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import MerchantRoutes
 from paidonce.api.mobile import MobileRoutes
 from paidonce.api.operations import OperationsRoutes
-from paidonce.api.shell import Shell
+from paidonce.api.shell import WEBHOOK_PATH, Shell
 from paidonce.api.usecases import UseCases
 from paidonce.domain.errors import ServiceError
 from paidonce.settings import Settings
@@ -64,7 +65,11 @@ def build_api(
     for kind in (ServiceError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, render)
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
-    app.add_middleware(Shell, ClientAddresses(settings.trusted_proxy_networks))
+    app.add_middleware(
+        Shell,
+        ClientAddresses(settings.trusted_proxy_networks),
+        Admission(settings.max_requests, WEBHOOK_PATH),
+    )
     return app
 
 

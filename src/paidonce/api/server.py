@@ -1,21 +1,71 @@
-"""How uvicorn has to run the app, so that its own answers keep the contract too."""
+"""How uvicorn has to run the app: its own answers keep the contract too, nothing waits for ever,
+and SIGTERM drains."""
 
+import asyncio
+import contextlib
+import signal
+import sys
+from asyncio import TimerHandle
 from typing import Any
 from uuid import uuid4
 
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.api.errors import answer_for
 from paidonce.domain import errors
 
+MAX_CONNECTIONS = 1000
+"""Open connections of clients; one more gets 503 and is closed."""
+MORE_CONNECTIONS = 200
+"""So many more are told so; beyond them a connection is closed without a word."""
+MAX_FILES = 4096
+"""What the process asks the system for, which often allows 1024 unasked."""
+HEAD_SECONDS = 10.0
+"""For the request line and headers; a body has its own limit (`bodies.BODY_SECONDS`)."""
+FRESH_SECONDS = 0.5
+"""A connection that has just been made has a request on its way."""
+TICK_SECONDS = 0.1
+CLOSE = (b"connection", b"close")
+
 
 class EnvelopeProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose answer to bytes that are no HTTP request is the envelope."""
+    """HTTP/1.1 whose answers to what is no HTTP request, or one too many, are the envelope."""
+
+    _head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS + MORE_CONNECTIONS:
+            transport.abort()
+        elif len(self.connections) > MAX_CONNECTIONS:
+            self.app = refuse_connection
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The drain: idle connections are closed, a request in work gets its answer first."""
+        if self.cycle is None and not self.transport.is_closing():
+            self.loop.call_later(FRESH_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         request_id = str(uuid4()).encode()
-        envelope = answer_for(errors.invalid_request(msg)).encode()
-        body = b'%b,"requestId":"%b"}' % (envelope[:-1], request_id)
+        body = _body(answer_for(errors.invalid_request(msg)).encode(), request_id)
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\n"
             b"content-type: application/json\r\n"
@@ -25,6 +75,80 @@ class EnvelopeProtocol(HttpToolsProtocol):
             b"connection: close\r\n\r\n%b" % (request_id, len(body), body)
         )
         self.transport.close()
+
+    def _expect_head(self) -> None:
+        self._stop_timer()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """The answer on a connection that is one too many."""
+    request_id = str(uuid4()).encode()
+    answer = answer_for(errors.service_overloaded())
+    body = _body(answer.encode(), request_id)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"request-id", request_id),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", answer.headers["Retry-After"].encode()),
+        CLOSE,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _body(envelope: bytes, request_id: bytes) -> bytes:
+    return b'%b,"requestId":"%b"}' % (envelope[:-1], request_id)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with the drain in front of its shutdown."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Readiness is 503 from here on. A second Ctrl-C ends it at once."""
+        self._drain.begin()
+        self.server_state.default_headers.append(CLOSE)
+        loop = asyncio.get_running_loop()
+        closes_at = loop.time() + self._drain.delay_seconds
+        while loop.time() < closes_at and not self.force_exit:  # noqa: ASYNC110  uvicorn's flag
+            await asyncio.sleep(TICK_SECONDS)
+        await super().shutdown(sockets)
+
+
+def serve(app: ASGIApp, drain: Drain, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C has drained; SIGTERM ends with exit code 0."""
+    _raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
+    grace = int(DRAIN_SECONDS + LAST_SECONDS)
+    config = uvicorn.Config(
+        app, host=host, port=port, timeout_graceful_shutdown=grace, **UVICORN_OPTIONS
+    )
+    server = Server(config, drain)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)  # as uvicorn.run: it has said why
+
+
+def _raise_file_limit() -> None:
+    """Connections are files; the soft limit is raised where the system lets us."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - not on every system
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 # Keyword arguments of uvicorn.Config. Access lines are ours (no query string, no raw path), the

@@ -13,6 +13,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from paidonce.api.admission import Admission
 from paidonce.api.bodies import MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, BodyTooLarge, limited
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import REQUEST_ID, respond_encoded
@@ -46,9 +47,12 @@ log = get_logger(__name__)
 class Shell:
     """ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, client_addresses: ClientAddresses) -> None:
+    def __init__(
+        self, app: ASGIApp, client_addresses: ClientAddresses, admission: Admission
+    ) -> None:
         self._app = app
         self._client_addresses = client_addresses
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +72,11 @@ class Shell:
         request_id = scope[REQUEST_ID]
         with bind_request_id(request_id), request_span(request_id) as span, timeline() as steps:
             try:
-                await self._answer(scope, receive, tracked)
+                await self._admit(scope, receive, tracked)
+            except asyncio.CancelledError:
+                if not status:
+                    await _say_that_time_is_up(scope, receive, tracked)
+                raise
             except Exception as error:
                 if status:  # half an answer cannot be repaired: the server closes the connection
                     raise
@@ -76,6 +84,16 @@ class Shell:
                 await response(scope, receive, tracked)
             finally:
                 _record(scope, status, perf_counter() - started, steps, span)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lane = self._admission.lane_of(scope)
+        if lane.is_full:
+            raise errors.service_overloaded()
+        lane.inside += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            lane.inside -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_webhook = scope["path"] == WEBHOOK_PATH
@@ -88,6 +106,14 @@ class Shell:
             await self._app(scope, limited(receive, limit_bytes), send)
         except BodyTooLarge:
             await _refuse_body(scope, receive, send, limit_bytes)
+
+
+async def _say_that_time_is_up(scope: Scope, receive: Receive, send: Send) -> None:
+    """The drain cuts this request. What became of a payment, recovery finds out."""
+    is_payment = scope["path"].endswith(("/pay", "/pay/confirm"))
+    error = errors.payment_processing() if is_payment else errors.service_unavailable()
+    response = await render_error(Request(scope), error)
+    await response(scope, receive, send)
 
 
 async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: int) -> None:

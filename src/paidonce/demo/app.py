@@ -6,24 +6,23 @@ knows nothing of these routes.
 
 import asyncio
 import os
-import signal
 import sys
 from mimetypes import guess_type
 from pathlib import Path
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.api.drain import Drain
+from paidonce.api.server import serve
 from paidonce.demo.body import json_object
 from paidonce.demo.lost_answers import LostAnswers
 from paidonce.demo.processes import PRODUCTS
 from paidonce.demo.repair import Repair
 from paidonce.demo.simulator import Simulator
-from paidonce.main import DRAIN_SECONDS, build_app, preflight
+from paidonce.main import build_app, preflight
 from paidonce.observability import configure_logging
 from paidonce.settings import Settings, SettingsError, load_settings
 
@@ -152,9 +151,9 @@ def for_this_machine(app: ASGIApp) -> ASGIApp:
     return handle
 
 
-def build_demo_app(settings: Settings, token: str) -> ASGIApp:
+def build_demo_app(settings: Settings, token: str, drain: Drain) -> ASGIApp:
     """The service, unchanged, with the demo's routes behind its own."""
-    app = build_app(settings)
+    app = build_app(settings, drain=drain)
     demo = DemoRoutes(settings, token)
     app.router.routes.extend(demo.routes)
     return for_this_machine(demo.lost_answers.around(app))
@@ -169,14 +168,9 @@ def main() -> None:
         asyncio.run(preflight(settings))
     except SettingsError as error:
         sys.exit(f"paidonce demo: {error}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
-    uvicorn.run(
-        build_demo_app(settings, os.environ[TOKEN_VARIABLE]),
-        host="127.0.0.1",
-        port=port,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        **UVICORN_OPTIONS,
-    )
+    drain = Drain()  # nobody's balancer stands before a demo
+    app = build_demo_app(settings, os.environ[TOKEN_VARIABLE], drain)
+    serve(app, drain, host="127.0.0.1", port=port)
 
 
 if __name__ == "__main__":

@@ -301,6 +301,17 @@ def service_unavailable(retry_after_seconds: int = 5) -> Unavailable:
     )
 
 
+def service_overloaded(retry_after_seconds: int = 2) -> Unavailable:
+    """Turned away at the door: nothing was done for this request."""
+    return Unavailable(
+        "service_unavailable",
+        "The service is busy and did not take this request. It is safe to try again.",
+        503,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 # --- must not happen -----------------------------------------------------------------------------
 
 

@@ -15,7 +15,10 @@ import stripe
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 15.0
-MAX_CONNECTIONS = 100
+MAX_CONNECTIONS = 350
+"""To Stripe: as many as requests, work in the background and a worker's round have in the air."""
+POOL_SECONDS = 5.0
+"""For one of them to become free, and to connect."""
 
 call_timeout_seconds: ContextVar[float] = ContextVar("call_timeout_seconds", default=10.0)
 """How long the present call may take in all; the gateway sets it for every call."""
@@ -39,7 +42,9 @@ class AiohttpTransport(stripe.HTTPClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """Send once. Raises NeverSent or stripe.APIConnectionError, nothing else."""
         timeout = aiohttp.ClientTimeout(
-            total=call_timeout_seconds.get(), sock_connect=CONNECT_TIMEOUT_SECONDS
+            total=call_timeout_seconds.get(),
+            connect=POOL_SECONDS,
+            sock_connect=CONNECT_TIMEOUT_SECONDS,
         )
         try:
             async with self._open().request(

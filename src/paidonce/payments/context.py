@@ -17,6 +17,8 @@ from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
 REQUEST_SECONDS = 25.0
 """The app gives up after 30 s; we answer before."""
+VIEW_SECONDS = 2.0
+"""For a look at Stripe on behalf of somebody who only reads: then our own books must do."""
 LEASE_SECONDS = 30.0
 """Outlives the request, so that a lease dies only with its process."""
 LAST_SEND_SECONDS = 5.0
@@ -97,4 +99,5 @@ def paid_answer(order: OrderRow, payment_id: str) -> Paid:
 
 
 def visitor_for(ctx: Context, role: Role, request_id: str, method_id: str | None = None) -> Visitor:
-    return Visitor(role, request_id, Deadline.after(ctx.clock, REQUEST_SECONDS), method_id)
+    seconds = VIEW_SECONDS if role is Role.VIEWER else REQUEST_SECONDS
+    return Visitor(role, request_id, Deadline.after(ctx.clock, seconds), method_id)

@@ -20,6 +20,7 @@ from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommi
 from paidonce.store.rows import MethodRow
 
 DELETE_SECONDS = 5.0
+MOST_AT_ONCE = 8
 """How long the user who deletes a card waits for Stripe; after that the worker goes on."""
 DETACHED = (
     Reason.METHOD_UNATTACHED,
@@ -47,7 +48,7 @@ async def delete_method(ctx: Context, user_id: str, method_id: str) -> str:
 
     method, entries = await ctx.db.transaction("delete_method", work)
     deadline = Deadline.after(ctx.clock, DELETE_SECONDS)
-    await asyncio.gather(*(_detach_now(ctx, entry, deadline) for entry in entries))
+    await asyncio.gather(*(_detach_now(ctx, entry, deadline) for entry in entries[:MOST_AT_ONCE]))
     return method.id
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from paidonce.store.users_table import UsersTable
 
+POOL_SIZE = 10
 Result = TypeVar("Result")
 Row = Mapping[str, Any]
 
@@ -69,15 +70,16 @@ class Database(Protocol):
         """Finish what runs and close."""
 
 
-async def open_database(url: str) -> Database:
-    """Open `sqlite:///file` or `postgresql://…`. The schema must be migrated already."""
+async def open_database(url: str, pool_size: int = POOL_SIZE) -> Database:
+    """Open `sqlite:///file` or `postgresql://…`. The schema must be migrated already.
+    `pool_size`: connections to PostgreSQL, at most."""
     if url.startswith("sqlite:///"):
         from paidonce.store.sqlite import SqliteDatabase  # noqa: PLC0415 - one driver is needed
 
         return SqliteDatabase(sqlite_path(url))
     from paidonce.store.postgresql import PostgresqlDatabase  # noqa: PLC0415
 
-    return await PostgresqlDatabase.open(url)
+    return await PostgresqlDatabase.open(url, pool_size)
 
 
 def sqlite_path(url: str) -> str:

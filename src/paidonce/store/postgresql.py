@@ -16,7 +16,6 @@ from paidonce.store.users_table import OWN, UsersTable
 
 Result = TypeVar("Result")
 SCHEMA = "paidonce"
-POOL_SIZE = 10
 STATEMENT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 MAX_RESTARTS = 5
@@ -66,12 +65,12 @@ class PostgresqlDatabase:
         self.users = OWN
 
     @classmethod
-    async def open(cls, url: str) -> "PostgresqlDatabase":
+    async def open(cls, url: str, pool_size: int) -> "PostgresqlDatabase":
         try:
             pool = await asyncpg.create_pool(
                 url,
                 min_size=1,
-                max_size=POOL_SIZE,
+                max_size=pool_size,
                 command_timeout=STATEMENT_TIMEOUT_SECONDS,
                 server_settings={"search_path": SCHEMA, "application_name": "paidonce"},
                 reset=_keep_as_it_is,

@@ -23,6 +23,8 @@ from paidonce.store.users_table import OWN, UsersTable
 
 Result = TypeVar("Result")
 BUSY_TIMEOUT_SECONDS = 5.0
+QUEUE_SECONDS = 5.0
+"""Behind others for the one connection: as long as PostgreSQL's pool lets one wait."""
 PREFIX = "paidonce_"
 TABLES = (
     "answers",
@@ -101,8 +103,19 @@ class SqliteDatabase:
             executor.shutdown()
 
     async def _submit(self, executor: ThreadPoolExecutor, run: Any, work: Work[Result]) -> Result:
-        future = asyncio.get_running_loop().run_in_executor(executor, run, work)
+        queued_at = time.monotonic()
+        future = asyncio.get_running_loop().run_in_executor(
+            executor, self._in_turn, queued_at, run, work
+        )
         result: Result = await asyncio.shield(future)
+        return result
+
+    def _in_turn(self, queued_at: float, run: Any, work: Work[Result]) -> Result:
+        """In the connection's thread. Whoever waited too long gives up unseen, so that those
+        behind him do not wait for his turn as well."""
+        if time.monotonic() - queued_at > QUEUE_SECONDS:
+            raise DatabaseUnavailable("too many wait for the database")
+        result: Result = run(work)
         return result
 
     def _write(self, work: Work[Result]) -> Result:

@@ -1,0 +1,96 @@
+"""Connections of clients: so many and no more, and none that says nothing for ever."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from paidonce.api import server
+from support.processes import free_port
+
+
+async def healthy(scope: Any, _receive: Any, send: Any) -> None:
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The port of a server that answers everything with "ok"."""
+    config = uvicorn.Config(healthy, port=free_port(), lifespan="off", **server.UVICORN_OPTIONS)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(running.serve()))
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.005)
+    yield config.port
+    running.should_exit = True
+    thread.join(10)
+
+
+def connect(port: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.connect()
+    return connection
+
+
+def get(connection: http.client.HTTPConnection) -> tuple[int, Any, bytes]:
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    return answer.status, answer.headers, answer.read()
+
+
+def test_one_connection_too_many_is_told_so_and_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(server, "MORE_CONNECTIONS", 1)
+    with contextlib.ExitStack() as stack:
+        first, second, third, fourth = (
+            stack.enter_context(contextlib.closing(connect(port))) for _ in range(4)
+        )
+        for connection in (first, second):
+            assert get(connection)[0] == 200
+        status, headers, raw = get(third)
+        body = json.loads(raw)
+        assert (status, body["code"], body["nextStep"]) == (503, "service_unavailable", "retry")
+        assert headers["Connection"] == "close" and headers["Retry-After"] == "2"
+        assert headers["Request-Id"] == body["requestId"]
+        with pytest.raises((http.client.HTTPException, OSError)):
+            get(fourth)
+        assert get(first)[0] == 200
+    time.sleep(0.2)
+    with contextlib.closing(connect(port)) as again:
+        assert get(again)[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: "], ids=["nothing", "half"])
+def test_a_connection_that_sends_no_whole_head_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(sent)
+        started = time.monotonic()
+        assert connection.recv(100) == b""
+        assert 0.1 < time.monotonic() - started < 2
+
+
+def test_a_kept_connection_may_be_idle_for_longer_than_a_head_may_take(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    with contextlib.closing(connect(port)) as connection:
+        for _ in range(2):
+            assert get(connection)[0] == 200
+            time.sleep(0.4)

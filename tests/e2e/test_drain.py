@@ -1,0 +1,96 @@
+"""SIGTERM, as a balancer and a client see it, and in the middle of a worker's sweep."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import pytest
+
+from e2e.serving import JWT_SECRET, Serving, environment, start_serving, wait_until
+from e2e.test_crashes import CONFIRM, end_leases, run_sql, wait_until_struck
+from stripesim.testing import SimulatorProcess
+from support.envelope import assert_error
+from support.legacy import own_table
+from support.processes import StartProcess, http_status, script
+
+RETRIEVE = {"method": "GET", "path": "/v1/payment_intents/*"}
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(data=tmp_path / "stripe.db") as running:
+        yield running
+
+
+class Kept:
+    """One kept connection, as a balancer has them."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(serving.url).netloc, timeout=30)
+        claims = {"sub": "alice", "exp": int(time.time()) + 3600}
+        token = jwt.encode(claims, JWT_SECRET, algorithm="HS256")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str | None, Any]:
+        """Status, the Connection header, and the body; raises when the connection was closed."""
+        text = json.dumps(body) if body is not None else None
+        if self._connection.sock is None:
+            self._connection.connect()
+        self._connection.auto_open = 0
+        self._connection.request(method, path, text, self._headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.headers.get("Connection"), json.loads(answer.read())
+
+
+def test_a_server_that_ends_says_so_and_serves_for_a_moment_more(
+    sqlite_url: str, simulator: SimulatorProcess, start_process: StartProcess
+) -> None:
+    settings = environment(sqlite_url, simulator.url, DRAIN_DELAY_SECONDS="3")
+    serving = start_serving(start_process, settings)
+    order_id, card = serving.order(), simulator.create_card()
+    kept, idle = Kept(serving), Kept(serving)
+    for connection in (kept, idle):
+        assert connection.ask("GET", "/readyz")[:2] == (200, None)
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(serving.process.terminate)
+        wait_until(lambda: http_status(f"{serving.url}/readyz") == 503, "503 of a server that ends")
+        status, says, body = Kept(serving).ask("GET", "/readyz")
+        assert (status, says, body["code"]) == (503, "close", "service_unavailable")
+        assert "ending" in body["errors"][0]
+        pay = {"paymentToken": card}
+        path = f"/api/mobile-app/orders/{order_id}/pay"
+        status, says, body = kept.ask("POST", path, pay)
+        assert (status, says, body["status"]) == (200, "close", "success")
+        assert ending.result() == 0
+    assert time.monotonic() - started > 2.9
+    with pytest.raises((http.client.HTTPException, OSError)):
+        idle.ask("GET", "/healthz")
+    assert http_status(f"{serving.url}/healthz") is None
+
+
+def test_a_worker_that_ends_finishes_its_sweep(
+    database_url: str, simulator: SimulatorProcess, start_process: StartProcess
+) -> None:
+    """The sweep hangs at Stripe when the signal comes; what it learns is still written down."""
+    settings = environment(database_url, simulator.url)
+    serving = start_serving(start_process, settings, "--no-worker")
+    order_id, card = serving.order(), simulator.create_card()
+    simulator.add_fault(match={**CONFIRM, "times": 3}, kind="drop_response")
+    simulator.add_fault(match=RETRIEVE, kind="error_before")
+    assert_error(serving.pay(order_id, card), 409, "payment_processing")
+    simulator.clear_faults()
+    end_leases(database_url)
+    simulator.add_fault(match={"path": "/v1/payment_intents/*"}, kind="latency", seconds=2)
+    worker = start_process(script("paidonce"), "worker", environment=settings)
+    wait_until_struck(simulator)
+    assert worker.terminate(15) == 0
+    assert "Traceback" not in worker.stderr()
+    attempts = own_table(database_url, "payment_attempts")
+    assert run_sql(database_url, f"SELECT state FROM {attempts}") == [("succeeded",)]

@@ -1,0 +1,190 @@
+"""I12: everything has a bound. What is one too many is told so at once, and costs nothing."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from paidonce.gateway import transport
+from paidonce.gateway.transport import AiohttpTransport, NeverSent
+from paidonce.payments import background
+from paidonce.payments.release import MOST_AT_ONCE
+from support.envelope import assert_envelope, assert_error, assert_success
+from support.saved_methods import DETACH_CALL, delete, listed, saved
+from support.service import GOOD, Running, StartService
+
+CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
+RETRIEVE = {"method": "GET", "path": "/v1/payment_intents/*"}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What is bounded here stands before any database."""
+    return sqlite_url
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(12) as pool:
+        yield pool
+
+
+def wait_for_stripe(service: Running, times: int) -> None:
+    """So many calls hang at Stripe."""
+    ends_at = time.monotonic() + 10
+    while service.simulator._control("GET", "/_sim/faults")["faults"][0]["struck"] < times:
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+
+
+def fill(service: Running, threads: ThreadPoolExecutor, times: int) -> "list[Future[Any]]":
+    """Payments that wait for Stripe, each of its own order."""
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))
+    orders = [service.order() for _ in range(times)]
+    service.simulator.add_fault(match=CONFIRM, kind="latency", seconds=1.5)
+    paying = [threads.submit(service.pay, order_id, card) for order_id in orders]
+    wait_for_stripe(service, times)
+    return paying
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def test_one_payment_too_many_is_turned_away_untouched_and_the_rest_goes_on(
+    start_service: StartService, threads: ThreadPoolExecutor
+) -> None:
+    service = start_service(max_requests=3)
+    other, card = service.order("bob"), service.simulator.create_card(GOOD)
+    paying = fill(service, threads, 3)
+    before = service.last_request()
+    refused = service.pay(other, card, user="bob")
+    assert_error(refused, 503, "service_unavailable", "retry")
+    assert refused.headers["Retry-After"] == "2" and refused.json()["retryAfter"] == 2
+    assert service.rows("SELECT id FROM payment_attempts WHERE order_id = $1", other) == []
+    assert service.stripe_calls(before) == []
+    for path in ("/api/mobile-app/orders", f"/api/mobile-app/orders/{other}"):
+        assert service.call("GET", path, user="bob").status_code == 200
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert requests.get(f"{service.url}{path}", timeout=5).status_code == 200
+    webhook = requests.post(f"{service.url}/api/webhooks/stripe", data=b"{}", timeout=5)
+    assert_error(webhook, 400, "invalid_signature")
+    for answer in paying:
+        assert_success(answer.result())
+    assert_success(service.pay(other, card, user="bob"))
+
+
+def test_reads_that_wait_leave_payments_alone(
+    start_service: StartService, threads: ThreadPoolExecutor
+) -> None:
+    service = start_service(max_requests=2)
+    card, order_id, other = service.simulator.create_card(GOOD), service.order(), service.order()
+    service.simulator.add_fault(match={**CONFIRM, "times": 9}, kind="drop_request")
+    assert_error(service.pay(order_id, card), 409, "payment_processing")
+    service.simulator.clear_faults()
+    service.simulator.add_fault(match=RETRIEVE, kind="latency", seconds=1.5)
+    looking = [threads.submit(service.payment, order_id) for _ in range(2)]
+    wait_for_stripe(service, 2)
+    refused = service.call("GET", f"/api/mobile-app/orders/{order_id}/payment")
+    assert_error(refused, 503, "service_unavailable", "retry")
+    assert_success(service.pay(other, card))
+    assert [look.result()["status"] for look in looking] == ["processing"] * 2
+
+
+def test_a_look_at_a_payment_waits_two_seconds_for_stripe_and_tells_what_is_known(
+    start_service: StartService,
+) -> None:
+    service = start_service()
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    service.simulator.add_fault(match={**CONFIRM, "times": 9}, kind="drop_response")
+    service.simulator.add_fault(match=RETRIEVE, kind="latency", seconds=4)
+    with ThreadPoolExecutor(1) as one:
+        paying = one.submit(service.pay, order_id, card)
+        wait_for_stripe(service, 3)
+        time.sleep(0.1)
+        started = time.monotonic()
+        assert service.payment(order_id)["status"] == "processing"
+        assert 1.5 < time.monotonic() - started < 3.5
+        service.simulator.clear_faults()
+        paying.result()
+    assert_success(service.pay(order_id, card))
+
+
+def test_places_are_given_back_whatever_becomes_of_a_request(
+    start_service: StartService, threads: ThreadPoolExecutor
+) -> None:
+    service = start_service(max_requests=2)
+    for _ in range(4):
+        assert service.call("POST", "/api/mobile-app/orders", {"items": 1}).status_code == 400
+        assert service.call("POST", "/api/mobile-app/nothing", {}).status_code == 404
+        raw = "POST /api/mobile-app/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+        address = ("127.0.0.1", urlsplit(service.url).port or 0)
+        with socket.create_connection(address) as gone:
+            gone.sendall(f"{raw}Authorization: Bearer {service.token()}\r\n\r\n".encode())
+    time.sleep(0.2)
+    service.order()
+
+
+# --- to Stripe, and in the background ------------------------------------------------------------
+
+
+async def test_a_call_that_gets_no_connection_to_stripe_was_surely_not_sent(
+    stripe_simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(transport, "POOL_SECONDS", 0.2)
+    stripe_simulator.add_fault(match={"path": "/v1/account"}, kind="latency", seconds=0.8)
+    client = AiohttpTransport()
+    headers = {"Authorization": f"Bearer {stripe_simulator.secret_key}"}
+    try:
+        url = f"{stripe_simulator.url}/v1/account"
+        first = asyncio.create_task(client.request_async("get", url, headers))
+        await asyncio.sleep(0.1)
+        with pytest.raises(NeverSent):
+            await client.request_async("get", url, headers)
+        assert (await first)[1] == 200
+    finally:
+        await client.close_async()
+    assert len(stripe_simulator.requests()) == 1
+
+
+async def test_a_full_house_of_background_work_drops_what_is_new() -> None:
+    house, gate = background.Background(), asyncio.Event()
+
+    async def work() -> None:
+        await gate.wait()
+
+    begun = [house.start(f"key-{n}", work) for n in range(background.MAX_TASKS + 5)]
+    assert begun == [True] * background.MAX_TASKS + [False] * 5
+    gate.set()
+    await house.drain()
+    assert house.start("key-0", work)
+    await house.close(1)
+
+
+def test_a_card_of_many_entries_is_deleted_at_once_and_detached_little_by_little(
+    start_service: StartService,
+) -> None:
+    service = start_service()
+    entries = [saved(service, service.simulator.create_card(GOOD)) for _ in range(MOST_AT_ONCE + 3)]
+    before = service.last_request()
+    assert_success(delete(service, entries[0]["id"]))
+    assert service.stripe_calls(before).count(DETACH_CALL) == MOST_AT_ONCE
+    assert listed(service) == []
+    service.recover()
+    assert service.stripe_calls(before).count(DETACH_CALL) == MOST_AT_ONCE + 3
+
+
+def test_every_answer_keeps_the_envelope_when_turned_away(start_service: StartService) -> None:
+    service = start_service(max_requests=1)
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: service.call("GET", "/api/mobile-app/orders"), range(40)))
+    for answer in answers:
+        assert_envelope(answer)
+        assert answer.status_code in (200, 503)
