@@ -5,7 +5,7 @@ SEED ?= 1
 RUNS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ check: setup ## format, lint, types, import fences, sizes, texts and docs, in on
 
 chaos: setup ## the application under a seed, faults and crashes everywhere (SEED=1 RUNS=1000)
 	@.venv/bin/python -m proof.chaos --seed $(SEED) --runs $(RUNS) $(ARGS)
+
+ha: setup ## restarts under load, ten times the load, a Stripe that hangs; writes docs/results/ha.json
+	@scripts/install-test-tools
+	@.venv/bin/python -m proof.load all --json docs/results/ha.json $(ARGS)
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done

@@ -1,0 +1,142 @@
+"""Real processes on one database: the simulator, servers, a worker."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, SimulatorProcess
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+from support.postgres import prepare_template, start_postgres  # type: ignore[import-not-found]
+from support.processes import Process, free_port, script  # type: ignore[import-not-found]
+
+JWT_SECRET = "a-secret-of-the-load-proof-with-32-bytes"
+MERCHANT_API_KEY = "merchant-key-of-the-load-proof"
+WEBHOOK_SECRET = "whsec_of_the_load_proof"
+PRICE_MINOR = 22_000
+START_SECONDS = 60
+STOP_SECONDS = 45
+
+
+@dataclass
+class Server:
+    """One `paidonce serve`."""
+
+    process: Any
+    url: str
+
+    def wait_until_ready(self) -> None:
+        self.process.wait_for_http(f"{self.url}/readyz", timeout_seconds=START_SECONDS)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        code: int = self.process.terminate(STOP_SECONDS)
+        return code
+
+
+@dataclass
+class Cluster:
+    """Everything that runs, ready to be paid at."""
+
+    database_url: str
+    simulator: SimulatorProcess
+    servers: list[Server]
+    workers: list[Any]
+    folder: Path
+
+    def get_stripe(self, path: str) -> dict[str, Any]:
+        """For the auditor."""
+        headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+        answer = requests.get(f"{self.simulator.url}{path}", headers=headers, timeout=60)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def merchant(self, method: str, path: str, body: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {MERCHANT_API_KEY}"}
+        url = self.servers[0].url
+        return requests.request(method, f"{url}{path}", json=body, headers=headers, timeout=40)
+
+
+def environment(database_url: str, stripe_url: str, **changes: str) -> dict[str, str]:
+    """Every setting of a server. All clients come from one address, so its limit is put away."""
+    return {
+        "DATABASE_URL": database_url,
+        "STRIPE_API_BASE": stripe_url,
+        "STRIPE_SECRET_KEY": SECRET_KEY,
+        "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "PAYMENT_RETURN_URL": "shop://return",
+        "AUTH_JWT_SECRET": JWT_SECRET,
+        "MERCHANT_API_KEY": MERCHANT_API_KEY,
+        "DECLINES_PER_ADDRESS_AND_HOUR": "1000000",
+        **changes,
+    }
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database; PostgreSQL is one of the tests' own."""
+    if kind == "sqlite":
+        url = f"sqlite:///{folder / 'paidonce.db'}"
+        prepare_template(url)
+        yield url
+        return
+    server = start_postgres()
+    try:
+        url = server.url(server.create_database())
+        prepare_template(url)
+        yield url
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running(kind: str, *, servers: int, workers: int = 0, **changes: str) -> Iterator[Cluster]:
+    """Start everything on a fresh database; whatever runs is ended by its own process id."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(database(kind, folder))
+        yield stack.enter_context(
+            running_on(url, folder, servers=servers, workers=workers, **changes)
+        )
+
+
+@contextmanager
+def running_on(
+    url: str, folder: Path, *, servers: int, workers: int = 0, **changes: str
+) -> Iterator[Cluster]:
+    """The same on a database that is there already."""
+    with ExitStack() as stack:
+        simulator = stack.enter_context(SimulatorProcess())
+        settings = environment(url, simulator.url, **changes)
+        found = [_start_server(stack, folder / f"server-{n}", settings) for n in range(servers)]
+        cluster = Cluster(url, simulator, found, [], folder)
+        for n in range(workers):
+            home = folder / f"worker-{n}"
+            home.mkdir()
+            process = Process([script("paidonce"), "worker"], log_folder=home, environment=settings)
+            stack.callback(process.clean_up)
+            cluster.workers.append(process)
+        for server in found:
+            server.wait_until_ready()
+        simulator.set_webhook_target(f"{found[0].url}/api/webhooks/stripe", WEBHOOK_SECRET)
+        tea = {"productId": "tea", "name": "Tea", "amountMinor": PRICE_MINOR, "currency": "usd"}
+        cluster.merchant("PUT", "/api/products", {"products": [tea]}).raise_for_status()
+        yield cluster
+
+
+def _start_server(stack: ExitStack, home: Path, settings: dict[str, str]) -> Server:
+    home.mkdir()
+    port = free_port()
+    command = [script("paidonce"), "serve", "--port", str(port)]
+    process = Process(command, log_folder=home, environment=settings)
+    stack.callback(process.clean_up)
+    return Server(process, f"http://127.0.0.1:{port}")
