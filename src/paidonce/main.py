@@ -12,7 +12,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from paidonce.api import build_api
-from paidonce.api.drain import LAST_SECONDS, Drain
+from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window

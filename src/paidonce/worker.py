@@ -29,9 +29,7 @@ async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> 
         if is_forgetting:
             forget_at = ctx.clock.monotonic() + FORGET_SECONDS
         try:
-            await work_once(
-                ctx, is_tidying=is_tidying, is_forgetting=is_forgetting, stop=stop
-            )
+            await work_once(ctx, is_tidying=is_tidying, is_forgetting=is_forgetting, stop=stop)
         except (DatabaseUnavailable, UnknownCommit) as error:
             log.warning("worker.database_unavailable", error=str(error))
         except Exception:  # the worker outlives a bug in one round

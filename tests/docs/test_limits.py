@@ -11,7 +11,7 @@ from docs.markdown import ROOT, list_rows, read
 from paidonce.settings import Settings
 
 SOURCE = ROOT / "src" / "paidonce"
-ROOMS = ("api", "payments", "gateway", "store", "recovery.py", "webhooks.py", "worker.py")
+ROOMS = ("api", "payments", "gateway", "store", "webhooks", "recovery.py", "worker.py")
 IS_BOUND = re.compile(
     r"^(MAX|MOST|MORE|LARGEST|DEEPEST|LONGEST_WAIT|LONGEST_PAUSE|LONGEST_POLL|LONGEST_CHECK)_"
     r"|_(TIMEOUT_)?SECONDS$|_BYTES$|^BATCH$|_LANE$|_SIZE$|_SENDS$|_ROUNDS$"
@@ -27,6 +27,11 @@ NO_BOUND = {
     "payments.leases.POLL_SECONDS": "the first pause",
     "payments.leases.FIRST_CHECK_SECONDS": "the first pause",
     "store.engine.POOL_SIZE": "the setting's default",
+    "store.scratch.BATCH": "how ids are handed to a command's own file",
+    "webhooks.backfill.LONGEST_PAUSE_SECONDS": "a command's pause between its tries",
+    "webhooks.backfill.MOST_FAULTS": "a command's tries",
+    "webhooks.inbox.LOOK_SECONDS": "how often the inbox is counted for the metrics",
+    "worker.FORGET_SECONDS": "how often old events are forgotten",
 }
 
 
