@@ -92,7 +92,9 @@ async def compare(ctx: Context) -> None:
             gate.began_at = ctx.clock.now()
             gate.base = await ctx.db.read(_mark_of)
         since = min(gate.base, gate.began_at) - CLOCKS_APART
-        page = await ctx.gateway.list_intents_page(Window(since), gate.after, deadline.left)
+        page = await ctx.gateway.list_expanded_intents_page(
+            Window(since), gate.after, deadline.left
+        )
         if isinstance(page, Failure):
             log.warning("restore.not_compared", reason=page.reason.value)
             return
