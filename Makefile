@@ -5,7 +5,7 @@ SEED ?= 1
 RUNS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha planted screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ chaos: setup ## the application under a seed, faults and crashes everywhere (SEE
 ha: setup ## restarts under load, ten times the load, a Stripe that hangs; writes docs/results/ha.json
 	@scripts/install-test-tools
 	@.venv/bin/python -m proof.load all --json docs/results/ha.json $(ARGS)
+
+planted: setup ## plant each bug in a copy of the source; the proof has to find it (ARGS="NAME")
+	@.venv/bin/python -m proof.planted $(ARGS)
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done

@@ -53,6 +53,10 @@ class StripeSide:
     def get(self, path: str) -> Json:
         return self._at_once("GET", path, b"", {"authorization": f"Bearer {SECRET_KEY}"})
 
+    def by_hand(self, method: str, path: str) -> Json:
+        """What a person does at the Dashboard."""
+        return self._at_once(method, path, b"", {"authorization": f"Bearer {SECRET_KEY}"})
+
     def app_post(self, path: str, form: Json) -> Json:
         """What the app's own SDK does, with the publishable key. Errors come as `{"error": …}`."""
         headers = {

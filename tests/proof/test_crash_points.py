@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proof.crash_points.bugs import BUGS
 from proof.crash_points.flows import FLOWS, LEFT_OUT
 from proof.crash_points.names import UnknownName, list_steps
-from proof.planted import try_bug
+from proof.planted import BUGS, try_bug
 
 ROOT = Path(__file__).parents[2]
 PAIRS = 10

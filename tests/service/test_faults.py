@@ -517,6 +517,21 @@ def test_a_customer_deleted_before_the_confirm_does_not_block_the_order(service:
     assert service.charges(next_order) == 1
 
 
+def test_two_payments_that_find_the_customer_gone_make_one_new_customer(service: Running) -> None:
+    orders = [service.order(), service.order()]
+    gone = customer_of(service)
+    cards = [service.simulator.create_card(GOOD) for _ in orders]
+    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    # One hears of it when the other has replaced the customer already.
+    service.simulator.add_fault(match={**ATTACH, "times": 1}, kind="latency", seconds=2)
+    with ThreadPoolExecutor(2) as threads:
+        for answer in threads.map(service.pay, orders, cards):
+            assert_success(answer)
+    customers = stripe(service, "GET", "/v1/customers")["data"]
+    assert [found["id"] for found in customers if found["id"] != gone] == [customer_of(service)]
+    assert [service.charges(order_id) for order_id in orders] == [1, 1]
+
+
 @pytest.mark.parametrize("is_known_card", [True, False], ids=["known-card", "new-card"])
 def test_an_intent_canceled_by_hand_makes_way_for_the_next_generation(
     service: Running, is_known_card: bool

@@ -1,9 +1,8 @@
 """Bugs that only a crash brings to light, each with the one run that has to find it."""
 
-from proof.bug import Bug, Edit
+from proof.planted.bug import Bug, Edit, crash
 
 PAYMENTS = "paidonce/payments"
-ONE_RUN = ("-m", "proof.crash_points", "--databases", "sqlite", "--only")
 
 
 _RECORD = """    return await ctx.db.transaction(
@@ -43,7 +42,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I9",),
-        (*ONE_RUN, "first_payment:commit.paid#1:after:leaves"),
+        crash("first_payment:commit.paid#1:after:leaves"),
     ),
     Bug(
         "order-in-a-second-commit",
@@ -69,7 +68,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I2",),
-        (*ONE_RUN, "first_payment:commit.paid#1:after:leaves"),
+        crash("first_payment:commit.paid#1:after:leaves"),
     ),
     Bug(
         "confirmed-before-recorded",
@@ -77,7 +76,7 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/prepare.py",
-                "            await _save_intent(ctx, payment, answer)\n",
+                "            await save_intent(ctx, payment, answer)\n",
                 "            UNSAVED[payment.id] = answer.id\n            return payment\n",
             ),
             Edit(
@@ -115,21 +114,21 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I2",),
-        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
+        crash("first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "send-not-recorded",
         "rule 1: the send is recorded and committed before it is sent",
         (Edit("paidonce/store/attempts.py", "sends = sends + 1", "sends = sends"),),
         ("I2",),
-        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
+        crash("first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "send-not-recorded-with-a-known-card",
         "rule 1: with a known card the claim records the send",
         (Edit(f"{PAYMENTS}/claim.py", "sends=1 if is_ready else 0", "sends=0"),),
         ("I2",),
-        (*ONE_RUN, "known_card:stripe.confirm#1:after:leaves"),
+        crash("known_card:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "confirm-key-anew",
@@ -142,7 +141,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("one key",),
-        (*ONE_RUN, "decline_and_retry:stripe.confirm#1:after:asks"),
+        crash("decline_and_retry:stripe.confirm#1:after:asks"),
     ),
     Bug(
         "sent-attempt-closed-unasked",
@@ -159,7 +158,7 @@ BUGS: tuple[Bug, ...] = (
             Edit(f"{PAYMENTS}/record.py", "attempt.sends > sends:", "attempt.sends > 99:"),
         ),
         ("I2",),
-        (*ONE_RUN, "first_payment:stripe.confirm#1:after:leaves"),
+        crash("first_payment:stripe.confirm#1:after:leaves"),
     ),
     Bug(
         "worker-sends-first",
@@ -174,7 +173,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("absent payer",),
-        (*ONE_RUN, "first_payment:commit.claim#1:after:leaves"),
+        crash("first_payment:commit.claim#1:after:leaves"),
     ),
     Bug(
         "event-answered-before-it-is-stored",
@@ -192,7 +191,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I7",),
-        (*ONE_RUN, "events_of_a_payment:commit.event#1:before:asks"),
+        crash("events_of_a_payment:commit.event#1:before:asks"),
     ),
     Bug(
         "canceled-before-stripe-said-so",
@@ -206,7 +205,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I2",),
-        (*ONE_RUN, "cancel:commit.canceled#1:after:asks"),
+        crash("cancel:commit.canceled#1:after:asks"),
     ),
     Bug(
         "retired-before-stripe-said-canceled",
@@ -220,7 +219,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1",),
-        (*ONE_RUN, "challenge_left_for_another_card:commit.retire#1:after:asks"),
+        crash("challenge_left_for_another_card:commit.retire#1:after:asks"),
     ),
     Bug(
         "customer-key-anew",
@@ -233,6 +232,6 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I3",),
-        (*ONE_RUN, "new_order:stripe.create_customer#1:after:asks"),
+        crash("new_order:stripe.create_customer#1:after:asks"),
     ),
 )

@@ -1,0 +1,444 @@
+"""Rules 1 to 12 of the design, each left out where it stands in the source. `no-fence`, the named
+bugs and those of the crash points leave out more of them."""
+
+from proof.planted.bug import Argued, Bug, Edit, chaos, crash, suite
+
+PAYMENTS = "paidonce/payments"
+STORE = "paidonce/store"
+FAULTS = "tests/service/test_faults.py"
+PAY = "tests/service/test_pay.py"
+RECOVERY = "tests/service/test_recovery.py"
+
+_CANCEL_WHEN_LATE = """    if wants_other or _is_late(ctx, job, visitor):
+        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+    return errors.payment_processing()
+
+
+async def _challenge_over("""
+_CHALLENGE_LATE = """    if _is_late(ctx, job, visitor):
+        return await cancel_intent(
+            ctx, job, visitor, action_becomes=AttemptState.AUTHENTICATION_FAILED
+        )
+"""
+_CHALLENGE_OTHER = """    if is_payer and (is_foreign or not visitor.wants(attempt)):
+        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+"""
+_PAID_ANSWERS = """    if order.status is OrderStatus.PAID:
+        return paid_answer(order, attempt.payment_id)
+"""
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        "never-sent-left-open",
+        "rule 2: a never-sent attempt is closed by recovery",
+        (
+            Edit(
+                f"{PAYMENTS}/pay.py",
+                """        if visitor.role is not Role.PAYER:
+            return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
+""",
+                """        if visitor.role is not Role.PAYER:
+            return errors.payment_processing()
+""",
+            ),
+        ),
+        ("I8",),
+        crash("first_payment:commit.claim#1:after:leaves"),
+        model="2 close never sent",
+    ),
+    Bug(
+        "never-sent-not-superseded",
+        "rule 2: a never-sent attempt gives way to another card",
+        (
+            Edit(
+                f"{PAYMENTS}/claim.py",
+                "        if visitor.wants(attempt):\n",
+                "        if attempt is not None:\n",
+            ),
+        ),
+        ("a_never_sent_attempt_gives_way_to_another_card",),
+        suite(FAULTS, "a_never_sent_attempt_gives_way_to_another_card"),
+        model="2 close never sent",
+    ),
+    Bug(
+        "attach-key-never-moves",
+        "rule 3: the next attach key after a saved 5xx",
+        (Edit(f"{STORE}/attempts.py", "SET attach_key_no = $2 + 1", "SET attach_key_no = $2 + 0"),),
+        ("an_attach_gets_its_next_key_after_a_saved_error",),
+        suite(FAULTS, "an_attach_gets_its_next_key_after_a_saved_error"),
+        model="3 attach key",
+    ),
+    Bug(
+        "unknown-never-ended",
+        "rule 4: unknown ends by asking Stripe to cancel",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                _CANCEL_WHEN_LATE,
+                "    return errors.payment_processing()\n\n\nasync def _challenge_over(",
+            ),
+        ),
+        ("I8",),
+        chaos(1),
+        model="4 unknown ends by cancel",
+    ),
+    Bug(
+        "timer-declares-a-failure",
+        "rule 4: no timer declares a failure",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                _CANCEL_WHEN_LATE,
+                _CANCEL_WHEN_LATE.replace(
+                    "cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)",
+                    "record.record_negative(ctx, job, AttemptState.ABANDONED)",
+                ),
+            ),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="4 unknown ends by cancel",
+    ),
+    Bug(
+        "refused-cancel-taken-for-canceled",
+        "rule 4: a refused cancel means look again",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "        return await _look_after_refused_cancel(ctx, job, visitor, intent_id)\n",
+                "        await record.retire(ctx, job.payment.id, action_becomes=action_becomes)\n"
+                '        return Again("it cannot be canceled any more")\n',
+            ),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="4 unknown ends by cancel",
+    ),
+    Bug(
+        "old-key-sent-again",
+        "rule 4: a key older than 23 h is never sent again",
+        (
+            Edit(
+                f"{PAYMENTS}/confirm.py",
+                "    return first is not None and ctx.clock.now() - first > KEY_LIFE\n",
+                "    return False\n",
+            ),
+        ),
+        ("a_confirm_older_than_a_day_is_never_sent_again",),
+        suite(FAULTS, "a_confirm_older_than_a_day_is_never_sent_again"),
+        model="4 old key",
+    ),
+    Bug(
+        "another-card-beside-a-challenge",
+        "rule 5: another card cancels the intent whose challenge is pending",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                _CHALLENGE_OTHER,
+                """    if is_payer and (is_foreign or not visitor.wants(attempt)):
+        await record.record_negative(ctx, job, AttemptState.SUPERSEDED)
+        return Again("the challenge is left alone")
+""",
+            ),
+        ),
+        ("I1", "I2", "I6", "BUG"),
+        chaos(1),
+        model="5 another card",
+    ),
+    Bug(
+        "abandoned-challenge-left-open",
+        "rule 5: recovery cancels the intent of a challenge that nobody answers",
+        (Edit(f"{PAYMENTS}/settle.py", _CHALLENGE_LATE, ""),),
+        ("I8",),
+        chaos(1),
+        model="5 abandoned challenge",
+    ),
+    Bug(
+        "challenge-over-unseen",
+        "rule 6: a look closes an attempt whose challenge is over",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "        return await _challenge_over(ctx, job, visitor, intent)\n",
+                "        return await _end_unless_in_time(ctx, job, visitor)\n",
+            ),
+        ),
+        ("three_d_secure_failed_can_be_tried_again_with_the_same_card",),
+        suite(PAY, "three_d_secure_failed_can_be_tried_again_with_the_same_card"),
+        model="6 challenge over",
+    ),
+    Bug(
+        "open-attempt-closed-by-a-look",
+        "rule 6: a look closes only an attempt that waited for its challenge before",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
+                "    if attempt.state is not None:\n        return await _challenge_over(",
+            ),
+            Edit(f"{PAYMENTS}/settle.py", "        only_from=AttemptState.ACTION,\n", ""),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="6 only from action",
+    ),
+    Bug(
+        "action-by-a-look",
+        "rule 6: a look never turns an open attempt into one that waits",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "    return await record.answer_action(ctx, job, intent)\n",
+                "    return await record.record_action(ctx, job, intent)\n",
+            ),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="6 no action by look",
+    ),
+    Bug(
+        "negatives-not-checked-last",
+        "rule 7: a negative fact is last checked against the order and the attempt",
+        (
+            Edit(
+                f"{PAYMENTS}/record.py",
+                _PAID_ANSWERS
+                + "    return answer_of(order, attempt) if attempt.state not in LIVE_ATTEMPTS",
+                "    return None if attempt.state not in LIVE_ATTEMPTS",
+            ),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="7 negatives look last",
+    ),
+    Bug(
+        "waiter-looks-at-its-attempt",
+        "rule 7: whoever waited is answered from the order",
+        (Edit(f"{PAYMENTS}/answers.py", _PAID_ANSWERS, ""),),
+        ("looks_late_is_not_told_of_a_decline_when_the_order_is_paid_by_then",),
+        suite(
+            "tests/service/test_races.py",
+            "looks_late_is_not_told_of_a_decline_when_the_order_is_paid_by_then",
+        ),
+        model="waiter looks at its attempt",
+    ),
+    Bug(
+        "reconfirm-under-the-first-key",
+        "rule 9: the confirm after the challenge has a key of its own",
+        (
+            Edit(
+                f"{PAYMENTS}/requests.py",
+                'f"rc:{ctx.installation.namespace}:{attempt.id}:{attempt.reconfirm_key_no}"',
+                'f"cf:{ctx.installation.namespace}:{attempt.id}"',
+            ),
+        ),
+        ("three_d_secure_passed",),
+        suite(PAY, "three_d_secure_passed and manual"),
+        model="9 reconfirm key",
+    ),
+    Bug(
+        "reconfirm-key-never-moves",
+        "rule 9: the next key when Stripe asks for another challenge, or has saved a 5xx",
+        (
+            Edit(
+                f"{STORE}/attempts.py",
+                "SET reconfirm_key_no = $2 + 1",
+                "SET reconfirm_key_no = $2 + 0",
+            ),
+        ),
+        ("I6", "I8", "BUG"),
+        chaos(1),
+        model="9 reconfirm key",
+    ),
+    Bug(
+        "canceled-while-sent",
+        "rule 10: an order with a sent attempt that is open is not canceled",
+        (
+            Edit(
+                f"{PAYMENTS}/cancel.py",
+                "        if attempt.sends > 0:\n            return errors.payment_in_progress()\n",
+                "",
+            ),
+        ),
+        ("I2", "I6"),
+        chaos(1),
+        model="10 busy",
+    ),
+    Bug(
+        "canceling-never-resumed",
+        "rule 10: recovery resumes the second step of a cancelation",
+        (
+            Edit(
+                "paidonce/recovery.py",
+                "orders.take_canceling(tx, now, later, BATCH)",
+                "orders.take_canceling(tx, now, later, 0)",
+            ),
+        ),
+        ("I8",),
+        crash("cancel:commit.canceling#1:after:leaves"),
+        model="10 two steps",
+    ),
+    Bug(
+        "canceled-intent-kept",
+        "rule 10: an intent that Stripe canceled retires its generation",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                """            await record.retire(
+                ctx, job.payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED
+            )
+            return Again("Stripe canceled the intent")
+""",
+                "            return errors.payment_processing()\n",
+            ),
+        ),
+        ("an_intent_canceled_by_hand_makes_way_for_the_next_generation",),
+        suite(FAULTS, "an_intent_canceled_by_hand_makes_way_for_the_next_generation"),
+        model="10 next generation",
+    ),
+    Bug(
+        "deleted-customer-kept",
+        "rule 11: a customer deleted at Stripe is cleared",
+        (
+            Edit(
+                f"{PAYMENTS}/customers.py",
+                "        if await users.forget_customer(tx, user_id, gone_customer_id):\n",
+                "        if user_id is None:\n",
+            ),
+        ),
+        ("a_customer_deleted_before_the_order_is_replaced",),
+        suite(FAULTS, "a_customer_deleted_before_the_order_is_replaced"),
+        model="11 customer deleted",
+    ),
+    Bug(
+        "customer-key-never-moves",
+        "rule 11: the customer's key gets the next number",
+        (
+            Edit(
+                f"{STORE}/users.py",
+                "SET customer_key_no = customer_key_no + 1, customer_requested_at = NULL",
+                "SET customer_requested_at = NULL",
+            ),
+        ),
+        ("a_customer_deleted_before_the_order_is_replaced",),
+        suite(FAULTS, "a_customer_deleted_before_the_order_is_replaced"),
+        model="11 customer deleted",
+    ),
+    Bug(
+        "intent-of-a-deleted-customer-used",
+        "rule 11: the intent on the old customer is canceled and its generation retired",
+        (
+            Edit(
+                f"{PAYMENTS}/prepare.py",
+                """        if payment.stripe_customer_id != customer_id:
+            return Again("the intent is for another customer")
+""",
+                "",
+            ),
+        ),
+        ("a_customer_deleted",),
+        suite(FAULTS, "a_customer_deleted"),
+        model="11 customer deleted",
+    ),
+    Bug(
+        "forgotten-without-comparing",
+        "rule 11: only the customer that failed is cleared",
+        (
+            Edit(
+                f"{STORE}/users.py",
+                """AND stripe_customer_id = $2",
+        user_id,
+        gone""",
+                """AND $2 <> ''",
+        user_id,
+        gone""",
+            ),
+        ),
+        ("two_payments_that_find_the_customer_gone_make_one_new_customer",),
+        suite(FAULTS, "two_payments_that_find_the_customer_gone_make_one_new_customer"),
+        model="11 compare and set",
+    ),
+    Bug(
+        "apps-confirm-never-looked-for",
+        "rule 12: payments whose client secret is out are looked at",
+        (
+            Edit(
+                f"{PAYMENTS}/record.py",
+                "            await payments.look_at(tx, attempt.payment_id, next_check_at)\n",
+                "",
+            ),
+        ),
+        ("I2",),
+        chaos(1),
+        model="12 success is the order's",
+    ),
+    Bug(
+        "apps-success-ignored",
+        "rule 12: a success belongs to the order, whoever confirmed",
+        (
+            Edit(
+                f"{PAYMENTS}/follow_up.py",
+                "        return await record.record_success(ctx, payment, None, intent)\n",
+                "        return None\n",
+            ),
+        ),
+        ("I2",),
+        chaos(1),
+        model="12 success is the order's",
+    ),
+    Bug(
+        "apps-decline-closes-ours",
+        "rule 12: a decline of the app's own confirm closes none of ours",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
+                "    if intent.last_error is not None:\n"
+                "        state, error = AttemptState.DECLINED, intent.last_error\n"
+                "        return await record.record_negative(ctx, job, state, error)\n"
+                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
+            ),
+        ),
+        ("I1", "I6"),
+        chaos(1),
+        model="12 decline is the app's",
+    ),
+)
+
+ARGUED: tuple[Argued, ...] = (
+    Argued(
+        "saved-into-a-retired-payment",
+        "rule 1: P5 saves an id only while the payment is live",
+        (
+            Edit(
+                f"{STORE}/payments.py",
+                """ IS NULL AND state = 'live'",
+        payment_id,
+        stripe_payment_intent_id,
+    )""",
+                """ IS NULL",
+        payment_id,
+        stripe_payment_intent_id,
+    )""",
+            ),
+        ),
+        "the fence reads the payment's state again, so an intent saved into a retired payment is"
+        " never confirmed; two defences, each alone is enough",
+        model="1 save while live",
+    ),
+    Argued(
+        "sent-attempt-attached-again",
+        "rule 2: joining a sent attempt goes straight to the fence",
+        (
+            Edit(
+                f"{PAYMENTS}/pay.py",
+                "    if job.attempt.sends == 0:\n        if visitor.role",
+                "    if job.attempt.sends >= 0:\n        if visitor.role",
+            ),
+        ),
+        "what was sent is attached, and attaching it again changes nothing; a refusal of that"
+        " attach closes only a never-sent attempt (`only_unsent`, `sends=0`). The rule spares a"
+        " call whose answer says nothing about the confirm",
+        model="2 sent goes to the fence",
+    ),
+)
