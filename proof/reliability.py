@@ -99,6 +99,21 @@ def planted(found: Json) -> Iterable[str]:
     )
 
 
+def ha(found: Json) -> Iterable[str]:
+    for name, run in found.items():
+        yield from (f"**{name[0].upper()}{name[1:]}.** " + "; ".join(phrases(run)) + ".", "")
+
+
+def phrases(run: Json) -> Iterable[str]:
+    for what, value in run.items():
+        if isinstance(value, dict):
+            yield f"{what}: " + ", ".join(f"{name} {count:,}" for name, count in value.items())
+        elif isinstance(value, list):
+            yield f"{what}: {', '.join(map(str, value)) or 'none'}"
+        else:
+            yield f"{what}: {value:,}" if isinstance(value, int) else f"{what}: {value}"
+
+
 def recorded(found: Json) -> Iterable[str]:
     columns = (
         "database",
@@ -117,7 +132,8 @@ PARTS: tuple[tuple[str, str, str, Callable[[Json], Iterable[str]]], ...] = (
     ("Every point at which it can die", "make crash-points", "crash-points.json", crash_points),
     ("Seeded lives of the whole system", "make chaos", "chaos.json", chaos),
     ("The model", "make spec", "spec.json", spec),
-    ("Bugs planted on purpose", "python -m proof.planted", "planted.json", planted),
+    ("Bugs planted on purpose", "make planted", "planted.json", planted),
+    ("Restarted, overloaded, left hanging", "make ha", "ha.json", ha),
     ("How soon our books say paid", "python bench/bench_recorded.py", "recorded.json", recorded),
 )
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from paidonce.domain.clock import Deadline
-from paidonce.observability import get_logger
+from paidonce.observability import get_logger, timeline
 from paidonce.payments.cancel import finish_canceling
 from paidonce.payments.context import (
     LEASE_SECONDS,
@@ -140,8 +140,14 @@ async def _take_due(ctx: Context, tx: Transaction, worker_id: str) -> list[Attem
 
 async def _recover(ctx: Context, attempt: AttemptRow, worker_id: str) -> None:
     visitor = visitor_for(ctx, Role.WORKER, worker_id)
-    verdict = await follow_up(ctx, attempt.order_id, visitor)
-    log.info("attempt.followed_up", attempt_id=attempt.id, verdict=type(verdict).__name__)
+    with timeline() as steps:
+        verdict = await follow_up(ctx, attempt.order_id, visitor)
+    log.info(
+        "attempt.followed_up",
+        attempt_id=attempt.id,
+        verdict=type(verdict).__name__,
+        steps=steps.lines(),
+    )
     now = ctx.clock.now()
     next_check_at = now + timedelta(seconds=check_pause_seconds(attempt.checks + 1))
 

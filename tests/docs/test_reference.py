@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -23,6 +24,7 @@ from docs.markdown import (
 from paidonce.domain import errors
 from paidonce.payments.hints import WANTED_TYPES
 from paidonce.settings import Settings
+from proof import reliability
 
 # --- error codes ---------------------------------------------------------------------------------
 
@@ -185,3 +187,20 @@ def test_every_link_inside_the_project_leads_somewhere(path: Path) -> None:
         assert target.exists(), f"{link} does not exist"
         if url.fragment:
             assert url.fragment in list_anchors(target.read_text(encoding="utf-8")), link
+
+
+# --- reliability ---------------------------------------------------------------------------------
+
+
+def test_the_reliability_page_names_tests_that_exist_and_every_invariant() -> None:
+    text = read("docs/reliability.md")
+    rows = {row[0]: row for row in list_rows(text.split("## The one place")[0])}
+    assert rows.keys() == {f"I{n}" for n in range(1, 15)}
+    named = re.findall(r"`((?:tests|proof|spec)/[\w/]+\.py)`", text)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_what_was_measured_is_what_the_commands_wrote() -> None:
+    text = read("docs/reliability.md")
+    assert reliability.BEGIN + "\n" + reliability.measured() + reliability.END in text

@@ -9,6 +9,7 @@ import requests
 from paidonce.domain.intent import Intent
 from paidonce.payments import prepare
 from support.envelope import assert_error, assert_success
+from support.events import deliver, list_events
 from support.service import GOOD, NEEDS_3DS, Running, StartService
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
@@ -179,6 +180,24 @@ def test_the_loser_of_a_compare_and_set_is_canceled_although_the_first_cancel_wa
     assert intents(service)[loser] == "requires_payment_method"
     pass_time(service, 2 * MINUTE)
     assert intents(service) == {recorded: "requires_payment_method", loser: "canceled"}
+
+
+def test_the_event_of_a_loser_that_was_canceled_is_done_and_nothing_is_forgotten(
+    service: Running,
+) -> None:
+    order_id = service.order()
+    loser = plant(service, order_id)
+    stripe(service, "POST", f"/v1/payment_intents/{loser}/cancel")
+    for event in list_events(service):
+        deliver(service, event)
+    service.work()
+    [row] = service.rows(
+        "SELECT state, note FROM stripe_events WHERE stripe_payment_intent_id = $1"
+        " AND type = 'payment_intent.canceled'",
+        loser,
+    )
+    assert row == {"state": "done", "note": "no payment holds the intent, and it was canceled"}
+    assert service.rows("SELECT * FROM forgotten_intents") == []
 
 
 @pytest.mark.parametrize("kind", ["error_before", "error_after", "drop_response", "rate_limit"])

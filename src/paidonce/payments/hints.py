@@ -1,7 +1,7 @@
 """What an event makes us do: look at the object it speaks of, and conclude from what we see."""
 
 from paidonce.domain.errors import OutcomeUnknown
-from paidonce.domain.intent import Failure, Intent
+from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.states import AttemptState, PaymentState
 from paidonce.payments import customers, restore, settle
 from paidonce.payments.context import (
@@ -108,6 +108,8 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
             return "ignored", "an intent of somebody else"
         intent = await ctx.gateway.retrieve_intent(intent_id, REQUEST_SECONDS)
         if isinstance(intent, Intent):
+            if intent.status is IntentStatus.CANCELED:
+                return "done", "no payment holds the intent, and it was canceled"
             await restore.note_unknown(ctx, [intent])
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from paidonce.observability import get_logger, record_events_set_aside
+from paidonce.observability import get_logger, record_events_set_aside, timeline
 from paidonce.payments.context import Context
-from paidonce.payments.hints import Worked, subject_of, work_hint
+from paidonce.payments.hints import subject_of, work_hint
 from paidonce.store import inbox
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.inbox import InboxEvent
@@ -73,14 +73,21 @@ async def _work_on(ctx: Context, events: list[InboxEvent]) -> list[Result]:
     """Empty when the database did not take part: they come again when the lease is over."""
     order_id = next((event.order_id for event in events if event.order_id), None)
     event = replace(events[0], order_id=order_id)
-    worked: Worked
     try:
-        worked = await work_hint(ctx, event)
+        with timeline() as steps:
+            worked = await work_hint(ctx, event)
     except (DatabaseUnavailable, UnknownCommit):
         return []
     except Exception as error:
         log.exception("event.failed", event_id=event.id, type=event.type)
-        worked = "pending", type(error).__name__
+        return [(each, "pending", type(error).__name__) for each in events]
+    log.info(
+        "event.looked_at",
+        event_id=event.id,
+        type=event.type,
+        state=worked[0],
+        steps=steps.lines(),
+    )
     return [(each, *worked) for each in events]
 
 
