@@ -41,7 +41,9 @@ async def live(world: World, stripe_side: StripeSide) -> None:
             path = dice.choice(sorted(paths))
             told = stripe_side.by_hand(method, path)
             world.counts["hand's deeds"] += 1
-            world.note("hand", f"{method} {path}: {told.get('status') or told.get('error', 'done')}")
+            world.note(
+                "hand", f"{method} {path}: {told.get('status') or told.get('error', 'done')}"
+            )
 
 
 def _all(stripe_side: StripeSide, what: str) -> list[dict[str, str]]:

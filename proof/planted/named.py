@@ -89,7 +89,8 @@ BUGS: tuple[Bug, ...] = (
                 f"{PAYMENTS}/claim.py",
                 "attempt is not None and _was_sent(attempt):\n",
                 "attempt is not None and (\n"
-                "        attempt.state is AttemptState.ACTION or attempt.lease_until > ctx.clock.now()\n"
+                "        attempt.state is AttemptState.ACTION"
+                " or attempt.lease_until > ctx.clock.now()\n"
                 "    ):\n",
             ),
             Edit(

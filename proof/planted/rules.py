@@ -23,6 +23,8 @@ _CHALLENGE_LATE = """    if _is_late(ctx, job, visitor):
 _CHALLENGE_OTHER = """    if is_payer and (is_foreign or not visitor.wants(attempt)):
         return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
 """
+_CHALLENGE_OVER = "        return await _challenge_over("
+_IF_IN_ACTION = "    if attempt.state is AttemptState.ACTION:\n" + _CHALLENGE_OVER
 _PAID_ANSWERS = """    if order.status is OrderStatus.PAID:
         return paid_answer(order, attempt.payment_id)
 """
@@ -173,8 +175,8 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/settle.py",
-                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
-                "    if attempt.state is not None:\n        return await _challenge_over(",
+                _IF_IN_ACTION,
+                "    if attempt.state is not None:\n" + _CHALLENGE_OVER,
             ),
             Edit(f"{PAYMENTS}/settle.py", "        only_from=AttemptState.ACTION,\n", ""),
         ),
@@ -392,11 +394,11 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/settle.py",
-                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
+                _IF_IN_ACTION,
                 "    if intent.last_error is not None:\n"
                 "        state, error = AttemptState.DECLINED, intent.last_error\n"
                 "        return await record.record_negative(ctx, job, state, error)\n"
-                "    if attempt.state is AttemptState.ACTION:\n        return await _challenge_over(",
+                + _IF_IN_ACTION,
             ),
         ),
         ("I1", "I6"),

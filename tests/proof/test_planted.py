@@ -1,5 +1,5 @@
-"""The table of planted bugs: it fits the source, nothing of the design is missing from it, and a few
-of its bugs are really caught. `make planted` runs them all."""
+"""The table of planted bugs: it fits the source, nothing of the design is missing from it, and a
+few of its bugs are really caught. `make planted` runs them all."""
 
 import re
 import shutil
@@ -41,7 +41,7 @@ def test_it_fits_the_source(bug: Bug | Argued, tmp_path: Path) -> None:
 def test_nothing_of_the_design_is_missing() -> None:
     names = [bug.name for bug in ALL]
     assert len(names) == len(set(names))
-    assert NAMED | CONTROLS <= {bug.name for bug in BUGS}
+    assert {bug.name for bug in BUGS} >= NAMED | CONTROLS
     found = {int(number) for bug in BUGS for number in re.findall(r"^rule (\d+):", bug.rule)}
     assert found >= set(range(1, 13))
 
@@ -51,7 +51,8 @@ def test_the_models_mutants_stand_beside_them() -> None:
     known = {*RULES, *BUGS_OF_THE_MODEL, *(server.name for server in NAIVE)}
     named = {bug.model for bug in ALL} - {""}
     assert named <= known
-    assert {*RULES, *BUGS_OF_THE_MODEL} <= named
+    same = {"8 only send": "503 after an earlier send"}
+    assert {same.get(name, name) for name in (*RULES, *BUGS_OF_THE_MODEL)} <= named
     assert {bug.model for bug in ARGUED} & set(RULES) <= set(ARGUMENTS)
 
 
