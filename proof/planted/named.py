@@ -1,8 +1,11 @@
 """The bugs that everybody writes, one line each, and the seed that brings each to light."""
 
-from proof.planted.bug import Bug, Edit, chaos
+from proof.planted.bug import Bug, Edit, chaos, suite
 
 PAYMENTS = "paidonce/payments"
+EVENTS = "tests/service/test_events_any_order.py"
+FAULTS = "tests/service/test_faults.py"
+RECOVERY = "tests/service/test_recovery.py"
 BUGS: tuple[Bug, ...] = (
     Bug(
         "fresh-intent-on-unknown",
@@ -20,7 +23,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1",),
-        chaos(1),
+        chaos(2),
         model="fresh intent on unknown",
     ),
     Bug(
@@ -36,7 +39,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I6",),
-        chaos(1),
+        chaos(2),
         model="failed on timeout",
     ),
     Bug(
@@ -58,8 +61,8 @@ BUGS: tuple[Bug, ...] = (
                 '        return "done", None\n',
             ),
         ),
-        ("I6",),
-        chaos(1),
+        ("any_order_any_number_and_any_loss_of_events",),
+        suite(EVENTS, "any_order_any_number_and_any_loss_of_events"),
         model="fail from a webhook",
     ),
     Bug(
@@ -77,8 +80,8 @@ BUGS: tuple[Bug, ...] = (
                 '        return "done", None\n',
             ),
         ),
-        ("I6",),
-        chaos(1),
+        ("any_order_any_number_and_any_loss_of_events",),
+        suite(EVENTS, "any_order_any_number_and_any_loss_of_events"),
         model="event by payload",
     ),
     Bug(
@@ -105,7 +108,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1", "I6"),
-        chaos(1),
+        chaos(2),
         model="lease trusted",
     ),
     Bug(
@@ -118,8 +121,8 @@ BUGS: tuple[Bug, ...] = (
                 "{attempt.requested_method_id}",
             ),
         ),
-        ("stripe.contradiction", "I6"),
-        chaos(1),
+        ("an_attach_gets_its_next_key_after_a_saved_error",),
+        suite(FAULTS, "an_attach_gets_its_next_key_after_a_saved_error"),
         model="attach keyed by method",
     ),
     Bug(
@@ -133,7 +136,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I6",),
-        chaos(1),
+        chaos(6),
         model="503 after an earlier send",
     ),
     Bug(
@@ -157,8 +160,8 @@ BUGS: tuple[Bug, ...] = (
                 "COALESCE(first_sent_at, $3) WHERE id = $1",
             ),
         ),
-        ("I1", "I6"),
-        chaos(1),
+        ("canceled_while_a_payment_gets_ready_is_not_charged",),
+        suite(RECOVERY, "canceled_while_a_payment_gets_ready_is_not_charged"),
         model="1 fence",
     ),
     Bug(
@@ -182,8 +185,8 @@ BUGS: tuple[Bug, ...] = (
                 "{payment.id}:{new_id()}",
             ),
         ),
-        ("I1", "I2", "I6"),
-        chaos(1),
+        ("I1", "I2", "I6", "confirm.contradiction"),
+        chaos(6),
         model="no compare-and-set",
     ),
 )

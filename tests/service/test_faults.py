@@ -339,6 +339,28 @@ def test_a_confirm_that_arrives_late_cannot_charge_beside_another_card(
     assert service.charges(order_id) == 1
 
 
+def test_a_confirm_that_lands_between_the_look_and_the_cancel_is_the_one_charge(
+    service: Running,
+) -> None:
+    """The cancel is refused then, and a refused cancel means look again."""
+    order_id, first = service.order(), service.simulator.create_card(GOOD)
+    second, intent = service.simulator.create_card(GOOD), service.intent_of(order_id)
+    lose_every_confirm(service, "drop_request")
+    assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    cancel = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
+    service.simulator.add_fault(match=cancel, kind="latency", seconds=2)
+    before = service.last_request()
+    with ThreadPoolExecutor(1) as threads:
+        payer = threads.submit(service.pay, order_id, second)
+        while not service.simulator.requests(after=before):  # the look
+            time.sleep(0.02)
+        stripe(service, "POST", f"/v1/payment_intents/{intent}/confirm", payment_method=first)
+        assert_success(payer.result())
+    assert paying_method(service, order_id) == first
+    assert service.charges(order_id) == 1
+
+
 # --- unknown, and another card -------------------------------------------------------------------
 
 

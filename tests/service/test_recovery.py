@@ -675,6 +675,25 @@ def test_paying_and_canceling_at_once_ends_in_one_of_them(service: Running) -> N
         assert 200 in (paid.status_code, canceled.status_code)
 
 
+def test_an_order_canceled_while_a_payment_gets_ready_is_not_charged(service: Running) -> None:
+    """The fence: what was read before the card was attached is read again before the confirm."""
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    attach = {"method": "POST", "path": "/v1/payment_methods/*/attach"}
+    service.simulator.add_fault(match=attach, kind="latency", seconds=2)
+    service.simulator.add_fault(match=CANCEL, kind="drop_request")
+    with ThreadPoolExecutor(1) as threads:
+        payer = threads.submit(service.pay, order_id, card)
+        while not service.rows("SELECT id FROM payment_attempts WHERE order_id = $1", order_id):
+            time.sleep(0.02)
+        assert_error(cancel(service, order_id), 409, "payment_processing", "wait")
+        assert_error(payer.result(), 409, "order_not_payable")
+    assert service.charges(order_id) == 0
+    service.simulator.clear_faults()
+    service.recover()
+    assert service.order_view(order_id)["status"] == "canceled"
+    assert service.charges(order_id) == 0
+
+
 def test_a_success_of_the_apps_own_confirm_is_found_without_any_webhook(
     start_service: StartService,
 ) -> None:
