@@ -142,8 +142,8 @@ BUGS: tuple[Bug, ...] = (
         "abandoned-challenge-left-open",
         "rule 5: recovery cancels the intent of a challenge that nobody answers",
         (Edit(f"{PAYMENTS}/settle.py", _CHALLENGE_LATE, ""),),
-        ("I8",),
-        chaos(1),
+        ("an_abandoned_challenge_is_ended_without_the_user",),
+        suite(RECOVERY, "an_abandoned_challenge_is_ended_without_the_user"),
         model="5 abandoned challenge",
     ),
     Bug(
@@ -171,38 +171,9 @@ BUGS: tuple[Bug, ...] = (
             ),
             Edit(f"{PAYMENTS}/settle.py", "        only_from=AttemptState.ACTION,\n", ""),
         ),
-        ("I1", "I6"),
-        chaos(1),
+        ("an_attempt_still_unknown_after_its_window_is_ended_by_canceling",),
+        suite(RECOVERY, "an_attempt_still_unknown_after_its_window_is_ended_by_canceling"),
         model="6 only from action",
-    ),
-    Bug(
-        "action-by-a-look",
-        "rule 6: a look never turns an open attempt into one that waits",
-        (
-            Edit(
-                f"{PAYMENTS}/settle.py",
-                "    return await record.answer_action(ctx, job, intent)\n",
-                "    return await record.record_action(ctx, job, intent)\n",
-            ),
-        ),
-        ("I1", "I6"),
-        chaos(1),
-        model="6 no action by look",
-    ),
-    Bug(
-        "negatives-not-checked-last",
-        "rule 7: a negative fact is last checked against the order and the attempt",
-        (
-            Edit(
-                f"{PAYMENTS}/record.py",
-                _PAID_ANSWERS
-                + "    return answer_of(order, attempt) if attempt.state not in LIVE_ATTEMPTS",
-                "    return None if attempt.state not in LIVE_ATTEMPTS",
-            ),
-        ),
-        ("I1", "I6"),
-        chaos(1),
-        model="7 negatives look last",
     ),
     Bug(
         "waiter-looks-at-its-attempt",
@@ -239,8 +210,8 @@ BUGS: tuple[Bug, ...] = (
                 "",
             ),
         ),
-        ("I2", "I6"),
-        chaos(1),
+        ("an_order_with_an_unknown_attempt_cannot_be_canceled",),
+        suite(RECOVERY, "an_order_with_an_unknown_attempt_cannot_be_canceled"),
         model="10 busy",
     ),
     Bug(
@@ -347,8 +318,8 @@ BUGS: tuple[Bug, ...] = (
                 "",
             ),
         ),
-        ("I2",),
-        chaos(1),
+        ("a_success_of_the_apps_own_confirm_is_found_without_any_webhook",),
+        suite(RECOVERY, "a_success_of_the_apps_own_confirm_is_found_without_any_webhook"),
         model="12 success is the order's",
     ),
     Bug(
@@ -361,26 +332,9 @@ BUGS: tuple[Bug, ...] = (
                 "        return None\n",
             ),
         ),
-        ("I2",),
-        chaos(1),
+        ("a_success_of_the_apps_own_confirm_is_found_without_any_webhook",),
+        suite(RECOVERY, "a_success_of_the_apps_own_confirm_is_found_without_any_webhook"),
         model="12 success is the order's",
-    ),
-    Bug(
-        "apps-decline-closes-ours",
-        "rule 12: a decline of the app's own confirm closes none of ours",
-        (
-            Edit(
-                f"{PAYMENTS}/settle.py",
-                _IF_IN_ACTION,
-                "    if intent.last_error is not None:\n"
-                "        state, error = AttemptState.DECLINED, intent.last_error\n"
-                "        return await record.record_negative(ctx, job, state, error)\n"
-                + _IF_IN_ACTION,
-            ),
-        ),
-        ("I1", "I6"),
-        chaos(1),
-        model="12 decline is the app's",
     ),
 )
 
@@ -433,5 +387,54 @@ ARGUED: tuple[Argued, ...] = (
         "the simulator asks for no second challenge once one was passed, and executes what it"
         " saves a 5xx for, so a look finds the charge; the model has both and finds the trace",
         model="9 reconfirm key",
+    ),
+    Argued(
+        "negatives-not-checked-last",
+        "rule 7: a negative fact is last checked against the order and the attempt",
+        (
+            Edit(
+                f"{PAYMENTS}/record.py",
+                _PAID_ANSWERS
+                + "    return answer_of(order, attempt) if attempt.state not in LIVE_ATTEMPTS",
+                "    return None if attempt.state not in LIVE_ATTEMPTS",
+            ),
+        ),
+        "each road has a second defence: `answer_of` reads the order in the same transaction, and"
+        " a closed attempt is not closed again (taking `answer_of`'s away is caught as"
+        " waiter-looks-at-its-attempt). What is left, a challenge answered for an order that is"
+        " paid meanwhile, was met by no seed that was tried; the model finds the trace",
+        model="7 negatives look last",
+    ),
+    Argued(
+        "action-by-a-look",
+        "rule 6: a look never turns an open attempt into one that waits",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                "    return await record.answer_action(ctx, job, intent)\n",
+                "    return await record.record_action(ctx, job, intent)\n",
+            ),
+        ),
+        "it takes the app's own challenge on an intent for which a confirm of ours is late; no seed"
+        " that was tried has met it, the model finds the trace",
+        model="6 no action by look",
+    ),
+    Argued(
+        "apps-decline-closes-ours",
+        "rule 12: a decline of the app's own confirm closes none of ours",
+        (
+            Edit(
+                f"{PAYMENTS}/settle.py",
+                _IF_IN_ACTION,
+                "    if intent.last_error is not None:\n"
+                "        state, error = AttemptState.DECLINED, intent.last_error\n"
+                "        return await record.record_negative(ctx, job, state, error)\n"
+                + _IF_IN_ACTION,
+            ),
+        ),
+        "it takes a decline of the app's own confirm while one of ours is late; no seed that was"
+        " tried has met it, the model finds the trace. open-attempt-closed-by-a-look leaves out"
+        " the same place for every look, and is caught",
+        model="12 decline is the app's",
     ),
 )
