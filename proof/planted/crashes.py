@@ -113,8 +113,8 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
         ),
-        ("I2",),
-        crash("first_payment:stripe.confirm#1:after:leaves"),
+        ("I6",),
+        crash("first_payment:stripe.confirm#1:after:asks"),
     ),
     Bug(
         "send-not-recorded",
