@@ -26,6 +26,7 @@ TABLES = (
     "payment_attempts",
     "payment_methods",
     "outbox",
+    "refunds",
     "users",
     "stripe_events",
 )
@@ -109,6 +110,7 @@ class Stripe:
     customers: Rows
     keys: dict[str, str]
     """The idempotency key under which a charge succeeded, by the charge's id."""
+    refunds: Rows = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def read_stripe(get: Callable[[str], Json]) -> Stripe:
             event["data"]["object"]["id"]: event["request"]["idempotency_key"] or ""
             for event in succeeded
         },
+        refunds=list(_pages(get, "/v1/refunds?limit=100")),
     )
 
 
@@ -239,6 +242,12 @@ class _Case:
         self.payments = books.of_order("payments", order.id)
         self.attempts = books.of_order("payment_attempts", order.id)
         self.outbox = books.of_order("outbox", order.id)
+        self.refunds = books.of_order("refunds", order.id)
+        self.given_back = [
+            refund["metadata"]["refund_id"]
+            for refund in stripe.refunds
+            if refund["metadata"].get("order_id") == order.id and "refund_id" in refund["metadata"]
+        ]
 
     def findings(self, is_settled: bool) -> Findings:
         yield from self._money()
@@ -248,6 +257,7 @@ class _Case:
             yield "I11", "the order was answered and is not in our books"
         elif is_settled:
             yield from self._books()
+            yield from self._surplus()
             yield from self._last_look()
 
     def _money(self) -> Findings:
@@ -362,6 +372,30 @@ class _Case:
         if status == "paid" and self._balance() != self.captured - self.refunded:
             net = self.captured - self.refunded
             yield "I13", f"Stripe holds {net}, our balance says {self._balance()}"
+
+    def _surplus(self) -> Findings:
+        """Money that fits no order goes back once, and every payment's balance is Stripe's."""
+        for refund_id, times in Counter(self.given_back).items():
+            if times > 1:
+                yield "I13", f"refund {refund_id} was made {times} times"
+            if refund_id not in {row["id"] for row in self.refunds}:
+                yield "I13", f"refund {refund_id} was made and is not in our books"
+        for row in self.refunds:
+            if row["state"] == "requested":
+                yield "I8", f"refund {row['id']} was never made"
+        held = [row for row in self.payments if row["state"] in ("succeeded", "surplus")]
+        ours = sum(row["amount_minor"] - row["amount_refunded_minor"] for row in held)
+        if ours != self.captured - self.refunded:
+            net = self.captured - self.refunded
+            yield "I13", f"Stripe holds {net}, our payments say {ours}"
+        for row in held:
+            mine = [r for r in self.refunds if r["payment_id"] == row["id"]]
+            mine = [r for r in mine if r["cause"] == "surplus"]
+            is_kept = row["amount_minor"] > row["amount_refunded_minor"]
+            if row["state"] == "surplus" and is_kept and not mine:
+                yield "I13", f"the surplus of payment {row['id']} is not given back"
+            if len(mine) > (row["state"] == "surplus"):
+                yield "I13", f"payment {row['id']} has {len(mine)} refunds of a surplus"
 
     def _balance(self) -> int:
         return int(self.row["amount_minor"]) - int(self.row["amount_refunded_minor"])

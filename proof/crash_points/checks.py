@@ -15,7 +15,9 @@ KEPT_SECONDS = 90 * 24 * 3600.0
 def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     """Sentences, each with the name of the promise that is broken."""
     yield from shop.complaints
-    yield from _sends(shop.stage.simulator.requests(), books)
+    requests = shop.stage.simulator.requests()
+    yield from _sends(requests, books)
+    yield from _refunds(requests, books)
     yield from _absent(shop, stripe)
     yield from _events(shop, books)
     yield from _log(shop)
@@ -38,6 +40,16 @@ def _sends(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
             yield f"one key: attempt {attempt} was sent under {len(used)} keys"
         if executed[attempt] > 1:
             yield f"one key: Stripe executed attempt {attempt} {executed[attempt]} times"
+
+
+def _refunds(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
+    """A refund has the next key only where the row says so."""
+    for row in books.tables["refunds"]:
+        keys = {
+            key for request in requests if row["id"] in (key := request["idempotency_key"] or "")
+        }
+        if len(keys) > row["key_no"] + 1:
+            yield f"one key: refund {row['id']} was sent under {len(keys)} keys"
 
 
 def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:

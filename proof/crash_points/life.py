@@ -26,14 +26,20 @@ from fastapi import FastAPI
 
 from paidonce import worker
 from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.domain.intent import Window
 from paidonce.main import backfill_customers, backfill_events, preflight
 from paidonce.observability.steps import set_step_hook
+from paidonce.payments import restore
+from paidonce.payments.context import Context
+from paidonce.reconcile import Fixer, Reconcile
 from paidonce.settings import Settings
+from paidonce.store.scratch import Scratch
 from paidonce.webhooks.inbox import Inbox
 
 DRIVE = "/_drive/"
 MOMENTS = ("before", "after")
 READY_SECONDS = 60
+NEVER = 1e6
 
 
 @dataclass(frozen=True)
@@ -155,11 +161,32 @@ class Driven:
                     report=lambda _counts: None,
                     stop=asyncio.Event(),
                 )
+            case "mark":
+                await restore.mark(ctx)
+            case "reconcile":
+                await _reconcile(ctx)
             case "steps":
                 return {"steps": self._reaper.steps}
             case _:
                 raise ValueError(what)
         return {}
+
+
+async def _reconcile(ctx: Context) -> None:
+    """`paidonce reconcile --fix`, on the clock of the run."""
+    scratch = Scratch()
+    try:
+        await Reconcile(
+            ctx,
+            scratch,
+            window=Window(),
+            show=lambda _finding: None,
+            stop=asyncio.Event(),
+            fixer=Fixer(ctx),
+        ).run()
+        await ctx.background.drain()
+    finally:
+        scratch.close()
 
 
 class Life:
@@ -242,6 +269,7 @@ def _be_the_service(
         os.dup2(output, 1)
         os.dup2(output, 2)
         set_step_hook(reaper)
+        restore.MARK_SECONDS = NEVER  # when its time has come is said by the flow
         listener = _listen()
         watch: list[asyncio.Task[None]] = []
 

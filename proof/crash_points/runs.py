@@ -21,6 +21,8 @@ lease is over."""
 COMING_BACK = ("asks", "switches")
 ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
+NOTHING_IN_FLIGHT = 4000.0
+"""Seconds after which an operator's comparison leaves nothing to recovery any more."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def run(stage: Stage, case: Case) -> Result:
             result.steps = shop.steps()
         if case.after == "hears":
             shop.hear()
-        _let_recovery_work(shop)
+        _let_recovery_work(shop, flow.operator)
         result.findings += _verdict(shop, flow)
         if len(shop.deaths) < len(case.plan):
             raise Broken(f"{case.plan[len(shop.deaths)]} was never reached")
@@ -103,9 +105,13 @@ def _play(shop: Shop, flow: Flow, case: Case) -> None:
         shop.start()
 
 
-def _let_recovery_work(shop: Shop) -> None:
+def _let_recovery_work(shop: Shop, command: str) -> None:
     for seconds in ROUNDS:
         shop.work(seconds)
+    if command:
+        shop.pass_time(NOTHING_IN_FLIGHT)
+        shop.operate(command)
+        shop.work(ROUNDS[0])
 
 
 def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:

@@ -38,6 +38,7 @@ DECLINED_AT_ATTACH = "4000000000000002"
 DECLINED_AT_CHARGE = "4000000000000341"
 NEEDS_3DS = "4000002760003184"
 DECLINED_AFTER_3DS = "4000008400001629"
+REFUND_FAILS = "4000000000005126"
 QUANTITY = 2
 MOST_REPEATS = 40
 LEASE_SECONDS = 31
@@ -132,9 +133,22 @@ class Shop:
     def end(self) -> None:
         if self._http is not None:
             self._http.close()
+            self._http = None
         if self.life is not None:
             self.life.kill()
             self.life = None
+
+    def back_up(self) -> None:
+        """The service is stopped, and a copy of its database is made."""
+        self.end()
+        self.stage.store.back_up()
+
+    def restore(self) -> None:
+        """The service is stopped, and the copy takes the database's place: what was answered since
+        is forgotten with it, and what Stripe holds is not."""
+        self.end()
+        self.stage.store.put_back()
+        self.asked.clear()
 
     def steps(self) -> list[str]:
         """Those of the present process, since it counts."""
@@ -346,6 +360,12 @@ class Shop:
 
     # --- the card holder and Stripe --------------------------------------------------------------
 
+    def cancel_in_our_books(self, order_id: str) -> None:
+        """We never do this without Stripe: the intent stays what it is."""
+        change = self.stage.store.change
+        change(f"UPDATE {{}}payments SET state = 'canceled' WHERE order_id = '{order_id}'")
+        change(f"UPDATE {{}}orders SET status = 'canceled' WHERE id = '{order_id}'")
+
     def authenticate(
         self, answer: Answer, outcome: str = "success", *, is_late: bool = False
     ) -> None:
@@ -377,6 +397,11 @@ class Shop:
     def customer_id(self) -> str:
         """The newest customer at Stripe."""
         return str(self.stage.simulator.get("/v1/customers?limit=1")["data"][0]["id"])
+
+    def intents(self) -> list[str]:
+        """The states of all intents at Stripe."""
+        found = self.stage.simulator.get("/v1/payment_intents?limit=100")["data"]
+        return sorted(intent["status"] for intent in found)
 
     def lose(self, method: str, path: str, kind: str, times: int = 1) -> None:
         """So many calls of Stripe's API go wrong in this way (SIMULATOR.md, faults)."""

@@ -107,6 +107,15 @@ class Store(Protocol):
     def forget_installation(self) -> None:
         """As before the first start: without a schema, where the service makes it by itself."""
 
+    def back_up(self) -> None:
+        """A copy of everything; nobody has the database open. The next one takes its place."""
+
+    def put_back(self) -> None:
+        """The copy is the database again."""
+
+    def change(self, sql: str) -> None:
+        """What the service would not do by itself; `{}` before a table's name."""
+
 
 class SqliteStore:
     """A file, copied from a template."""
@@ -114,6 +123,7 @@ class SqliteStore:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "paidonce.db"
         self._template = folder / "template.db"
+        self._backup = folder / "backup.db"
         self.url = f"sqlite:///{self._path}"
         migrations.upgrade(self.url)
 
@@ -130,6 +140,19 @@ class SqliteStore:
         for end in ("", "-wal", "-shm"):
             Path(f"{self._path}{end}").unlink(missing_ok=True)
 
+    def back_up(self) -> None:
+        with contextlib.closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(self._path, self._backup)
+
+    def put_back(self) -> None:
+        self.forget_installation()
+        shutil.copyfile(self._backup, self._path)
+
+    def change(self, sql: str) -> None:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
+            connection.execute(sql.format("paidonce_"))
+
 
 class PostgresqlStore:
     """A database of its own, emptied."""
@@ -140,19 +163,38 @@ class PostgresqlStore:
         migrations.upgrade(url)
         self._connection = self._loop.run_until_complete(asyncpg.connect(url))
         rows = self._run("SELECT tablename FROM pg_tables WHERE schemaname = 'paidonce'")
-        emptied = [row["tablename"] for row in rows if row["tablename"] not in KEPT]
+        self._emptied = [row["tablename"] for row in rows if row["tablename"] not in KEPT]
         self._empty = "SET session_replication_role = replica;" + "".join(
-            f"DELETE FROM paidonce.{name};" for name in emptied
+            f"DELETE FROM paidonce.{name};" for name in self._emptied
         )
 
     def keep_as_new(self) -> None:
         """The tables in KEPT are never emptied."""
 
     def make_new(self) -> None:
-        self._loop.run_until_complete(self._connection.execute(self._empty))
+        self._script(self._empty)
 
     def forget_installation(self) -> None:
         self._run("DELETE FROM paidonce.installation")
+
+    def back_up(self) -> None:
+        copied = "".join(
+            f"CREATE TABLE backup.{name} AS SELECT * FROM paidonce.{name};"
+            for name in self._emptied
+        )
+        self._script(f"DROP SCHEMA IF EXISTS backup CASCADE; CREATE SCHEMA backup; {copied}")
+
+    def put_back(self) -> None:
+        filled = "".join(
+            f"INSERT INTO paidonce.{name} SELECT * FROM backup.{name};" for name in self._emptied
+        )
+        self._script(self._empty + filled)
+
+    def change(self, sql: str) -> None:
+        self._script(sql.format("paidonce."))
+
+    def _script(self, sql: str) -> None:
+        self._loop.run_until_complete(self._connection.execute(sql))
 
     def _run(self, sql: str) -> Any:
         return self._loop.run_until_complete(self._connection.fetch(sql))

@@ -234,4 +234,74 @@ BUGS: tuple[Bug, ...] = (
         ("I3",),
         crash("new_order:stripe.create_customer#1:after:asks"),
     ),
+    Bug(
+        "refund-key-anew",
+        "rule 19: a refund's key is its row's",
+        (
+            Edit(
+                f"{PAYMENTS}/requests.py",
+                '    key = f"re:{ctx.installation.namespace}:{refund.id}:{refund.key_no}"\n',
+                '    key = f"re:{ctx.installation.namespace}:{refund.id}:{new_id()}"\n',
+            ),
+        ),
+        ("one key",),
+        (*ONE_RUN, "surplus:stripe.create_refund#1:after:asks"),
+    ),
+    Bug(
+        "surplus-in-a-second-commit",
+        "rules 14 and 19: the refund's row stands in the commit that finds the surplus",
+        (
+            Edit(
+                f"{PAYMENTS}/record.py",
+                "            await refunds.request_refund("
+                "ctx, tx, payment, amount_minor, refunds.Cause.SURPLUS)\n",
+                "            FOUND.append((payment, amount_minor))\n",
+            ),
+            Edit(
+                f"{PAYMENTS}/record.py",
+                "PAYABLE = (",
+                "FOUND: list[tuple[PaymentRow, int]] = []\nPAYABLE = (",
+            ),
+            Edit(
+                f"{PAYMENTS}/record.py",
+                _RECORD,
+                """    verdict = await ctx.db.transaction(
+        "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
+    )
+    while FOUND:
+        row, amount_minor = FOUND.pop()
+        await ctx.db.transaction(
+            "surplus",
+            lambda tx: refunds.request_refund(
+                ctx, tx, row, amount_minor, refunds.Cause.SURPLUS
+            ),
+        )
+    return verdict
+""",
+            ),
+        ),
+        ("I13",),
+        (*ONE_RUN, "surplus:commit.paid#1:after:leaves"),
+    ),
+    Bug(
+        "marked-before-it-is-noted",
+        "a restored database: the mark moves only once what was forgotten is listed",
+        (
+            Edit(
+                f"{PAYMENTS}/restore.py",
+                """        await note_unknown(ctx, page.items)
+        gate.after = page.last_id
+        if page.last_id is None:
+            await _finish(ctx)
+""",
+                """        gate.after = page.last_id
+        if page.last_id is None:
+            await _finish(ctx)
+        await note_unknown(ctx, page.items)
+""",
+            ),
+        ),
+        ("I1",),
+        (*ONE_RUN, "restored:commit.compared#1:after:asks"),
+    ),
 )

@@ -173,6 +173,39 @@ def _unknown_refund(shop: Shop) -> None:
     shop.stripe.ledger[shop.orders[0].id]["amount_refunded"] = 5
 
 
+def _balance_of_a_payment(shop: Shop) -> None:
+    shop.books.tables["payments"][0]["amount_refunded_minor"] = 5
+
+
+def _surplus_kept(shop: Shop) -> None:
+    shop.books.tables["payments"][0]["state"] = "surplus"
+
+
+def _refund(shop: Shop, state: str, cause: str = "surplus") -> None:
+    payment = shop.books.of_order("payments", shop.orders[0].id)[0]
+    row = {"id": "r", "order_id": shop.orders[0].id, "payment_id": payment["id"]}
+    shop.books.tables["refunds"].append({**row, "state": state, "cause": cause})
+
+
+def _refund_without_a_surplus(shop: Shop) -> None:
+    _refund(shop, "succeeded")
+
+
+def _refund_never_made(shop: Shop) -> None:
+    _refund(shop, "requested", "requested")
+
+
+def _refund_made_twice(shop: Shop) -> None:
+    _refund(shop, "succeeded", "requested")
+    metadata = {"order_id": shop.orders[0].id, "refund_id": "r"}
+    shop.stripe.refunds.extend([{"metadata": metadata}] * 2)
+
+
+def _refund_of_nobody(shop: Shop) -> None:
+    metadata = {"order_id": shop.orders[0].id, "refund_id": "r"}
+    shop.stripe.refunds.append({"metadata": metadata})
+
+
 def _client_secret(shop: Shop) -> None:
     shop.books.tables["payments"][0]["intent_params"] = "pi_3Abc_secret_xyz"
 
@@ -194,6 +227,12 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a payment without a notice": (_no_notice, "I9"),
     "an order that is gone": (_lost_order, "I11"),
     "a refund we do not know": (_unknown_refund, "I13"),
+    "a payment's balance": (_balance_of_a_payment, "I13"),
+    "a surplus that is kept": (_surplus_kept, "I13"),
+    "a refund of no surplus": (_refund_without_a_surplus, "I13"),
+    "a refund that is never made": (_refund_never_made, "I8"),
+    "a refund made twice": (_refund_made_twice, "I13"),
+    "a refund that is not in our books": (_refund_of_nobody, "I13"),
     "a client secret in the books": (_client_secret, "I14"),
 }
 
