@@ -20,6 +20,7 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     yield from _refunds(requests, books)
     yield from _absent(shop, stripe)
     yield from _events(shop, books)
+    yield from _strays(stripe, books)
     yield from _log(shop)
 
 
@@ -70,6 +71,20 @@ def _events(shop: Shop, books: Books) -> Iterator[str]:
         state = states.get(event_id, "forgotten" if is_old else "lost")
         if state not in WORKED:
             yield f"I7 event {event_id} was answered 200 and is {state}"
+
+
+def _strays(stripe: Stripe, books: Books) -> Iterator[str]:
+    """What Stripe has beside a payment's intent is canceled."""
+    held = {row["stripe_payment_intent_id"] for row in books.tables["payments"]}
+    waiting = {
+        row["id"]
+        for row in books.tables["payments"]
+        if row["state"] == "live" and row["stripe_payment_intent_id"] is None
+    }
+    for intent in stripe.intents.values():
+        is_over = intent["metadata"].get("payment_id") not in waiting
+        if is_over and intent["id"] not in held and intent["status"] != "canceled":
+            yield f"stray: no payment holds {intent['id']}, and it is {intent['status']}"
 
 
 def _log(shop: Shop) -> Iterator[str]:

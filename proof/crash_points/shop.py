@@ -398,11 +398,6 @@ class Shop:
         """The newest customer at Stripe."""
         return str(self.stage.simulator.get("/v1/customers?limit=1")["data"][0]["id"])
 
-    def intents(self) -> list[str]:
-        """The states of all intents at Stripe."""
-        found = self.stage.simulator.get("/v1/payment_intents?limit=100")["data"]
-        return sorted(intent["status"] for intent in found)
-
     def lose(self, method: str, path: str, kind: str, times: int = 1) -> None:
         """So many calls of Stripe's API go wrong in this way (SIMULATOR.md, faults)."""
         match = {"method": method, "path": path, "times": times}

@@ -245,7 +245,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("one key",),
-        (*ONE_RUN, "surplus:stripe.create_refund#1:after:asks"),
+        (*ONE_RUN, "surplus:stripe.create_refund#1:after:leaves"),
     ),
     Bug(
         "surplus-in-a-second-commit",
