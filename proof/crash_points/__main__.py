@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from support.postgres import start_postgres  # type: ignore[import-not-found]
 
 DATABASES = ("sqlite", "postgresql")
+LOOKS = ("commit.take_", "commit.look", "commit.sweep")
+"""Where a worker takes what is due; the next step, if it is none of these, works on it."""
 PROGRESS = 250
 Pool = ProcessPoolExecutor
 
@@ -86,19 +88,32 @@ def _clean_cases(databases: list[str], names: list[str] | None) -> Iterator[Case
 
 
 def _single_cases(clean: Iterable[Result], ways: int, *, is_sample: bool) -> Iterator[Case]:
-    """Every step, before and after it, and what may come after that. The sample: every step once,
-    the moments and what comes after taking turns."""
+    """Every step, before and after it, and what may come after that. The sample: every step once
+    (`sampled`), the moments and what comes after taking turns."""
+    died_at: set[str] = set()
     moments_in_turn = itertools.cycle(MOMENTS)
     afters_in_turn = itertools.cycle(AFTER)
     for result in clean:
         database, flow = result.case.database, result.case.flow
-        for number, step in enumerate(result.steps):
+        steps = list(sampled(result.steps, died_at)) if is_sample else result.steps
+        for number, step in enumerate(steps):
             for moment in [next(moments_in_turn)] if is_sample else MOMENTS:
                 for _ in range(1 if is_sample else ways):
                     after = next(afters_in_turn)
                     yield Case(database, flow, (Point.parse(f"{step}:{moment}"),), after)
             if number % len(AFTER) == len(AFTER) - 1:
                 next(afters_in_turn)  # or the same way would always meet the same moment
+
+
+def sampled(steps: list[str], died_at: set[str]) -> Iterator[str]:
+    """All steps of a flow, but of a worker's looks that found nothing to do only those that no flow
+    has died at yet (`died_at`): they are the same everywhere."""
+    for step, following in zip(steps, [*steps[1:], ""], strict=True):
+        name = step.partition("#")[0]
+        is_idle = name.startswith(LOOKS) and (not following or following.startswith(LOOKS))
+        if not is_idle or name not in died_at:
+            yield step
+        died_at.add(name)
 
 
 def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:
