@@ -24,6 +24,7 @@ from support.postgres import start_postgres  # type: ignore[import-not-found]
 DATABASES = ("sqlite", "postgresql")
 LOOKS = ("commit.take_", "commit.look", "commit.sweep")
 """Where a worker takes what is due; the next step, if it is none of these, works on it."""
+INTAKE = "commit.event"
 PROGRESS = 250
 Pool = ProcessPoolExecutor
 
@@ -106,12 +107,12 @@ def _single_cases(clean: Iterable[Result], ways: int, *, is_sample: bool) -> Ite
 
 
 def sampled(steps: list[str], died_at: set[str]) -> Iterator[str]:
-    """All steps of a flow, but of a worker's looks that found nothing to do only those that no flow
-    has died at yet (`died_at`): they are the same everywhere."""
+    """All steps of a flow, but of a worker's looks that found nothing to do, and of the intake of
+    events, only those that no flow has died at yet (`died_at`): they are the same everywhere."""
     for step, following in zip(steps, [*steps[1:], ""], strict=True):
         name = step.partition("#")[0]
         is_idle = name.startswith(LOOKS) and (not following or following.startswith(LOOKS))
-        if not is_idle or name not in died_at:
+        if not (is_idle or name == INTAKE) or name not in died_at:
             yield step
         died_at.add(name)
 

@@ -20,7 +20,6 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     yield from _refunds(requests, books)
     yield from _absent(shop, stripe)
     yield from _events(shop, books)
-    yield from _strays(stripe, books)
     yield from _log(shop)
 
 
@@ -73,8 +72,8 @@ def _events(shop: Shop, books: Books) -> Iterator[str]:
             yield f"I7 event {event_id} was answered 200 and is {state}"
 
 
-def _strays(stripe: Stripe, books: Books) -> Iterator[str]:
-    """What Stripe has beside a payment's intent is canceled."""
+def strays(stripe: Stripe, books: Books) -> Iterator[str]:
+    """What Stripe has beside a payment's intent is canceled, once the sweep has had its time."""
     held = {row["stripe_payment_intent_id"] for row in books.tables["payments"]}
     waiting = {
         row["id"]

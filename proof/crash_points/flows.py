@@ -684,6 +684,7 @@ def restored_and_canceled(shop: Shop) -> None:
     shop.at_stripe("POST", f"{INTENTS}/{answer.data['paymentIntentId']}/cancel")
     shop.begin()
     shop.work(120)
+    shop.work(600)
     shop.pay(order, card)
 
 

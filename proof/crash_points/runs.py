@@ -118,7 +118,7 @@ def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
     """Settled: the auditor's findings and ours. Then whatever is still to be paid is paid."""
     for order_id, _ in shop.orders:
         shop.look(order_id)
-    statuses = yield from _judge(shop)
+    statuses = yield from _judge(shop, is_swept=True)
     ends = {flow.ends, "paid"} if shop.has_switched else {flow.ends}
     if shop.has_come_back and flow.ends is not None and not ends & set(statuses[-1:]):
         yield f"the flow ended in {statuses}, not in {flow.ends}"
@@ -136,15 +136,17 @@ def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
             yield f"blocked: order {order_id} cannot be paid any more: {answer}"
         shop.work(ROUNDS[0])
         shop.look(order_id)
-    yield from _judge(shop)
+    yield from _judge(shop, is_swept=False)
 
 
-def _judge(shop: Shop) -> Generator[str, None, list[str]]:
+def _judge(shop: Shop, *, is_swept: bool) -> Generator[str, None, list[str]]:
     """Findings; returns the orders' statuses in our books."""
     stripe = read_stripe(shop.stage.simulator.get)
     books = read_books(shop.stage.store.url)
     yield from map(str, judge(stripe, books, shop.expected_orders(), shop.asked, is_settled=True))
     yield from checks.findings(shop, stripe, books)
+    if is_swept:
+        yield from checks.strays(stripe, books)
     rows = [books.order(order_id) for order_id, _ in shop.orders]
     return [row["status"] if row else "lost" for row in rows]
 
