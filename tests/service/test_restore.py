@@ -4,6 +4,7 @@ charged a second time, whoever asks and whenever, and what was forgotten is foun
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from support.service import (
     running_service,
 )
 
+HOUR = 3600
 LIST = {"method": "GET", "path": "/v1/payment_intents"}
 LIST_CALL = ("GET", "/v1/payment_intents")
 CREATE_CALL = ("POST", "/v1/payment_intents")
@@ -454,9 +456,37 @@ def test_a_process_that_has_not_compared_writes_no_mark(
             restore.ensure_compared(service.context, 5)
         )
         assert not ask()
+        [row] = service.rows("SELECT intents_known_until, created_at FROM installation")
+        assert row["intents_known_until"] == row["created_at"]
         assert not service.run(restore.mark(service.context))
-        assert service.rows("SELECT intents_known_until FROM installation") == [
-            {"intents_known_until": None}
-        ]
+        [row] = service.rows("SELECT intents_known_until, created_at FROM installation")
+        assert row["intents_known_until"] == row["created_at"]
         world.simulator.clear_faults()
         assert ask()
+
+
+# --- where the comparison begins -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["none", "of a clock that was ahead"])
+def test_what_happens_after_the_start_does_not_move_where_the_comparison_begins(
+    world: World, mark: str
+) -> None:
+    """A copy without a mark to go by: new orders are paid before anybody could compare, and then
+    the processes are started again. What the copy has forgotten lies an hour back."""
+    copy, order_id, intent_id = forget(world)
+    world.simulator.add_fault(match=LIST, kind="error_before")
+    with world.serving(copy) as service:
+        far = None if mark == "none" else service.clock.now() + timedelta(days=30)
+        execute(service, "UPDATE installation SET intents_known_until = $1", far)
+    with world.serving(copy) as service:
+        service.clock.added += HOUR
+        assert_success(service.pay(service.order(), service.simulator.create_card(GOOD)))
+    with world.serving(copy) as service:
+        service.clock.added += HOUR
+        service.context.gate.close(service.clock.now())
+        world.simulator.clear_faults()
+        assert service.run(restore.ensure_compared(service.context, 5))
+        assert standing(service) == [intent_id]
+        answer = service.pay(order_id, service.simulator.create_card(GOOD))
+        assert_error(answer, 409, "payment_processing", "wait")

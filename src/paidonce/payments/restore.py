@@ -89,8 +89,9 @@ async def compare(ctx: Context) -> None:
     gate, deadline = ctx.gate, Deadline.after(ctx.clock, ROUND_SECONDS)
     while not gate.is_open and deadline.left > 0:
         if gate.began_at is None or gate.base is None:
-            gate.began_at = ctx.clock.now()
-            gate.base = await ctx.db.read(_mark_of)
+            began_at = ctx.clock.now()
+            gate.base = await ctx.db.transaction("compare", lambda tx: _begin(tx, began_at))
+            gate.began_at = began_at
         since = min(gate.base, gate.began_at) - CLOCKS_APART
         page = await ctx.gateway.list_expanded_intents_page(
             Window(since), gate.after, deadline.left
@@ -104,8 +105,14 @@ async def compare(ctx: Context) -> None:
             await _finish(ctx)
 
 
-async def _mark_of(tx: Transaction) -> datetime:
-    return await forgotten.get_known_until(tx) or await forgotten.get_first_unknown(tx)
+async def _begin(tx: Transaction, now: datetime) -> datetime:
+    """The mark. Where there is none, or one of a clock that was ahead, it is set first to the
+    newest payment: later that would be one made since, and hide what lies before it."""
+    known_until = await forgotten.get_known_until(tx)
+    if known_until is None or known_until > now + CLOCKS_APART:
+        known_until = await forgotten.get_first_unknown(tx, now)
+        await forgotten.know_only_until(tx, known_until)
+    return known_until
 
 
 async def _finish(ctx: Context) -> None:
@@ -116,7 +123,8 @@ async def _finish(ctx: Context) -> None:
         raise LookupError("a comparison has a beginning")
 
     async def work(tx: Transaction) -> datetime | None:
-        if await _mark_of(tx) < base:
+        standing = await forgotten.get_known_until(tx)
+        if standing is None or standing < base:
             return None
         await forgotten.know_until(tx, began_at)
         return await forgotten.get_known_until(tx)

@@ -135,12 +135,13 @@ async def get_known_until(tx: Transaction) -> datetime | None:
     return row["intents_known_until"] if row else None
 
 
-async def get_first_unknown(tx: Transaction) -> datetime:
-    """Since when intents may be unknown where nothing was ever compared: the newest payment, or
-    the installation itself."""
+async def get_first_unknown(tx: Transaction, now: datetime) -> datetime:
+    """Since when intents may be unknown where nothing was ever compared: the newest payment until
+    now, or the installation itself."""
     row = await tx.fetch_one(
-        "SELECT COALESCE((SELECT max(created_at) FROM payments), created_at) AS since_at"
-        " FROM installation"
+        "SELECT COALESCE((SELECT max(created_at) FROM payments WHERE created_at <= $1), created_at)"
+        " AS since_at FROM installation",
+        now,
     )
     if row is None:
         raise LookupError("a database that is served has its installation")
@@ -155,3 +156,8 @@ async def know_until(tx: Transaction, now: datetime) -> None:
         " WHERE intents_known_until IS NULL OR intents_known_until < $1",
         now,
     )
+
+
+async def know_only_until(tx: Transaction, known_until: datetime) -> None:
+    """Backwards too: what the mark said is not believed."""
+    await tx.execute("UPDATE installation SET intents_known_until = $1", known_until)
