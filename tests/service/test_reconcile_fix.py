@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from paidonce.domain.intent import Window
+from paidonce.payments import restore
 from paidonce.reconcile import Finding, Kind
 from paidonce.store import payments
 from support.planting import (
@@ -253,6 +254,43 @@ def test_a_forgotten_charge_older_than_the_window_counts_too(sqlite_shop: Shop) 
     findings = shop.reconcile(fix=True, window=Window(since, None)).findings
     assert {finding.stripe_id for finding in findings} == {planted.stripe_id, second}
     assert not any(finding.is_fixed for finding in findings)
+
+
+def test_a_forgotten_charge_that_was_given_back_does_not_refuse_its_order_for_ever(
+    sqlite_shop: Shop,
+) -> None:
+    """The order was paid and refunded after the backup: that is what its user is told."""
+    shop = sqlite_shop
+    planted = forgotten_charge(shop)
+    shop.stripe("POST", "/v1/refunds", payment_intent=planted.stripe_id)
+    restart(shop)
+    answer = shop.service.pay(planted.order_id, shop.card())
+    assert answer.json()["code"] == "payment_processing"
+    shop.pass_time()
+    assert shop.reconcile(fix=True).only().is_fixed
+    answer = shop.service.pay(planted.order_id, shop.card())
+    assert answer.json()["code"] == "order_not_payable"
+    assert shop.service.charges(planted.order_id) == 1
+    assert shop.reconcile().findings == []
+
+
+def test_the_charge_that_was_not_given_back_is_the_orders(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    planted = forgotten_charge(shop)
+    customer = shop.intent(planted.stripe_id)["customer"]
+    returned = shop.make_intent(planted.order_id, customer=customer)
+    shop.stripe("POST", "/v1/refunds", payment_intent=returned)
+    shop.pass_time()
+    assert shop.reconcile(fix=True).only().stripe_id == planted.stripe_id
+    assert shop.service.pay(planted.order_id, shop.card()).json()["status"] == "success"
+    assert shop.reconcile().findings == []
+
+
+def restart(shop: Shop) -> None:
+    """What a process does at its start."""
+    context = shop.service.context
+    context.gate.close(shop.service.clock.now())
+    assert shop.service.run(restore.ensure_compared(context, 5))
 
 
 def test_two_forgotten_intents_without_a_charge_are_left(sqlite_shop: Shop) -> None:

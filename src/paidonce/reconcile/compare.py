@@ -45,6 +45,10 @@ class Known:
     def is_paid(self) -> bool:
         return self.order is not None and self.order.status is OrderStatus.PAID
 
+    @property
+    def is_pending(self) -> bool:
+        return self.order is not None and self.order.status is OrderStatus.PENDING
+
 
 def is_ours(metadata: dict[str, str], namespace: str) -> bool:
     return metadata.get("namespace") == namespace
@@ -173,13 +177,17 @@ def _balance(intent: Intent, known: Known) -> Iterator[Finding]:
 
 
 def _unrecorded(intent: Intent, known: Known, now: datetime) -> Iterator[Finding]:
-    is_charged = intent.status is IntentStatus.SUCCEEDED
-    if _is_in_flight(intent, known, now) or (is_charged and is_returned(intent)):
+    if _is_in_flight(intent, known, now):
         return
+    is_charged = intent.status is IntentStatus.SUCCEEDED
     named = known.named
     has_other = named is not None and named.stripe_payment_intent_id is not None
     is_orphan = has_other or (named is not None and named.state in RETIRED)
-    if known.order is None:
+    if is_charged and is_returned(intent):
+        if known.is_pending and not is_orphan:
+            detail = "charged at Stripe and given back, and no payment of ours has recorded it"
+            yield _finding(Kind.FORGOTTEN_INTENT, intent, known, detail, Remedy.ADOPT)
+    elif known.order is None:
         kind = Kind.CHARGE_WITHOUT_ORDER if is_charged else Kind.FORGOTTEN_INTENT
         yield _finding(kind, intent, known, "the order that it names is not in our books")
     elif is_charged and known.is_paid:

@@ -31,6 +31,7 @@ from paidonce.reconcile.compare import (
     compare_charge,
     compare_intent,
     is_ours,
+    is_returned,
     known_of,
     payment_time,
 )
@@ -340,6 +341,7 @@ class Reconcile:
     async def _take_forgotten(self, order_id: str, group: list[Intent]) -> None:
         """The order's one charge, or its only intent, is adopted; then the others are compared."""
         charged = [intent for intent in group if intent.status is IntentStatus.SUCCEEDED]
+        charged = [intent for intent in charged if not is_returned(intent)] or charged
         is_clear = len(charged) == 1 or len(group) == 1
         first = next(iter(charged or group), None)
         for intent in [first, *(each for each in group if each is not first)] if first else []:
