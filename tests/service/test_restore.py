@@ -280,7 +280,7 @@ def test_what_is_not_ours_or_is_over_refuses_nobody(world: World, name: str) -> 
 
 
 def test_without_stripes_list_older_orders_wait_and_new_ones_are_paid(world: World) -> None:
-    copy, order_id, _ = forget(world)
+    copy, order_id, intent_id = forget(world)
     world.simulator.add_fault(match=LIST, kind="error_before")
     with world.serving(copy) as service:
         before = service.last_request()
@@ -288,6 +288,9 @@ def test_without_stripes_list_older_orders_wait_and_new_ones_are_paid(world: Wor
         assert_error(service.pay(order_id, card), 503, "stripe_unavailable", "retry")
         canceling = service.merchant("POST", f"/api/orders/{order_id}/cancel")
         assert_error(canceling, 503, "service_unavailable", "retry")
+        assert_error(service.confirm(order_id), 409, "payment_processing", "wait")
+        told = {"paymentIntentId": intent_id}
+        assert_error(service.confirm(order_id, told), 409, "payment_processing", "wait")
         assert_nothing_was_begun(service, before)
         assert service.order_view(order_id)["status"] == "pending"  # reads go on
         new = service.order()

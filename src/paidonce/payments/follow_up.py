@@ -6,7 +6,7 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
-from paidonce.payments import record, settle
+from paidonce.payments import record, restore, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
 from paidonce.payments.context import (
@@ -44,6 +44,7 @@ async def confirm_payment(
     try:
         verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
         if verdict is None:
+            await _check_compared(ctx, order)
             verdict = await _answer_of_latest(ctx, order_id)
     except (DatabaseUnavailable, UnknownCommit):
         raise errors.payment_processing() from None
@@ -119,9 +120,21 @@ async def _is_forgotten(ctx: Context, order_id: str) -> bool:
     return await ctx.db.read(lambda tx: forgotten.is_refused(tx, order_id))
 
 
+async def _check_compared(ctx: Context, order: OrderRow) -> None:
+    """Before a no that our books alone give: a restored database may have forgotten the yes.
+    Raises payment_processing."""
+    known_until = await ctx.db.read(forgotten.get_known_until)
+    if not restore.is_waiting(ctx, order.created_at, known_until):
+        return
+    is_compared = await restore.ensure_compared(ctx, restore.PAYER_SECONDS)
+    if not is_compared or await _is_forgotten(ctx, order.id):
+        raise errors.payment_processing()
+
+
 async def _check_intent(ctx: Context, order: OrderRow, payment_intent_id: str) -> None:
     payment = await ctx.db.read(lambda tx: payments.get_payment_of_intent(tx, payment_intent_id))
     if payment is None or payment.order_id != order.id:
+        await _check_compared(ctx, order)
         raise errors.invalid_request("paymentIntentId is not a payment of this order.")
 
 
