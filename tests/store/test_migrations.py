@@ -1,5 +1,6 @@
 """Migrations: from nothing, twice, at the same time, down and up; and the unique indexes."""
 
+import asyncio
 import contextlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -300,3 +301,31 @@ async def test_an_order_of_nothing_is_refused(books: Books) -> None:
 
     with pytest.raises(REFUSED):
         await books._db.transaction("test", work)
+
+
+async def test_known_refunds_are_carried_over_and_no_other_payment_is_written(
+    books: Books, database_url: str
+) -> None:
+    """Payments wait while the table is locked: a shop has millions of paid ones."""
+    await books.add("order", id="o2", more="n-2")
+    await books.add("payment", **payment("p1", "succeeded", 1))
+    await books.add("payment", **{**payment("p2", "succeeded", 1), "order": "o2"})
+
+    async def refund(tx: Transaction) -> None:
+        await tx.execute("UPDATE orders SET amount_refunded_minor = 140 WHERE id = 'o'")
+
+    await books._db.transaction("test", refund)
+
+    def back(connection: sa.Connection) -> None:
+        runner._alembic(connection, "downgrade", "0002")
+
+    await asyncio.to_thread(runner._with_connection, database_url, back)
+    place = "0" if database_url.startswith("sqlite") else "CAST(xmin AS text)"
+    select = f"SELECT {place} AS place FROM payments WHERE id = 'p2'"
+    before = await books._db.read(lambda tx: tx.fetch_one(select))
+    await asyncio.to_thread(migrations.upgrade, database_url)
+    assert await books._db.read(lambda tx: tx.fetch_one(select)) == before
+    known = await books._db.read(
+        lambda tx: tx.fetch("SELECT amount_refunded_minor AS n FROM payments ORDER BY id")
+    )
+    assert [row["n"] for row in known] == [140, 0]

@@ -52,7 +52,8 @@ def downgrade() -> None:
 
 
 def _payments() -> None:
-    """What was asked for before this version is looked at once; refunds known are carried over."""
+    """What was asked for before this version is looked at once; refunds known are carried over.
+    Only these few rows are written: the table is locked, and all payments wait."""
     payments, schema = naming.table_name("payments"), naming.schema()
     op.add_column(payments, sa.Column("next_sweep_at", TIME), schema=schema)
     op.add_column(
@@ -64,6 +65,7 @@ def _payments() -> None:
         "idx_payments_sweep", "payments", ["next_sweep_at"], where="next_sweep_at IS NOT NULL"
     )
     prefix = f"{schema}." if schema else ""
+    orders = f"{prefix}{naming.table_name('orders')}"
     op.execute(
         f"UPDATE {prefix}{payments} SET next_sweep_at = intent_requested_at"
         " WHERE intent_requested_at IS NOT NULL"
@@ -71,8 +73,8 @@ def _payments() -> None:
     )
     op.execute(
         f"UPDATE {prefix}{payments} SET amount_refunded_minor = (SELECT o.amount_refunded_minor"
-        f" FROM {prefix}{naming.table_name('orders')} o WHERE o.id = order_id)"
-        " WHERE state = 'succeeded'"
+        f" FROM {orders} o WHERE o.id = order_id) WHERE state = 'succeeded'"
+        f" AND order_id IN (SELECT id FROM {orders} WHERE amount_refunded_minor > 0)"
     )
 
 
