@@ -1,5 +1,5 @@
-"""The rounds of a worker, inside `serve` or alone: drain the inbox, sweep, resume cancelations, and
-now and then see which cards are to be detached and which old events can be forgotten."""
+"""The rounds of a worker, inside `serve` or alone: drain the inbox; sweep and resume cancelations;
+refunds and what was left behind, and now and then old cards and old events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,53 +17,60 @@ FORGET_SECONDS = 600.0
 log = get_logger(__name__)
 
 
+Work = Callable[[Context], Awaitable[int]]
+EVENTS: dict[Work, float] = {webhooks.drain_once: 0}
+PAYMENTS: dict[Work, float] = {
+    recovery.sweep_once: 0,
+    recovery.look_once: 0,
+    recovery.resume_canceling: 0,
+}
+THE_REST: dict[Work, float] = {
+    recovery.sweep_intents_once: 0,
+    recovery.refund_once: 0,
+    recovery.look_at_forgotten_once: 0,
+    recovery.release_once: TIDY_SECONDS,
+    webhooks.forget_once: FORGET_SECONDS,
+}
+"""Each with the seconds from one time to the next, beside the pause between two rounds."""
+
+
 async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> None:
-    """Rounds until `stop`; `wake` ends a pause early (a webhook has come)."""
-    tidy_at = forget_at = ctx.clock.monotonic()
+    """Rounds until `stop`; `wake` ends a pause early (a webhook has come). Payments wait neither
+    for events nor for refunds that wait for Stripe."""
+    await asyncio.gather(
+        _run_rounds(ctx, EVENTS, wake, stop),
+        _run_rounds(ctx, PAYMENTS, asyncio.Event(), stop),
+        _run_rounds(ctx, THE_REST, asyncio.Event(), stop),
+    )
+
+
+async def work_once(ctx: Context) -> int:
+    """Everything once; how many things were worked on."""
+    return sum([await work(ctx) for work in (*EVENTS, *PAYMENTS, *THE_REST)])
+
+
+async def _run_rounds(
+    ctx: Context, works: dict[Work, float], wake: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """After `stop` no further kind of work is begun."""
+    next_at = dict.fromkeys(works, ctx.clock.monotonic())
     while not stop.is_set():
         wake.clear()
-        is_tidying = ctx.clock.monotonic() >= tidy_at
-        if is_tidying:
-            tidy_at = ctx.clock.monotonic() + TIDY_SECONDS
-        is_forgetting = ctx.clock.monotonic() >= forget_at
-        if is_forgetting:
-            forget_at = ctx.clock.monotonic() + FORGET_SECONDS
-        try:
-            await work_once(ctx, is_tidying=is_tidying, is_forgetting=is_forgetting, stop=stop)
-        except (DatabaseUnavailable, UnknownCommit) as error:
-            log.warning("worker.database_unavailable", error=str(error))
-        except Exception:  # the worker outlives a bug in one round
-            log.exception("worker.round_failed")
+        for work, seconds in works.items():
+            now = ctx.clock.monotonic()
+            if now >= next_at[work] and not stop.is_set():
+                next_at[work] = now + seconds
+                await _work(ctx, work)
         await _pause(wake, stop)
 
 
-async def work_once(
-    ctx: Context,
-    *,
-    is_tidying: bool = True,
-    is_forgetting: bool = True,
-    stop: asyncio.Event | None = None,
-) -> int:
-    """One round; how many things were worked on. After `stop` no further kind of work is begun."""
-    kinds: list[Callable[[Context], Awaitable[int]]] = [
-        webhooks.drain_once,
-        recovery.sweep_once,
-        recovery.look_once,
-        recovery.resume_canceling,
-        recovery.sweep_intents_once,
-        recovery.refund_once,
-        recovery.look_at_forgotten_once,
-    ]
-    if is_tidying:
-        kinds.append(recovery.release_once)
-    if is_forgetting:
-        kinds.append(webhooks.forget_once)
-    worked = 0
-    for work in kinds:
-        if stop is not None and stop.is_set():
-            break
-        worked += await work(ctx)
-    return worked
+async def _work(ctx: Context, work: Work) -> None:
+    try:
+        await work(ctx)
+    except (DatabaseUnavailable, UnknownCommit) as error:
+        log.warning("worker.database_unavailable", error=str(error))
+    except Exception:  # the worker outlives a bug in one kind of work
+        log.exception("worker.round_failed")
 
 
 async def _pause(wake: asyncio.Event, stop: asyncio.Event) -> None:

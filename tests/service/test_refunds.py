@@ -1,7 +1,8 @@
 """Money that fits no order goes back: once, whatever becomes of the calls, and our balance is
 Stripe's."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ from paidonce import worker
 from paidonce.payments import refunds
 from paidonce.payments.refunds import Cause
 from paidonce.store import orders, payments
-from support.envelope import assert_error, assert_success
+from support.envelope import assert_error, assert_requires_action, assert_success
 from support.service import (
     GOOD,
     NEEDS_3DS,
@@ -411,3 +412,26 @@ def test_a_refund_that_is_over_is_looked_at_ever_more_seldom_and_then_no_more(
     assert len(service.stripe_calls(before)) <= 2 * 5
     pass_time(service, 41 * DAY)
     assert [row["next_check_at"] for row in refund_rows(service)] == [None]
+
+
+def test_a_slow_refund_does_not_hold_up_recovery(start: StartService) -> None:
+    """Stripe's refunds hang; a challenge that nobody reported is recorded all the same."""
+    service = listening(start(has_worker=True))
+    service.simulator.add_fault(match=REFUND, kind="latency", seconds=5)
+    paid_twice(service)
+    service.simulator.flush_webhooks()
+    wait_until(lambda: [row["checks"] for row in refund_rows(service)] == [1], "a refund in work")
+    service.simulator.set_webhook_target(None)
+    order_id = service.order()
+    answer = service.pay(order_id, service.simulator.create_card(NEEDS_3DS))
+    service.simulator.authenticate(assert_requires_action(answer)["paymentIntentId"])
+    service.clock.added += 40
+    wait_until(lambda: service.order_view(order_id)["status"] == "paid", "the order is paid")
+    assert states(service) == ["requested"]
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    ends_at = time.monotonic() + 3
+    while not is_so():
+        assert time.monotonic() < ends_at, what
+        time.sleep(0.02)
