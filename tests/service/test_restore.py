@@ -397,6 +397,14 @@ def test_a_database_put_back_during_the_comparison_is_compared_again(world: Worl
         assert service.run(restore.ensure_compared(service.context, 5))
 
 
+def test_a_comparison_whose_place_is_gone_begins_again(world: World) -> None:
+    with world.serving() as service:
+        service.context.gate.close(service.clock.now())
+        service.context.gate.after = "pi_gone"
+        assert not service.run(restore.ensure_compared(service.context, 5))
+        assert service.run(restore.ensure_compared(service.context, 5))
+
+
 def test_an_event_about_an_intent_that_has_no_payment_is_a_reason_too(world: World) -> None:
     """However it came that the comparison did not see it."""
     copy, order_id, intent_id = forget(world)

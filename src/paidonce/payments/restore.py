@@ -98,6 +98,8 @@ async def compare(ctx: Context) -> None:
         )
         if isinstance(page, Failure):
             log.warning("restore.not_compared", reason=page.reason.value)
+            if page.param == "starting_after":
+                gate.after = None  # Stripe has that intent no more: from the newest again
             return
         await note_unknown(ctx, page.items)
         gate.after = page.last_id
