@@ -89,9 +89,7 @@ async def compare(ctx: Context) -> None:
     gate, deadline = ctx.gate, Deadline.after(ctx.clock, ROUND_SECONDS)
     while not gate.is_open and deadline.left > 0:
         if gate.began_at is None or gate.base is None:
-            began_at = ctx.clock.now()
-            gate.base = await ctx.db.transaction("compare", lambda tx: _begin(tx, began_at))
-            gate.began_at = began_at
+            gate.base, gate.began_at = await _begin(ctx)
         since = min(gate.base, gate.began_at) - CLOCKS_APART
         page = await ctx.gateway.list_expanded_intents_page(
             Window(since), gate.after, deadline.left
@@ -107,14 +105,19 @@ async def compare(ctx: Context) -> None:
             await _finish(ctx)
 
 
-async def _begin(tx: Transaction, now: datetime) -> datetime:
-    """The mark. Where there is none, or one of a clock that was ahead, it is set first to the
-    newest payment: later that would be one made since, and hide what lies before it."""
-    known_until = await forgotten.get_known_until(tx)
-    if known_until is None or known_until > now + CLOCKS_APART:
-        known_until = await forgotten.get_first_unknown(tx, now)
-        await forgotten.know_only_until(tx, known_until)
-    return known_until
+async def _begin(ctx: Context) -> tuple[datetime, datetime]:
+    """The mark, and now. Where there is no mark, or one of a clock that was ahead, it is set first
+    to the newest payment: later that would be one made since, and hide what lies before it."""
+    now = ctx.clock.now()
+
+    async def work(tx: Transaction) -> datetime:
+        known_until = await forgotten.get_known_until(tx)
+        if known_until is None or known_until > now + CLOCKS_APART:
+            known_until = await forgotten.get_first_unknown(tx, now)
+            await forgotten.know_only_until(tx, known_until)
+        return known_until
+
+    return await ctx.db.transaction("compare", work), now
 
 
 async def _finish(ctx: Context) -> None:
