@@ -1,20 +1,24 @@
 """A database restored from an older copy has forgotten payments that Stripe has: no order is
 charged a second time, whoever asks and whenever, and what was forgotten is found and shown."""
 
+import asyncio
 import contextlib
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 import requests
 
 from paidonce.gateway import client
 from paidonce.observability import render_metrics
 from paidonce.payments import restore
-from paidonce.store import forgotten
+from paidonce.store import forgotten, migrations
 from support.envelope import assert_error, assert_success
+from support.postgres import start_postgres
 from support.processes import free_port
 from support.service import (
     DECLINED_AT_CHARGE,
@@ -372,6 +376,41 @@ def test_a_database_put_back_under_a_running_server_is_noticed_by_the_next_payme
         assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
         assert standing(service) == [intent_id]
     assert world.charges() == {order_id: 1}
+
+
+async def set_mark(url: str, known_until: Any) -> None:
+    connection = await asyncpg.connect(url)
+    sql = "UPDATE paidonce.installation SET intents_known_until = $1"
+    await connection.execute(sql, known_until)
+    await connection.close()
+
+
+def test_a_standby_that_was_seconds_behind_is_noticed_by_the_next_payment(
+    stripe_simulator: Any,
+) -> None:
+    """It has the newest mark, and not what was committed after it."""
+    server = start_postgres()
+    try:
+        url = server.url(server.create_database())
+        migrations.upgrade(url)
+        world = World(url, stripe_simulator, server)
+        copy, order_id, intent_id = forget(world)
+        with world.serving() as service:
+            assert service.run(restore.mark(service.context))
+            asyncio.run(set_mark(copy, service.context.gate.known_until))
+            world.put_back(copy)
+            server._process.send_signal(signal.SIGINT)
+            server._process.wait(10)
+            server._start()
+            card = service.simulator.create_card(GOOD)
+            for _ in range(2):
+                answer = service.pay(order_id, card)
+                assert answer.json()["code"] in ("payment_processing", "service_unavailable")
+            assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+            assert standing(service) == [intent_id]
+        assert world.charges() == {order_id: 1}
+    finally:
+        server.stop()
 
 
 def test_a_database_put_back_under_an_idle_server_is_noticed_by_its_mark(world: World) -> None:

@@ -8,13 +8,15 @@ class Gate:
 
     `known_until` is the newest `intents_known_until` that this process has seen in the database:
     one that shows an older value was put back. A comparison that was not finished goes on behind
-    the intent `after`; it began at `began_at`, when the mark was `base`.
+    the intent `after`; it began at `began_at`, when the mark was `base`, and the database had seen
+    `server_changes`.
     """
 
     def __init__(self, now: datetime) -> None:
         self.is_open = False
         self.closed_at = now
         self.known_until: datetime | None = None
+        self.server_changes = 0
         self.after: str | None = None
         self.began_at: datetime | None = None
         self.base: datetime | None = None

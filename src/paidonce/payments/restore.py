@@ -46,11 +46,22 @@ async def ensure_compared(ctx: Context, time_left: float) -> bool:
 
 def is_waiting(ctx: Context, order_created_at: datetime, known_until: datetime | None) -> bool:
     """Whether an order has to wait for the comparison. `known_until` is the mark as it stands in
-    the very transaction that is about to begin a payment: an older one closes the gate."""
-    if ctx.gate.is_open and ctx.gate.is_older(known_until):
-        log.critical("restore.noticed", known_until=str(known_until))
+    the very transaction that is about to begin a payment: an older one closes the gate, and so
+    does another server, which may have lost what the last one said."""
+    if ctx.gate.is_open and _is_another(ctx, known_until):
         ctx.gate.close(ctx.clock.now())
     return not ctx.gate.is_open and order_created_at < ctx.gate.closed_at
+
+
+def _is_another(ctx: Context, known_until: datetime | None) -> bool:
+    """Whether this may not be the database that was compared."""
+    if ctx.gate.is_older(known_until):
+        log.critical("restore.noticed", known_until=str(known_until))
+        return True
+    if ctx.db.server_changes != ctx.gate.server_changes:
+        log.warning("restore.another_server")
+        return True
+    return False
 
 
 async def at_start(ctx: Context) -> None:
@@ -109,6 +120,7 @@ async def _begin(ctx: Context) -> tuple[datetime, datetime]:
     """The mark, and now. Where there is no mark, or one of a clock that was ahead, it is set first
     to the newest payment: later that would be one made since, and hide what lies before it."""
     now = ctx.clock.now()
+    ctx.gate.server_changes = ctx.db.server_changes
 
     async def work(tx: Transaction) -> datetime:
         known_until = await forgotten.get_known_until(tx)
@@ -187,8 +199,7 @@ async def mark(ctx: Context) -> bool:
         return False
 
     async def work(tx: Transaction) -> datetime | None:
-        standing = await forgotten.get_known_until(tx)
-        if gate.is_older(standing):
+        if _is_another(ctx, await forgotten.get_known_until(tx)):
             return None
         await forgotten.know_until(tx, now)
         return await forgotten.get_known_until(tx)
@@ -199,7 +210,6 @@ async def mark(ctx: Context) -> bool:
         gate.close(now)  # another server may stand at its address when it is back
         raise
     if known_until is None:
-        log.critical("restore.noticed")
         gate.close(now)
         return False
     gate.known_until = known_until

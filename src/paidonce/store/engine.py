@@ -57,6 +57,11 @@ class Database(Protocol):
     users: UsersTable
     has_schemas: bool
 
+    @property
+    def server_changes(self) -> int:
+        """How often another server, or a restarted one, has stood at the database's address."""
+        ...
+
     async def transaction(self, name: str, work: Work[Result]) -> Result:
         """Run `work` in one transaction and commit; `name` is its step in traces and tests.
 

@@ -55,17 +55,38 @@ class PostgresqlTransaction:
         return int(status.rsplit(" ", 1)[-1]) if status[-1].isdigit() else 0
 
 
+class _Server:
+    """The server behind the connections, known by its start."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._started_at: object = None
+
+    async def look(self, connection: Any) -> None:
+        """At every new connection, before its first use."""
+        started_at = await connection.fetchval("SELECT pg_postmaster_start_time()")
+        if self._started_at not in (None, started_at):
+            self.changes += 1
+        self._started_at = started_at
+
+
 class PostgresqlDatabase:
     """See `engine.Database`."""
 
     has_schemas = True
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, server: _Server) -> None:
         self._pool = pool
+        self._server = server
         self.users = OWN
+
+    @property
+    def server_changes(self) -> int:
+        return self._server.changes
 
     @classmethod
     async def open(cls, url: str, pool_size: int) -> "PostgresqlDatabase":
+        server = _Server()
         try:
             pool = await asyncpg.create_pool(
                 url,
@@ -74,12 +95,13 @@ class PostgresqlDatabase:
                 command_timeout=STATEMENT_TIMEOUT_SECONDS,
                 server_settings={"search_path": SCHEMA, "application_name": "paidonce"},
                 reset=_keep_as_it_is,
+                init=server.look,
             )
         except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
             raise DatabaseUnavailable(words_of(error)) from error
         except ValueError:  # its words may hold the password
             raise DatabaseUnavailable("its address cannot be read") from None
-        return cls(pool)
+        return cls(pool, server)
 
     async def transaction(self, name: str, work: Work[Result]) -> Result:
         async with step(f"commit.{name}"):

@@ -78,6 +78,7 @@ class SqliteDatabase:
     """See `engine.Database`."""
 
     has_schemas = False
+    server_changes = 0
 
     def __init__(self, path: str) -> None:
         self.users = OWN
