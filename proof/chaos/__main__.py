@@ -50,7 +50,7 @@ def main() -> int:
             print(f"seed {result.seed}: digest {result.digest}")
         if result.findings:
             failed.append(result)
-            _show_failure(result, is_history_shown=len(failed) <= HISTORIES_SHOWN)
+            _show_failure(result, options.stop_at, is_shown=len(failed) <= HISTORIES_SHOWN)
             if options.first:
                 break
     report: dict[str, Any] = {
@@ -81,6 +81,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="how many seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--trace", action="store_true", help="print every history")
+    parser.add_argument(
+        "--stop-at", default="", help="a step before which machines often stop for 45 seconds"
+    )
     parser.add_argument("--first", action="store_true", help="stop at the first finding")
     parser.add_argument("--json", help="write the counts to this file")
     return parser.parse_args()
@@ -88,7 +91,10 @@ def _options() -> argparse.Namespace:
 
 def _results(options: argparse.Namespace) -> Iterator[Result]:
     """In the order of the seeds, whatever the number of processes."""
-    seeds = [(seed, options.trace) for seed in range(options.seed, options.seed + options.runs)]
+    seeds = [
+        (seed, options.trace, options.stop_at)
+        for seed in range(options.seed, options.seed + options.runs)
+    ]
     if options.jobs == 1 or len(seeds) == 1:
         yield from map(_run, seeds)
         return
@@ -98,21 +104,22 @@ def _results(options: argparse.Namespace) -> Iterator[Result]:
         yield from pool.imap(_run, seeds, chunksize=2)
 
 
-def _run(task: tuple[int, bool]) -> Result:
-    seed, is_traced = task
+def _run(task: tuple[int, bool, str]) -> Result:
+    seed, is_traced, stop_at = task
     try:
-        return run_seed(seed, is_traced=is_traced)
+        return run_seed(seed, is_traced=is_traced, stop_at=stop_at)
     except Exception as error:
         raise RuntimeError(f"seed {seed} broke the simulation itself: {error!r}") from error
 
 
-def _show_failure(result: Result, *, is_history_shown: bool) -> None:
+def _show_failure(result: Result, stop_at: str, *, is_shown: bool) -> None:
     print(f"--- seed {result.seed}: {len(result.findings)} findings")
-    if is_history_shown:
+    if is_shown:
         print("\n".join(result.history))
     for finding in result.findings:
         print(f"seed {result.seed}: {finding}")
-    print(f"play it again: python -m proof.chaos --seed {result.seed} --trace\n", flush=True)
+    more = f" --stop-at {stop_at}" if stop_at else ""
+    print(f"play it again: python -m proof.chaos --seed {result.seed} --trace{more}\n", flush=True)
 
 
 def _name_of(alarm: str) -> str:

@@ -71,6 +71,7 @@ class Fleet:
         self.instances: dict[str, Instance] = {}
         self.workers: dict[str, Worker] = {}
         self.is_chaotic = True
+        self.stop_at = ""
         self._dice = world.dice("machines")
         self._births = 0
         self._tokens: dict[str, str] = {}
@@ -106,6 +107,9 @@ class Fleet:
         if machine is None or machine.is_dead or not self.is_chaotic:
             return
         self.world.counts["steps"] += 1
+        if (phase, name) == ("before", self.stop_at) and self._dice.random() < 0.3:
+            self._freeze(machine, 45.0, f"before {name}")
+            return
         chance = self._dice.random() * (20 if name in IDLE_STEPS else 1)
         weather = self.world.weather
         if chance < weather.crash_at_step:
@@ -115,9 +119,12 @@ class Fleet:
             )
         elif chance < weather.crash_at_step + weather.freeze_at_step:
             seconds = self._dice.choice([1.0, 12.0, 35.0, 90.0])
-            self.world.strikes("freeze")
-            self.world.note(machine.name, f"FREEZES {seconds} s {phase} {name}")
-            self.world.loop.freeze(machine, seconds)
+            self._freeze(machine, seconds, f"{phase} {name}")
+
+    def _freeze(self, machine: Machine, seconds: float, where: str) -> None:
+        self.world.strikes("freeze")
+        self.world.note(machine.name, f"FREEZES {seconds} s {where}")
+        self.world.loop.freeze(machine, seconds)
 
     def _again(self, machine: Machine) -> None:
         name = machine.name.partition("#")[0]

@@ -52,14 +52,18 @@ class Result:
     history: list[str] = field(default_factory=list)
 
 
-def run_seed(seed: int, *, is_traced: bool = False) -> Result:
-    """Play the seed. The history comes with it when something was found, or when asked for."""
+def run_seed(seed: int, *, is_traced: bool = False, stop_at: str = "") -> Result:
+    """Play the seed. The history comes with it when something was found, or when asked for.
+
+    `stop_at`: a step before which machines often stand still for longer than a lease lives.
+    """
     warm_up()
     began = time.process_time()
     loop = SeededLoop(random.Random(f"{seed}:loop"))
     clock = VirtualClock(loop)
     world = World(seed, loop, clock, FAIR)
     shop = Shop(world)
+    shop.fleet.stop_at = stop_at
     findings: list[str] = []
     gc.disable()  # a collection closes coroutines, and their last words would be heard
     with seeded(world):
