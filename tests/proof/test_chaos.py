@@ -2,15 +2,13 @@
 finds a planted bug. `make chaos` runs the thousands."""
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from proof.chaos.run import run_seed
-from proof.planted import BUGS, ROOT, plant, try_bug
+from proof.planted import BUGS, ROOT, try_bug
 
 SEEDS = 50
 pytestmark = pytest.mark.timeout(300)
@@ -39,15 +37,6 @@ def test_a_planted_bug_is_caught() -> None:
     bug = next(bug for bug in BUGS if bug.name == "lease-trusted")
     verdict = try_bug(bug)
     assert verdict.is_caught, verdict.how
-
-
-def test_every_planted_bug_still_matches_the_source(tmp_path: Path) -> None:
-    for bug in BUGS:
-        copy = tmp_path / bug.name
-        for edit in bug.edits:
-            (copy / edit.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / "src" / edit.path, copy / edit.path)
-        plant(bug, copy)
 
 
 def _chaos(*args: str, hash_seed: str) -> "subprocess.CompletedProcess[str]":
