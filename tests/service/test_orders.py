@@ -429,10 +429,11 @@ def test_refunds_made_at_stripe_show_and_end_in_an_order_that_cannot_be_paid(
 
 
 def test_a_refund_of_a_surplus_charge_does_not_make_the_paid_order_refunded(
-    service: Running,
+    start_service: StartService,
 ) -> None:
     """A generation that we retired and that charged all the same is paid back by hand: the order
     stays paid by the other one."""
+    service = start_service(refund_surplus=False)
     order_id, card = service.order(), service.simulator.create_card(GOOD)
     action = service.pay(order_id, service.simulator.create_card(NEEDS_3DS)).json()["data"]
     retired, intent_id = action["paymentId"], action["paymentIntentId"]

@@ -14,6 +14,9 @@ from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import OrderRow, PaymentRow
 
+_LOOKS = 3
+"""An intent may be recorded between a look and its conclusion: the order is being prepared."""
+
 
 async def cancel_order(ctx: Context, order_id: str) -> None:
     """Raises order_not_found, order_not_payable when it is paid, payment_in_progress while a sent
@@ -30,17 +33,23 @@ async def cancel_order(ctx: Context, order_id: str) -> None:
 
 async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> ServiceError | None:
     """The second step. None when the order is canceled."""
-    payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
-    if payment is None or payment.stripe_payment_intent_id is None:
-        is_canceled = await _record_canceled(ctx, order_id, payment, only_unrecorded=True)
-        return None if is_canceled else errors.payment_processing()
-    answer = await ctx.gateway.cancel_intent(
-        payment.stripe_payment_intent_id, cancel_request(ctx, payment), visitor.deadline.left
-    )
+    for _ in range(_LOOKS):
+        payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
+        if payment is not None and payment.stripe_payment_intent_id is not None:
+            intent_id = payment.stripe_payment_intent_id
+            return await _cancel_at_stripe(ctx, order_id, payment, intent_id, visitor)
+        if await _record_canceled(ctx, order_id, payment, only_unrecorded=True):
+            return None
+    return errors.payment_processing()
+
+
+async def _cancel_at_stripe(
+    ctx: Context, order_id: str, payment: PaymentRow, intent_id: str, visitor: Visitor
+) -> ServiceError | None:
+    request = cancel_request(ctx, payment)
+    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
     if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
-        answer = await ctx.gateway.retrieve_intent(
-            payment.stripe_payment_intent_id, visitor.deadline.left
-        )
+        answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
         await _record_canceled(ctx, order_id, payment, only_unrecorded=False)
         return None
