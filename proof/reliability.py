@@ -129,7 +129,12 @@ def recorded(found: Json) -> Iterable[str]:
 
 
 PARTS: tuple[tuple[str, str, str, Callable[[Json], Iterable[str]]], ...] = (
-    ("Every point at which it can die", "make crash-points", "crash-points.json", crash_points),
+    (
+        "Every point at which it can die",
+        'make crash-points ARGS="--sample --pairs 60"',
+        "crash-points.json",
+        crash_points,
+    ),
     ("Seeded lives of the whole system", "make chaos", "chaos.json", chaos),
     ("The model", "make spec", "spec.json", spec),
     ("Bugs planted on purpose", "make planted", "planted.json", planted),
