@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -16,6 +15,7 @@ from structlog.testing import capture_logs
 
 from stripesim.testing import ControlError
 from support.envelope import assert_error, assert_requires_action, assert_success
+from support.events import make_event
 from support.service import (
     DECLINED_AT_ATTACH,
     DECLINED_AT_CHARGE,
@@ -309,18 +309,7 @@ def test_dropped_events_are_not_needed(listening: Running) -> None:
 
 
 def event(kind: str, subject: dict[str, Any], **changes: Any) -> bytes:
-    body = {
-        "id": f"evt_{uuid.uuid4().hex}",
-        "object": "event",
-        "api_version": "2026-10-28.endive",
-        "created": int(time.time()),
-        "data": {"object": subject},
-        "livemode": False,
-        "pending_webhooks": 1,
-        "request": None,
-        "type": kind,
-    }
-    return json.dumps({**body, **changes}).encode()
+    return json.dumps(make_event(kind, subject, **changes)).encode()
 
 
 def signature(body: bytes, secret: str = WEBHOOK_SECRET, *, age_seconds: int = 0) -> str:
