@@ -8,13 +8,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from e2e.phone import SIZES, Phone, open_phone
 from support.browser import ARGUMENTS, find_chromium
-from support.processes import Process, script
+from support.processes import Process, free_port, script
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """One demo for all; SIGTERM ends it and the processes it started."""
-    command = [script("paidonce"), "demo", "--json", "--port", "0", "--stripe-port", "0"]
+    ports = ["--port", str(free_port()), "--stripe-port", str(free_port())]
+    command = [script("paidonce"), "demo", "--json", *ports]
     process = Process(command, log_folder=tmp_path_factory.mktemp("demo"), environment={})
     try:
         yield json.loads(process.wait_for_line(r"^\{.*\}$", 60)[0])

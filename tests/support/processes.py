@@ -6,6 +6,7 @@ own process id.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -22,6 +23,10 @@ import pytest
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 30.0
+FIRST_PORT = 10_000
+PORT_RANGES = 11
+PORTS_PER_WORKER = 2_000
+_ports = itertools.count(os.getpid())  # where two test runs at once hardly meet
 
 
 class ProcessFailed(AssertionError):
@@ -29,10 +34,18 @@ class ProcessFailed(AssertionError):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port on loopback that is free, and stays so until the caller's process listens on it.
+
+    The system hands out ports from 32768 to whoever asks for any, so that one would soon be
+    somebody else's. Below, each worker of pytest-xdist walks through ports of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % PORT_RANGES * PORTS_PER_WORKER
+    while True:
+        port = first + next(_ports) % PORTS_PER_WORKER
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def script(name: str) -> str:

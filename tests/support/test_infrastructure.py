@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import asyncpg
@@ -167,9 +168,19 @@ def test_a_killed_process_takes_its_children_with_it(start_process: StartProcess
     process = start_process(sys.executable, "-c", code)
     child = int(process.wait_for_line(r"child (\d+)")[1])
     process.kill9()
-    status = Path(f"/proc/{child}/status")
-    if status.exists():  # killed, and not yet collected by whoever inherited it
-        assert re.search(r"^State:\s+[ZX]", status.read_text(), re.MULTILINE)
+    ends_at = time.monotonic() + 10
+    while _is_alive(child):
+        assert time.monotonic() < ends_at, "the child is still running"
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether it runs; a killed process stays a zombie until whoever inherited it collects it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return not re.search(r"^State:\s+[ZX]", status, re.MULTILINE)
 
 
 def test_a_process_does_not_inherit_the_callers_settings(

@@ -32,6 +32,7 @@ from paidonce.tokens import make_token
 START_SECONDS = 50.0
 STOP_SECONDS = 30.0
 TERMINAL_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")  # they would take over ours
+CHOSEN_PORTS = range(10_000, 32_000)  # below the ephemeral ones of Linux, macOS and Windows
 PRODUCTS = [
     {"productId": "coffee", "name": "Coffee beans", "amountMinor": 1250, "currency": "usd"},
     {"productId": "grinder", "name": "Grinder", "amountMinor": 44000, "currency": "usd"},
@@ -222,11 +223,12 @@ Ctrl-C stops the demo.
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port that the system does not hand out meanwhile to anybody who asks for any."""
+    while True:
+        port = secrets.choice(CHOSEN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _open_in_browser(url: str) -> None:
