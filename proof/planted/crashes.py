@@ -199,9 +199,9 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/cancel.py",
-                "    answer = await ctx.gateway.cancel_intent(\n",
-                "    await _record_canceled(ctx, order_id, payment, only_unrecorded=False)\n"
-                "    answer = await ctx.gateway.cancel_intent(\n",
+                "    request = cancel_request(ctx, payment)\n",
+                "    request = cancel_request(ctx, payment)\n"
+                "    await _record_canceled(ctx, order_id, payment, only_unrecorded=False)\n",
             ),
         ),
         ("I2",),
