@@ -8,7 +8,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, TextIO
 
-from paidonce.reconcile import ADVICE, Counts, Finding, Kind
+from paidonce.reconcile import ADVICE, IN_FLIGHT, Counts, Finding, Kind
 
 COLUMNS = (
     "kind", "order_id", "payment_id", "user_id", "stripe_id", "amount_minor", "currency", "detail",
@@ -72,6 +72,8 @@ class TableView(View):
             f" {counts.users} users of ours"
         )
         self._line(f"Compared: {looked}.")
+        minutes = f"{IN_FLIGHT.total_seconds() / 60:.0f} minutes"
+        self._line(f"Left out: what is younger than {minutes}; its events may be on their way.")
         found = f"{counts.findings} found, {counts.fixed} fixed" if counts.findings else "Nothing"
         end = "." if counts.findings else " found."
         broken_off = "" if is_complete else " The comparison broke off: this is not all."

@@ -99,6 +99,7 @@ def test_a_process_says_by_its_exit_code_what_came_of_it(
     done = run_process(sqlite_url, simulator.url)
     assert (done.code, done.stderr) == (0, "")  # it is in flight
     assert done.stdout.splitlines()[-1] == "Nothing found."
+    assert "Left out: what is younger than 5 minutes" in done.stdout
     let_time_pass(data)
     done = run_process(sqlite_url, simulator.url, "--format", "json", is_fixing=True)
     assert (done.code, done.stderr) == (1, "")
