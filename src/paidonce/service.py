@@ -27,13 +27,16 @@ from paidonce.domain.model import (
     StoredAnswer,
 )
 from paidonce.observability import get_logger
+from paidonce.observability.metrics import set_refunds_overdue
 from paidonce.payments import cancel, follow_up, pay, release, saved, shopping
 from paidonce.payments.context import Context
+from paidonce.payments.refund_work import count_overdue
 from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
-from paidonce.webhooks.inbox import InboxGauges
+from paidonce.webhooks.inbox import measure_inbox
 
 ANSWER_LIFE = timedelta(hours=24)
+MEASURE_SECONDS = 60.0
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 log = get_logger(__name__)
@@ -62,7 +65,7 @@ class Service:
         self.wake = asyncio.Event()
         self._drain = drain
         self._ctx: Context | None = None
-        self._inbox_gauges = InboxGauges()
+        self._measure_at = 0.0
 
     def open(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -160,8 +163,13 @@ class Service:
             self.wake.set()
 
     async def measure(self) -> None:
-        """Bring those metrics up to date that are read from the database."""
-        await self._inbox_gauges.refresh(self.ctx)
+        """Bring those metrics up to date that are read from the database, once a minute at most."""
+        ctx = self.ctx
+        if ctx.clock.monotonic() < self._measure_at:
+            return
+        self._measure_at = ctx.clock.monotonic() + MEASURE_SECONDS
+        await measure_inbox(ctx)
+        set_refunds_overdue(await count_overdue(ctx))
 
     async def readiness(self) -> dict[str, str]:
         if self._drain.begun.is_set():

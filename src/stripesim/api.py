@@ -74,6 +74,7 @@ class Api:
         """One transaction, committed before this returns. Never raises for a bad request."""
         self.run_timers()
         call = self._new_call(request)
+        call.is_balance_low = fault is not None and fault.kind == "insufficient_balance"
         raw: Json = {}
         with self.world.database.transaction():
             self.world.database.savepoint()

@@ -119,6 +119,7 @@ class Call:
     is_publishable: bool = False
     base_url: str = ""  # how the client reached the simulator, for the challenge page's address
     client_ip: str | None = None
+    is_balance_low: bool = False  # by a fault: our balance covers no refund
 
     def load(self, kind: str, object_id: str, *, noun: str, param: str) -> Json:
         """The object that the path names. Raises StripeError 404."""

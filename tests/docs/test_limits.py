@@ -30,7 +30,6 @@ NO_BOUND = {
     "store.scratch.BATCH": "how ids are handed to a command's own file",
     "webhooks.backfill.LONGEST_PAUSE_SECONDS": "a command's pause between its tries",
     "webhooks.backfill.MOST_FAULTS": "a command's tries",
-    "webhooks.inbox.LOOK_SECONDS": "how often the inbox is counted for the metrics",
     "worker.FORGET_SECONDS": "how often old events are forgotten",
 }
 

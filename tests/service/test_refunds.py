@@ -26,6 +26,8 @@ from support.service import (
 REFUND = {"method": "POST", "path": "/v1/refunds"}
 REFUND_CALL = ("POST", "/v1/refunds")
 FAILS_LATER, SUCCEEDS_LATER = "4000000000005126", "4000000000007726"
+IS_DISPUTED = "4000000000000259"
+NO_BALANCE = "Insufficient funds in your Stripe balance to refund this amount."
 HOUR, DAY = 3600, 86_400
 
 
@@ -233,6 +235,90 @@ def test_a_charge_refunded_by_hand_meanwhile_is_told_to_a_person(service: Runnin
     assert (row["state"], row["failure_reason"]) == ("refused", "charge_already_refunded")
     assert row["next_check_at"] is None
     assert assert_balanced(service, order_id) == PRICE_MINOR
+
+
+@pytest.mark.parametrize(
+    ("number", "by_hand", "reason"),
+    [
+        (GOOD, 42_000, "Refund amount ($40.00) is greater than unrefunded amount on charge"),
+        (GOOD, PRICE_MINOR, "charge_already_refunded"),
+        (IS_DISPUTED, None, "charge_disputed"),
+    ],
+)
+def test_what_stripe_will_never_refund_is_told_to_a_person_at_once(
+    service: Running, number: str, by_hand: int | None, reason: str
+) -> None:
+    order_id = paid_order(service, number)
+    if by_hand is not None:
+        intent_id = service.intent_of(order_id)
+        stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=by_hand)
+    ask_for(service, order_id, 4_000)
+    service.work()
+    [row] = refund_rows(service)
+    assert row["state"] == "refused" and row["failure_reason"].startswith(reason)
+    assert row["next_check_at"] is None
+    assert_balanced(service, order_id)
+
+
+# --- not yet -------------------------------------------------------------------------------------
+
+
+def test_a_refund_that_our_balance_does_not_cover_waits_for_it(service: Running) -> None:
+    """It is tried at last every hour, its reason is in sight, and it is made once."""
+    order_id, _ = paid_twice(service)
+    service.simulator.add_fault(match=REFUND, kind="insufficient_balance")
+    hear(service)
+    for _ in range(12):
+        pass_time(service, 60)
+    tries = len(keys(service))
+    for _ in range(24 * 12):
+        pass_time(service, 300)
+    assert 12 <= len(keys(service)) - tries <= 26
+    [row] = refund_rows(service)
+    assert (row["state"], row["failure_reason"]) == ("requested", NO_BALANCE)
+    assert metric(service, "paidonce_refunds_overdue") == 1
+    assert refunds_at_stripe(service) == []
+    service.simulator.clear_faults()
+    for _ in range(3):
+        pass_time(service, HOUR)
+    [row] = refund_rows(service)
+    assert (row["state"], row["failure_reason"]) == ("succeeded", None)
+    assert [made["amount"] for made in refunds_at_stripe(service)] == [PRICE_MINOR]
+    assert metric(service, "paidonce_refunds_overdue") == 0
+    assert assert_balanced(service, order_id) == PRICE_MINOR
+
+
+def test_a_key_is_kept_until_stripe_answers_from_it(service: Running) -> None:
+    """Else an earlier send that is late could be executed beside that under the next key."""
+    ask_for(service, paid_order(service), 4_000)
+    service.simulator.add_fault(match=REFUND | {"times": 1}, kind="insufficient_balance")
+    for _ in range(3):
+        pass_time(service, 60)
+    assert [key.rpartition(":")[2] for key in keys(service)] == ["0", "0", "1"]
+    assert states(service) == ["succeeded"]
+
+
+def test_a_refusal_that_we_do_not_know_ends_no_refund(service: Running) -> None:
+    order_id = paid_order(service)
+    ask_for(service, order_id, 4_000)
+    [row] = refund_rows(service)
+    wrong = row["params"].replace(service.intent_of(order_id), "pi_of_nobody")
+    assert wrong != row["params"]
+    execute(service, "UPDATE refunds SET params = $1", wrong)
+    for _ in range(3):
+        pass_time(service, HOUR)
+    [waiting] = refund_rows(service)
+    assert (waiting["state"], waiting["failure_reason"]) == ("requested", "resource_missing")
+    execute(service, "UPDATE refunds SET params = $1", row["params"])
+    pass_time(service, HOUR)
+    assert states(service) == ["succeeded"]
+    assert [made["amount"] for made in refunds_at_stripe(service)] == [4_000]
+
+
+def metric(service: Running, name: str) -> float:
+    service.clock.added += 60
+    text = requests.get(f"{service.url}/metrics", timeout=10).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
 # --- once ----------------------------------------------------------------------------------------

@@ -78,10 +78,23 @@ def test_a_refunds_events_are_its_own_and_the_charges(wire):
     }
 
 
+def test_a_refund_that_the_balance_does_not_cover_is_refused_and_that_is_saved(wire):
+    wire.simulator.add_fault(kind="insufficient_balance", match={"times": 3})
+    paid = wire.pay(payment_method=wire.card())
+    form = {"payment_intent": paid["id"], "amount": 40}
+    status, error = wire.error("/v1/refunds", form, idempotency_key="r1")
+    assert (status, error["type"]) == (400, "invalid_request_error")
+    assert error["message_code"] == "insufficient_balance_for_refund" and "code" not in error
+    wire.simulator.clear_faults()
+    again = wire.post("/v1/refunds", form, idempotency_key="r1")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (400, "true")
+    assert wire.ok("/v1/refunds", form, idempotency_key="r2")["status"] == "succeeded"
+
+
 def test_a_disputed_charge_is_not_refunded(wire):
     paid = wire.pay(payment_method="pm_card_createDispute")
     status, error = wire.error("/v1/refunds", {"payment_intent": paid["id"]})
-    assert (status, error["code"]) == (400, "refund_disputed_payment")
+    assert (status, error["code"]) == (400, "charge_disputed")
     dispute = wire.get("/v1/disputes").json()["data"][0]
     assert dispute["payment_method_details"]["card"]["network"] == "visa"
     asked = wire.pay(payment_method="pm_card_createDisputeInquiry")

@@ -180,6 +180,27 @@ def test_a_processor_that_is_not_available_is_no_dead_method() -> None:
         ({"code": "resource_missing", "param": "intent"}, 404, Reason.INTENT_MISSING),
         ({"code": "resource_missing", "param": "price"}, 400, Reason.INVALID),
         ({"code": "amount_too_small", "param": "amount"}, 400, Reason.INVALID),
+        ({"code": "charge_already_refunded"}, 400, Reason.NOT_REFUNDABLE),
+        ({"code": "charge_disputed"}, 400, Reason.NOT_REFUNDABLE),
+        ({"code": "charge_not_refundable"}, 400, Reason.NOT_REFUNDABLE),
+        ({"code": "refund_disputed_payment"}, 400, Reason.NOT_REFUNDABLE),
+        (
+            {
+                "param": "amount",
+                "message": "Refund amount ($40.00) is greater than unrefunded amount on charge"
+                " ($30.00)",
+            },
+            400,
+            Reason.NOT_REFUNDABLE,
+        ),
+        (
+            {
+                "message": "Insufficient funds in your Stripe balance to refund this amount.",
+                "message_code": "insufficient_balance_for_refund",
+            },
+            400,
+            Reason.INVALID,
+        ),
         (
             {"message": "The payment method you provided has already been attached to a customer."},
             400,

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     UNEXPECTED_STATE = "unexpected_state"  # not executed: look at the intent
     INTENT_MISSING = "intent_missing"  # not executed: no such intent; never retires anything
     KEY_CONFLICT = "key_conflict"  # the key was used with other parameters: an alarm, then look
+    NOT_REFUNDABLE = "not_refundable"  # not executed, and never will be: nothing can go back
     INVALID = "invalid"  # not executed: Stripe refused the parameters
     NOT_EXECUTED = "not_executed"  # rate limit, bad key, no connection, open circuit
     UNKNOWN = "unknown"  # lost answer, 409, 5xx, garbage: it may have been executed
@@ -91,9 +92,9 @@ class Reason(StrEnum):
 class Failure:
     """A Stripe call that gave no object.
 
-    `is_saved_error`: Stripe replayed a 5xx from the idempotency key, so the execution is over and
-    the same key will never answer anything else. `intent_status` is set when the error's body
-    carried the PaymentIntent. `code` and `param` are Stripe's, for the log.
+    `is_replayed`: Stripe answered from the idempotency key, so the execution is over and the same
+    key will never answer anything else. `intent_status` is set when the error's body carried the
+    PaymentIntent. `code` and `param` are Stripe's, for the log.
     """
 
     reason: Reason
@@ -104,7 +105,12 @@ class Failure:
     code: str | None = None
     param: str | None = None
     stripe_request_id: str | None = None
-    is_saved_error: bool = False
+    is_replayed: bool = False
+
+    @property
+    def is_saved_error(self) -> bool:
+        """A replayed 5xx: what its execution came to is not known by it."""
+        return self.is_replayed and (self.http_status or 0) >= 500
 
 
 class RefundStatus(StrEnum):

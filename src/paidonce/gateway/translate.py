@@ -29,6 +29,21 @@ both of its spellings contain these words (recorded; pinned by a test against th
 UNATTACHED_METHOD_TEXT = "is not attached to a customer so detachment is impossible"
 """Detaching what is detached: recorded, 400 without code and param."""
 
+TOO_MUCH_TEXT = "greater than unrefunded amount on charge"
+"""A refund of more than is left: recorded, 400 with param `amount` and without code."""
+
+NOT_REFUNDABLE_CODES = frozenset(
+    {
+        "charge_already_refunded",
+        "charge_disputed",
+        "charge_not_refundable",
+        "refund_disputed_payment",
+    }
+)
+"""No refund of the charge can be made any more (https://docs.stripe.com/error-codes). A balance
+that does not cover it is none of them: 400 without `code`, `message_code`
+`insufficient_balance_for_refund` (recorded in Automattic/woocommerce-payments#10025)."""
+
 FOREIGN_METHOD_TEXTS = (
     "has already been attached to a customer",  # attach, recorded without code and param
     "does not belong to the Customer",  # confirm with another customer's method
@@ -142,7 +157,7 @@ def translate_error(error: Exception) -> Failure:
         code=_text(body.get("code")),
         param=_text(body.get("param")),
         stripe_request_id=headers.get("Request-Id"),
-        is_saved_error=(status or 0) >= 500 and headers.get("Idempotent-Replayed") == "true",
+        is_replayed=headers.get("Idempotent-Replayed") == "true",
     )
 
 
@@ -171,6 +186,8 @@ def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> R
         return Reason.METHOD_DEAD
     if code is None and UNATTACHED_METHOD_TEXT in message:
         return Reason.METHOD_UNATTACHED
+    if str(code) in NOT_REFUNDABLE_CODES or (code is None and TOO_MUCH_TEXT in message):
+        return Reason.NOT_REFUNDABLE
     if code == "payment_intent_unexpected_state":
         return Reason.UNEXPECTED_STATE
     if code == "resource_missing":

@@ -79,6 +79,16 @@ _forgotten_intents = Gauge(
     "Intents at Stripe whose payments a restored database has forgotten; their orders are refused.",
     registry=registry,
 )
+_refunds_overdue = Gauge(
+    "paidonce_refunds_overdue",
+    "Refunds asked for an hour ago or longer that Stripe has not made yet; they are tried again.",
+    registry=registry,
+)
+
+
+def set_refunds_overdue(count: int) -> None:
+    """How many there are."""
+    _refunds_overdue.set(count)
 
 
 def set_forgotten_intents(count: int) -> None:

@@ -4,6 +4,10 @@ Stripe forgets a key after a day and keeps a 5xx under it: then the charge's ref
 first, and one that carries this refund's id is taken for what it is. How old a key can be is the
 row's age, since a row of a restored database does not know when it was sent.
 
+Only what Stripe will never make ends a refund as refused. Whatever else it refuses (our balance
+does not cover it, a reason that this version does not know) is tried again, at last every hour,
+and stays in sight: its reason is in the row, and `paidonce_refunds_overdue` counts it.
+
 The balance of a payment is never added up from our rows: it is read from its charge, which also
 knows what was refunded in Stripe's dashboard, and what failed on its way.
 """
@@ -14,7 +18,7 @@ from paidonce.domain.intent import Failure, Intent, Reason, Refund, RefundStatus
 from paidonce.domain.states import REFUND_MOVES, RefundState
 from paidonce.observability import get_logger
 from paidonce.payments import history
-from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context
+from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context, Parts
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.payments.prepare import read_payment
 from paidonce.payments.requests import refund_request
@@ -25,6 +29,7 @@ from paidonce.store.rows import PaymentRow, RefundRow
 KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)
 LEASE = timedelta(minutes=1)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
+OVERDUE = timedelta(hours=1)
 LAST_LOOK = timedelta(days=40)
 """The bank may give a refund back for 30 days (https://docs.stripe.com/refunds#failed-refunds)."""
 ALARMING = frozenset({RefundState.FAILED, RefundState.CANCELED, RefundState.REFUSED})
@@ -36,6 +41,12 @@ async def take_refunds(ctx: Context, limit: int) -> list[RefundRow]:
     return await ctx.db.transaction(
         "take_refunds", lambda tx: refunds.take_due(tx, now, now + LEASE, limit)
     )
+
+
+async def count_overdue(ctx: Parts) -> int:
+    """Refunds that were asked for an hour ago or longer and that Stripe has not made yet."""
+    before = ctx.clock.now() - OVERDUE
+    return await ctx.db.read(lambda tx: refunds.count_requested(tx, before))
 
 
 async def work_on_refund(ctx: Context, refund: RefundRow) -> None:
@@ -74,19 +85,25 @@ async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow) -> None:
     answer = await ctx.gateway.create_refund(refund_request(ctx, refund), REQUEST_SECONDS)
     if isinstance(answer, Refund):
         await _record(ctx, refund.id, answer)
-    elif answer.is_saved_error:
-        if await _adopt(ctx, payment, refund) is False:
-            await ctx.db.transaction(
-                "refund_key", lambda tx: refunds.next_key(tx, refund.id, refund.key_no)
-            )
-    elif answer.reason in (Reason.INVALID, Reason.INTENT_MISSING):
-        if await _adopt(ctx, payment, refund) is False:
-            await _record_refused(ctx, refund.id, answer)
-    elif answer.reason is Reason.KEY_CONFLICT:
-        log.error("refund.contradiction", refund_id=refund.id)
-        await _adopt(ctx, payment, refund)
-    else:
+    elif answer.reason in (Reason.UNKNOWN, Reason.NOT_EXECUTED) and not answer.is_replayed:
         log.warning("refund.not_made", refund_id=refund.id, reason=answer.reason.value)
+    elif await _adopt(ctx, payment, refund) is not False:
+        return
+    elif answer.reason is Reason.NOT_REFUNDABLE:
+        await _record_refused(ctx, refund.id, answer)
+    else:
+        await _put_off(ctx, refund, answer)
+
+
+async def _put_off(ctx: Context, refund: RefundRow, failure: Failure) -> None:
+    """Stripe has not made it yet. Its key is given up only when Stripe answers from the key: then
+    no earlier send under it can still be executed."""
+    reason = failure.code or failure.message
+    log.error("refund.put_off", refund_id=refund.id, order_id=refund.order_id, reason=reason)
+    key_no = refund.key_no + 1 if failure.is_replayed else refund.key_no
+    await ctx.db.transaction(
+        "refund_put_off", lambda tx: refunds.put_off(tx, refund.id, refund.key_no, key_no, reason)
+    )
 
 
 async def _adopt(ctx: Context, payment: PaymentRow, refund: RefundRow) -> bool | None:
@@ -128,8 +145,8 @@ async def _record(ctx: Context, refund_id: str, seen: Refund) -> None:
 
 
 async def _record_refused(ctx: Context, refund_id: str, failure: Failure) -> None:
-    """Stripe did not make it, and it never will: somebody has refunded the charge by hand, or the
-    card holder has disputed it."""
+    """Stripe will never make it: somebody has refunded the charge by hand, or the card holder has
+    disputed it."""
 
     async def work(tx: Transaction) -> None:
         refund = await refunds.get_refund(tx, refund_id)

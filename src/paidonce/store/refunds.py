@@ -63,12 +63,29 @@ async def check_at(tx: Transaction, refund_id: str, next_check_at: datetime | No
     )
 
 
-async def next_key(tx: Transaction, refund_id: str, old_key_no: int) -> None:
+async def put_off(
+    tx: Transaction, refund_id: str, old_key_no: int, key_no: int, failure_reason: str
+) -> None:
+    """What Stripe did not make this time, and why; `key_no` is for the next try."""
     await tx.execute(
-        "UPDATE refunds SET key_no = $2 + 1 WHERE id = $1 AND key_no = $2 AND state = 'requested'",
+        "UPDATE refunds SET key_no = $3, failure_reason = $4"
+        " WHERE id = $1 AND key_no = $2 AND state = 'requested'",
         refund_id,
         old_key_no,
+        key_no,
+        failure_reason,
     )
+
+
+async def count_requested(tx: Transaction, before: datetime) -> int:
+    """Refunds asked for before that time that Stripe has not made; `next_check_at` is set for all
+    of them, and has an index."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS n FROM refunds"
+        " WHERE next_check_at IS NOT NULL AND state = 'requested' AND created_at < $1",
+        before,
+    )
+    return int(row["n"]) if row else 0
 
 
 async def set_state(

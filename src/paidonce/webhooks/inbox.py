@@ -15,7 +15,6 @@ forgotten would be worked on as a hint once more, which changes nothing."""
 FORGET_BATCH = 200
 MOST_BATCHES = 20
 RESEND_BATCH = 1000
-LOOK_SECONDS = 60.0
 
 
 class Inbox:
@@ -53,22 +52,14 @@ class Inbox:
                 return count
 
 
-class InboxGauges:
-    """The inbox's state in the metrics, read at most every LOOK_SECONDS: it counts every row."""
-
-    def __init__(self) -> None:
-        self._next_at = 0.0
-
-    async def refresh(self, ctx: Parts) -> None:
-        if ctx.clock.monotonic() < self._next_at:
-            return
-        self._next_at = ctx.clock.monotonic() + LOOK_SECONDS
-        state = await ctx.db.read(inbox.get_inbox_state)
-        since = state.oldest_pending_at
-        age = (ctx.clock.now() - since).total_seconds() if since else 0.0
-        record_inbox(
-            pending=state.pending, set_aside=state.set_aside, oldest_pending_seconds=max(age, 0.0)
-        )
+async def measure_inbox(ctx: Parts) -> None:
+    """Bring the inbox's state into the metrics."""
+    state = await ctx.db.read(inbox.get_inbox_state)
+    since = state.oldest_pending_at
+    age = (ctx.clock.now() - since).total_seconds() if since else 0.0
+    record_inbox(
+        pending=state.pending, set_aside=state.set_aside, oldest_pending_seconds=max(age, 0.0)
+    )
 
 
 async def forget_once(ctx: Parts) -> int:

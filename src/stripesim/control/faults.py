@@ -17,6 +17,7 @@ Json = dict[str, Any]
 KINDS = (
     "latency", "drop_request", "drop_response", "error_before", "error_after", "rate_limit",
     "lock_timeout", "key_in_use", "truncate", "slow_body", "bad_gateway_html",
+    "insufficient_balance",
 )  # fmt: skip
 
 

@@ -22,11 +22,15 @@ UNCAPTURED = (
     "PaymentIntent to reverse the authorization instead of refunding the Charge directly. For more "
     "information, see https://stripe.com/docs/payments/place-a-hold-on-a-payment-method"
 )
+INSUFFICIENT_BALANCE = "Insufficient funds in your Stripe balance to refund this amount."
 
 
 def create(call: Call, params: Json) -> Json:
+    """`call.is_balance_low` refuses it as recorded in Automattic/woocommerce-payments#10025."""
     charge = _charge_to_refund(call, params)
     amount = _check_amount(charge, params)
+    if call.is_balance_low:
+        raise refused(INSUFFICIENT_BALANCE, message_code="insufficient_balance_for_refund")
     card = cards.BY_NAME[charge["_sim"]["card"]]
     status = "pending" if card.refund_ends == "succeeded" else "succeeded"
     refund = _shape(call, charge, amount, params, status)
@@ -74,7 +78,7 @@ def _charge_to_refund(call: Call, params: Json) -> Json:
     if charge["disputed"] and not charge["_sim"].get("is_refundable", True):
         raise refused(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
-            code="refund_disputed_payment",
+            code="charge_disputed",
         )
     return charge
 
