@@ -613,10 +613,11 @@ def surplus_and_a_low_balance(shop: Shop) -> None:
     """Our balance does not cover the refund at first, and Stripe saves that under its key."""
     _money_on_a_canceled_order(shop)
     shop.lose("POST", REFUNDS, "insufficient_balance")
-    shop.begin()
     shop.hear()
-    for _ in range(3):
-        shop.work(60)
+    shop.work()
+    shop.begin()
+    shop.work(60)
+    shop.work(60)
 
 
 @flow(ends="canceled")
