@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from paidonce.domain.intent import Intent
+from paidonce.domain.intent import Failure, Intent
+from paidonce.gateway import client
 from paidonce.payments import prepare
 from support.envelope import assert_error, assert_success
 from support.events import deliver, list_events
@@ -17,6 +18,12 @@ CANCEL = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
 LIST_CALL = ("GET", "/v1/payment_intents")
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+@pytest.fixture
+def one_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every object of a list costs a request."""
+    monkeypatch.setattr(client, "PAGE_SIZE", 1)
 
 
 @pytest.fixture
@@ -258,6 +265,38 @@ def test_a_stray_that_somebody_confirmed_is_left_to_a_person(
 
 
 # --- it is cheap ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("one_of_a_page")
+def test_an_intent_far_down_in_its_customers_list_is_found(service: Running) -> None:
+    service.simulator.add_fault(match=CREATE, kind="drop_response")
+    order_id = service.order()
+    service.simulator.clear_faults()
+    customer = payment_of(service, order_id)["stripe_customer_id"]
+    [made] = intents(service)
+    for _ in range(30):
+        stripe(service, "POST", CREATE["path"], amount=440, currency="usd", customer=customer)
+    pass_time(service, DAY)
+    assert payment_of(service, order_id)["stripe_payment_intent_id"] == made
+
+
+@pytest.mark.usefixtures("one_of_a_page")
+def test_a_list_that_is_longer_than_the_time_is_no_answer(service: Running) -> None:
+    """Nobody decides by a part of it: what has not been seen may be what is looked for."""
+    order_id = service.order()
+    payment = service.run(
+        prepare.read_payment(service.context, payment_of(service, order_id)["id"])
+    )
+    customer = payment.stripe_customer_id
+    for _ in range(5):
+        stripe(service, "POST", CREATE["path"], amount=440, currency="usd", customer=customer)
+    whole = service.run(prepare.find_intents_of(service.context, payment, 20))
+    assert [intent.id for intent in whole] == [payment.stripe_payment_intent_id]
+    service.simulator.add_fault(
+        match={"method": "GET", "path": CREATE["path"]}, kind="latency", seconds=0.08
+    )
+    cut = service.run(prepare.find_intents_of(service.context, payment, 0.2))
+    assert isinstance(cut, Failure)
 
 
 def test_where_nothing_can_be_stray_nothing_is_asked(service: Running) -> None:

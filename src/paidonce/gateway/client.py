@@ -40,7 +40,6 @@ from paidonce.settings import StripeSettings
 
 CALL_TIMEOUT_SECONDS = 10.0
 PAGE_SIZE = 100
-MAX_PAGES = 20
 EVER = Window()
 Shape = TypeVar("Shape")
 log = get_logger(__name__)
@@ -78,6 +77,7 @@ class StripeGateway:
         stripe.enable_telemetry = False
         self._pace = pace
         self._transport = transport or AiohttpTransport()
+        self._monotonic = monotonic
         self._circuit = Circuit(monotonic)
         self._client = stripe.StripeClient(
             settings.stripe_secret_key.get_secret_value(),
@@ -161,26 +161,28 @@ class StripeGateway:
         answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
         return _translated(answer, translate_method)
 
-    async def list_intents_of(
-        self, customer_id: str, time_left: float, since: datetime | None = None
+    async def find_intents(
+        self,
+        customer_id: str,
+        metadata: Mapping[str, str],
+        since: datetime,
+        time_left: float,
     ) -> list[Intent] | Failure:
-        """GET /v1/payment_intents of a customer, newest first, read to the end (bounded), or as
-        far back as `since`."""
+        """GET /v1/payment_intents of a customer from that time on, newest first: those whose
+        metadata holds the given values."""
         intents: list[Intent] = []
-        query: dict[str, Any] = {"customer": customer_id}
-        if since is not None:
-            query["created"] = {"gte": int(since.timestamp())}
+        query = {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
         async for page in self._pages("/v1/payment_intents", query, time_left):
             found = _translated(
                 page, lambda data: [translate_intent(item) for item in data["data"]]
             )
             if isinstance(found, Failure):
                 return found
-            intents += found
+            intents += [each for each in found if metadata.items() <= each.metadata.items()]
         return intents
 
     async def list_refunds_of(self, intent_id: str, time_left: float) -> list[Refund] | Failure:
-        """GET /v1/refunds of an intent's charge, newest first, read to the end (bounded)."""
+        """GET /v1/refunds of an intent's charge, newest first."""
         refunds: list[Refund] = []
         async for page in self._pages("/v1/refunds", {"payment_intent": intent_id}, time_left):
             found = _translated(
@@ -289,13 +291,20 @@ class StripeGateway:
     async def _pages(
         self, path: str, params: Mapping[str, Any], time_left: float
     ) -> AsyncIterator[Answered | Failure]:
-        """A list, page by page; it ends with the first Failure."""
+        """A list to its end, page by page, as long as the time lasts. It ends with the first
+        Failure; a list that is longer than the time is one: nobody decides by a part of it."""
         query = {**params, "limit": PAGE_SIZE}
-        for _ in range(MAX_PAGES):
-            answer = await self._call("list", "get", path, query, {}, time_left)
+        ends_at = self._monotonic() + time_left
+        while True:
+            left = ends_at - self._monotonic()
+            answer = await self._call("list", "get", path, query, {}, left)
             yield answer
             last = _translated(answer, _last_of_page)
             if isinstance(last, Failure) or last is None:
+                return
+            if self._monotonic() >= ends_at:
+                log.error("stripe.list_cut", path=path, seconds=time_left)
+                yield Failure(Reason.NOT_EXECUTED, "there was no time to read the list to its end")
                 return
             query["starting_after"] = last
 

@@ -1,6 +1,7 @@
 """What every use case works with, who is asking, and what a piece of the pipeline can end in."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ LAST_SEND_SECONDS = 5.0
 """With less time left no confirm is sent: its answer could not be recorded in time."""
 KEY_LIFE_HOURS = 23
 """Stripe forgets idempotency keys after 24 h; an older one would charge anew."""
+CLOCKS_APART = timedelta(minutes=10)
+"""How far our clock may be from Stripe's where its lists are read from a time on."""
 
 
 @dataclass(frozen=True)

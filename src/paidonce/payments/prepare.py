@@ -11,7 +11,13 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.gateway import Keyed
 from paidonce.payments import claim, customers, history
-from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Again, Context
+from paidonce.payments.context import (
+    CLOCKS_APART,
+    KEY_LIFE_HOURS,
+    REQUEST_SECONDS,
+    Again,
+    Context,
+)
 from paidonce.payments.harmless import send_harmless, unavailable
 from paidonce.payments.requests import (
     cancel_request,
@@ -93,11 +99,11 @@ async def _adopt_or_create_intent(
 ) -> Intent | Failure:
     """Under a key that Stripe may have forgotten, look first at what it made of it."""
     requested_at = payment.intent_requested_at or ctx.clock.now()
-    if ctx.clock.now() - requested_at > KEY_LIFE and payment.stripe_customer_id:
-        intents = await ctx.gateway.list_intents_of(payment.stripe_customer_id, deadline.left)
+    if ctx.clock.now() - requested_at > KEY_LIFE:
+        intents = await find_intents_of(ctx, payment, deadline.left)
         if isinstance(intents, Failure):
             return intents
-        made = best_of([intent for intent in intents if is_intent_of(ctx, intent, payment)])
+        made = best_of(intents)
         if made is not None:
             return made
         sweep_at = ctx.clock.now() + SWEEP_PAUSE
@@ -108,10 +114,16 @@ async def _adopt_or_create_intent(
     return await send_harmless(ctx, deadline, lambda left: ctx.gateway.create_intent(request, left))
 
 
-def is_intent_of(ctx: Context, intent: Intent, payment: PaymentRow) -> bool:
-    """By what the create wrote into its metadata; another environment has another namespace."""
+async def find_intents_of(
+    ctx: Context, payment: PaymentRow, time_left: float
+) -> list[Intent] | Failure:
+    """Every intent that Stripe has of a payment, by what the create wrote into its metadata;
+    another environment has another namespace."""
+    if payment.stripe_customer_id is None:
+        raise LookupError("an intent was asked for, so its customer is in the row")
     ours = {"payment_id": payment.id, "namespace": ctx.installation.namespace}
-    return ours.items() <= intent.metadata.items()
+    since = payment.created_at - CLOCKS_APART
+    return await ctx.gateway.find_intents(payment.stripe_customer_id, ours, since, time_left)
 
 
 def best_of(intents: list[Intent]) -> Intent | None:

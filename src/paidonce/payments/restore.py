@@ -18,12 +18,11 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Window
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_forgotten_intents
-from paidonce.payments.context import REQUEST_SECONDS, Context
+from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context
 from paidonce.store import forgotten
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.forgotten import ForgottenIntent
 
-CLOCKS_APART = timedelta(minutes=10)
 START_SECONDS = 3.0
 ROUND_SECONDS = 20.0
 MARK_SECONDS = 10.0

@@ -18,7 +18,7 @@ from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.payments.prepare import (
     SWEEP_PAUSE,
     best_of,
-    is_intent_of,
+    find_intents_of,
     read_payment,
     save_intent,
 )
@@ -29,7 +29,6 @@ from paidonce.store.rows import PaymentRow
 
 LATEST_EXECUTION = timedelta(hours=KEY_LIFE_HOURS + 2)
 """Stripe answers a request under a key that it knows from the key, and no request is that late."""
-CLOCKS_APART = timedelta(minutes=10)
 log = get_logger(__name__)
 
 
@@ -49,14 +48,9 @@ async def take_to_sweep(ctx: Context, limit: int) -> list[PaymentRow]:
 
 async def sweep_payment(ctx: Context, payment: PaymentRow) -> None:
     """Adopt or cancel what Stripe has of this payment beside the recorded intent."""
-    if payment.stripe_customer_id is None:
-        raise LookupError("an intent was asked for, so its customer is in the row")
-    intents = await ctx.gateway.list_intents_of(
-        payment.stripe_customer_id, REQUEST_SECONDS, payment.created_at - CLOCKS_APART
-    )
-    if isinstance(intents, Failure):
+    ours = await find_intents_of(ctx, payment, REQUEST_SECONDS)
+    if isinstance(ours, Failure):
         return
-    ours = [intent for intent in intents if is_intent_of(ctx, intent, payment)]
     payment = await _adopt(ctx, payment, ours)
     if payment.state is PaymentState.LIVE and payment.stripe_payment_intent_id is None:
         return  # none there, or all are canceled: the next pay request makes one
