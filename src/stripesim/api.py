@@ -80,7 +80,7 @@ class Api:
             self.world.database.savepoint()
             try:
                 raw = self._read_params(request)
-                outcome = self._run(call, request, raw)
+                outcome = self._run(call, request, raw, fault)
                 self.world.database.keep_work()
             except StripeError as error:
                 self._end_work(keeps=error.keeps_writes)
@@ -151,7 +151,7 @@ class Api:
         except StripeError:
             return {}
 
-    def _run(self, call: Call, request: Request, raw: Json) -> Outcome:
+    def _run(self, call: Call, request: Request, raw: Json, fault: Fault | None) -> Outcome:
         key = keys.read_key(request.headers.get("authorization"), raw.get("key"))
         call.is_publishable = key.is_publishable
         found = self._router.find(request.method, request.path)
@@ -165,7 +165,10 @@ class Api:
         route, ids = found
         if key.is_publishable and not route.allows_publishable:
             raise keys.secret_key_required()
-        return self._saved_outcome(call, request, raw) or self._execute(call, route, ids, raw)
+        saved = self._saved_outcome(call, request, raw)
+        if saved is None and fault and fault.kind == "error_saved":
+            raise api_error(fault.status or 500, is_executed=True)
+        return saved or self._execute(call, route, ids, raw)
 
     def _saved_outcome(self, call: Call, request: Request, raw: Json) -> Outcome | None:
         """The first answer under this key again. Raises StripeError 400 on another request."""
@@ -304,8 +307,8 @@ def redacted(value: Any, name: str = "") -> Any:
     return "[redacted]" if name in SECRET_PARAMS or looks_like_card else value
 
 
-def api_error(status: int) -> StripeError:
-    return StripeError(status, API_ERROR_MESSAGE, type="api_error")
+def api_error(status: int, *, is_executed: bool = False) -> StripeError:
+    return StripeError(status, API_ERROR_MESSAGE, type="api_error", is_executed=is_executed)
 
 
 def cors_headers(request: Request) -> dict[str, str]:

@@ -63,6 +63,7 @@ class ControlClient:
         )
 
     def clear_faults(self) -> None:
+        """Remove all rules; what a `hold` held goes on."""
         self._control("DELETE", "/_sim/faults")
 
     def advance_clock(self, seconds: float) -> None:
@@ -81,7 +82,10 @@ class ControlClient:
         return self._control("POST", "/_sim/webhooks/flush")
 
     def authenticate(self, intent_id: str, outcome: str = "success") -> Json:
-        """Press a button of the challenge page: "success" or "fail". Returns the PaymentIntent."""
+        """Press a button of the challenge page: "success" or "fail". Returns the PaymentIntent.
+
+        "again" is a success after which the server's confirm (`manual`) meets another challenge.
+        """
         path = f"/_sim/payment_intents/{intent_id}/authenticate"
         return self._control("POST", path, {"outcome": outcome})
 

@@ -60,6 +60,16 @@ def test_error_after_answers_5xx_although_it_executed(wire):
     assert customers(wire) == 1
 
 
+def test_error_saved_answers_the_same_5xx_under_its_key_and_never_executes(wire):
+    strike(wire, "error_saved", status=502)
+    for is_replayed in (None, "true", "true"):
+        answer = wire.post(PATH, {}, idempotency_key="k")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (502, "api_error")
+        assert answer.headers.get("Idempotent-Replayed") == is_replayed
+    assert customers(wire) == 0
+    assert wire.ok(PATH, {}, idempotency_key="the next key")["object"] == "customer"
+
+
 def test_rate_limit_is_429_and_not_executed(wire):
     strike(wire, "rate_limit")
     answer = wire.post(PATH, {})
@@ -107,6 +117,28 @@ def test_latency_waits_before_executing(wire):
         )
     assert customers(wire) == 0
     time.sleep(0.4)
+    assert customers(wire) == 1
+
+
+def test_hold_executes_when_the_rules_are_removed_although_nobody_waits(wire):
+    strike(wire, "hold")
+    with pytest.raises(requests.Timeout):
+        requests.post(
+            wire.simulator.url + PATH,
+            headers={
+                "Authorization": f"Bearer {wire.simulator.secret_key}",
+                "Idempotency-Key": "k",
+            },
+            timeout=0.05,
+        )
+    assert customers(wire) == 0
+    assert wire.error(PATH, {}, idempotency_key="k")[1]["code"] == "idempotency_key_in_use"
+    wire.simulator.clear_faults()
+    ends_at = time.monotonic() + 5
+    while customers(wire) == 0:
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+    assert wire.post(PATH, {}, idempotency_key="k").headers["Idempotent-Replayed"] == "true"
     assert customers(wire) == 1
 
 

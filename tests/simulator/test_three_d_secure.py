@@ -77,6 +77,18 @@ def test_a_manual_intent_returns_to_the_server_which_confirms_again(wire):
     assert wire.simulator.audit()["totals"]["succeeded_charges"] == 1
 
 
+def test_the_servers_confirm_may_meet_another_challenge(wire):
+    asked = wire.pay(payment_method=wire.card(ALWAYS), confirmation_method="manual")
+    confirm = f"/v1/payment_intents/{asked['id']}/confirm"
+    for _ in range(2):
+        waiting = wire.simulator.authenticate(asked["id"], "again")
+        assert (waiting["status"], waiting["latest_charge"]) == ("requires_confirmation", None)
+        assert wire.ok(confirm)["status"] == "requires_action"
+    wire.simulator.authenticate(asked["id"], "success")
+    assert wire.ok(confirm)["status"] == "succeeded"
+    assert wire.simulator.audit()["totals"]["succeeded_charges"] == 1
+
+
 @pytest.mark.parametrize("confirmation_method", ["automatic", "manual"])
 @pytest.mark.parametrize(
     ("number", "decline_code"),

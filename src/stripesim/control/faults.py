@@ -6,6 +6,7 @@ one and the following. Without `nth` it strikes at every match, at most `times` 
 rule that strikes wins; every rule counts the requests that match it.
 """
 
+import asyncio
 import fnmatch
 import math
 import random
@@ -15,9 +16,9 @@ from typing import Any
 
 Json = dict[str, Any]
 KINDS = (
-    "latency", "drop_request", "drop_response", "error_before", "error_after", "rate_limit",
-    "lock_timeout", "key_in_use", "truncate", "slow_body", "bad_gateway_html",
-    "insufficient_balance",
+    "latency", "hold", "drop_request", "drop_response", "error_before", "error_after",
+    "error_saved", "rate_limit", "lock_timeout", "key_in_use", "truncate", "slow_body",
+    "bad_gateway_html", "insufficient_balance",
 )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ class Faults:
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self.rules: list[Rule] = []
+        self._cleared = asyncio.Event()
 
     def add(self, body: Json) -> Rule:
         """Raises BadFault. Unused fields are ignored."""
@@ -94,7 +96,13 @@ class Faults:
         return rule
 
     def clear(self) -> None:
+        """Remove all rules; what they hold goes on."""
         self.rules.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def wait_until_cleared(self) -> None:
+        await self._cleared.wait()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """The fault of the first rule that strikes at this request."""

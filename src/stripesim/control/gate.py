@@ -29,6 +29,7 @@ BAD_GATEWAY = (
     b"Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
 SLOW_PIECES = 10
+WAITING = ("latency", "hold")
 
 
 class Gate:
@@ -59,12 +60,15 @@ class Gate:
         key = idempotency_key(request)
         if key and key in self._keys_in_flight:
             return self._api.refuse(request, key_in_use(key), fault)
-        if fault is None or fault.kind != "latency":
+        if fault is None or fault.kind not in WAITING:
             return self._api.execute(request, fault)
         if key:
             self._keys_in_flight.add(key)
         try:
-            await asyncio.sleep(fault.seconds)
+            if fault.kind == "hold":
+                await self._faults.wait_until_cleared()
+            else:
+                await asyncio.sleep(fault.seconds)
             return self._api.execute(request, fault)
         finally:
             self._keys_in_flight.discard(key or "")

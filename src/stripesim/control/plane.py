@@ -28,6 +28,7 @@ Json = dict[str, Any]
 MODES = ("deliver", "pause", "drop")
 FURTHEST_ADVANCE = 10 * 366 * 24 * 3600  # ten years at once
 MOST_COPIES = 100
+OUTCOMES = ("success", "fail", "again")
 INTENT_PREFIX, INTENT_SUFFIX = "/_sim/payment_intents/", "/authenticate"
 
 
@@ -185,16 +186,22 @@ class ControlPlane:
         return await self._courier.flush()
 
     def _authenticate(self, request: Request, body: Json) -> Json:
-        if body.get("outcome") not in ("success", "fail"):
-            raise BadControl(400, 'outcome has to be "success" or "fail"')
+        outcome = body.get("outcome")
+        if outcome not in OUTCOMES:
+            raise BadControl(400, f"outcome has to be one of {', '.join(OUTCOMES)}")
         intent_id = request.path.removeprefix(INTENT_PREFIX).removesuffix(INTENT_SUFFIX)
         intent = self._world.objects.get("payment_intent", intent_id)
         if intent is None:
             raise BadControl(404, f"no such payment_intent: {intent_id}")
         try:
             with self._world.database.transaction():
-                is_passed = body["outcome"] == "success"
-                authenticate(self._api.call_of_time(), intent, None, is_passed=is_passed)
+                authenticate(
+                    self._api.call_of_time(),
+                    intent,
+                    None,
+                    is_passed=outcome != "fail",
+                    is_asked_again=outcome == "again",
+                )
         except ChallengeIsOver:
             raise BadControl(409, "no authentication is pending") from None
         rendered: Json = render(intent)

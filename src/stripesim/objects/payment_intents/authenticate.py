@@ -14,12 +14,20 @@ class ChallengeIsOver(Exception):
     """The challenge was decided before, replaced by another, or its intent was canceled."""
 
 
-def authenticate(call: Call, intent: Json, challenge_id: str | None, *, is_passed: bool) -> Json:
+def authenticate(
+    call: Call,
+    intent: Json,
+    challenge_id: str | None,
+    *,
+    is_passed: bool,
+    is_asked_again: bool = False,
+) -> Json:
     """Decide the pending challenge (a certain one, or the current one when None).
 
     Automatic confirmation charges at once; manual confirmation returns to `requires_confirmation`
-    and the server has to confirm again. Returns the intent; a decline after the authentication is
-    in its `last_payment_error`. Raises ChallengeIsOver.
+    and the server has to confirm again, which `is_asked_again` meets another challenge. Returns the
+    intent; a decline after the authentication is in its `last_payment_error`. Raises
+    ChallengeIsOver.
     """
     challenge = intent["_sim"]["challenge"]
     if challenge is None or (challenge_id is not None and challenge["id"] != challenge_id):
@@ -31,15 +39,17 @@ def authenticate(call: Call, intent: Json, challenge_id: str | None, *, is_passe
     if not is_passed:
         settle.fail(call, intent, method, settle.failed_authentication())
     elif intent["confirmation_method"] == "manual":
-        _wait_for_the_server(call, intent, method)
+        _wait_for_the_server(call, intent, None if is_asked_again else method["id"])
     else:
         _charge(call, intent, method)
     return intent
 
 
-def _wait_for_the_server(call: Call, intent: Json, method: Json) -> None:
+def _wait_for_the_server(call: Call, intent: Json, authenticated_with: str | None) -> None:
+    """Documented: the server's confirm is "the next payment attempt", and every confirm may ask
+    for authentication."""
     intent["status"] = "requires_confirmation"
-    intent["_sim"].update(challenge=None, authenticated_with=method["id"])
+    intent["_sim"].update(challenge=None, authenticated_with=authenticated_with)
     call.save(intent)
 
 
