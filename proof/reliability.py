@@ -92,11 +92,6 @@ def planted(found: Json) -> Iterable[str]:
             for row in found["bugs"]
         ],
     )
-    yield from ("", "Left out without a trace:", "")
-    yield from table(
-        ("left out", "rule", "why there is none"),
-        [(row["name"], row["rule"], row["why"]) for row in found["argued"]],
-    )
 
 
 def ha(found: Json) -> Iterable[str]:

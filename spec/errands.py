@@ -35,19 +35,11 @@ class Pipeline(Settling):
     def at_canceling(self, books: Books, visit: Visit) -> Moves:
         return [self.resume_canceling(books, visit)]
 
-    def at_unrecorded(self, books: Books, visit: Visit) -> Moves:
-        """No intent was recorded when we looked: none can be confirmed once this is committed."""
-        payment = b.standing_payment(books, visit.order)
-        if payment is not None:
-            books = b.retire(books, payment, "superseded", only_unrecorded=True)
-        return [self._end_canceling(books, visit)]
-
     def at_order_canceled(self, books: Books, visit: Visit) -> Moves:
         reply = visit.reply
         assert reply is not None
         if reply.kind == "ok":
-            retired = b.retire(books, visit.payment, "superseded")
-            return [self._end_canceling(retired, visit)]
+            return [self.end_canceling(books, visit, visit.payment)]
         if reply.kind == "unexpected":
             request = Request("retrieve", intent=books.payments[visit.payment].intent)
             says = "cancel was refused: looks"
@@ -58,19 +50,11 @@ class Pipeline(Settling):
         reply = visit.reply
         assert reply is not None
         if reply.kind == "ok" and reply.status == "canceled":
-            return [self._end_canceling(b.retire(books, visit.payment, "superseded"), visit)]
+            return [self.end_canceling(books, visit, visit.payment)]
         if reply.kind == "ok" and reply.status == "succeeded":
             done = b.pay(books, visit.payment, None, reply.method)
             return [Move(done, None, "it was paid", Answer("not_cancelable"))]
         return [Move(books, None, "unknown: recovery goes on", Answer("processing"))]
-
-    def _end_canceling(self, books: Books, visit: Visit) -> Move:
-        status = books.orders[visit.order].status
-        if status == "canceling" and b.standing_payment(books, visit.order) is None:
-            books = b.with_order(books, visit.order, "canceled")
-            status = "canceled"
-        kind = "canceled" if status == "canceled" else "processing"
-        return Move(books, None, f"the order is {status}", Answer(kind))
 
     # --- preparing (payments/prepare.py) ---------------------------------------------------------
 

@@ -368,10 +368,22 @@ class Service:
         return Move(books, None, says)
 
     def resume_canceling(self, books: Books, visit: Visit) -> Move:
+        """The second step: an intent that is recorded is canceled at Stripe first. None: it cannot
+        be confirmed any more once this is committed."""
         payment = b.standing_payment(books, visit.order)
         intent = books.payments[payment].intent if payment is not None else -1
         if payment is None or intent < 0:
-            return self.go(books, visit, "unrecorded", "nothing to cancel at Stripe")
+            return self.end_canceling(books, visit, payment)
         canceling = visit._replace(payment=payment)
         request = Request("cancel", intent=intent)
         return self.call(books, canceling, "order_canceled", request, f"cancels intent {intent}")
+
+    def end_canceling(self, books: Books, visit: Visit, payment: int | None) -> Move:
+        if payment is not None:
+            books = b.retire(books, payment, "superseded")
+        status = books.orders[visit.order].status
+        if status == "canceling" and b.standing_payment(books, visit.order) is None:
+            books = b.with_order(books, visit.order, "canceled")
+            status = "canceled"
+        kind = "canceled" if status == "canceled" else "processing"
+        return Move(books, None, f"the order is {status}", Answer(kind))

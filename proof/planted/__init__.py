@@ -3,15 +3,13 @@
 A proof that finds nothing proves little: here the pipeline is broken where its rules say that it
 must not be, and the proof has to turn red. BUGS is the table: the three naive servers, the bugs
 that everybody writes, those that only a crash brings to light, and each rule of the design left
-out. ARGUED are the parts of rules whose absence alone leaves no trace, with the reason. A bug whose
-text does not match the source any more is an error: it has to be planted anew.
+out. A bug whose text does not match the source any more is an error: it has to be planted anew.
 """
 
 from proof.planted import controls, crashes, named, rules
-from proof.planted.bug import Argued, Bug
+from proof.planted.bug import Bug
 from proof.planted.run import ROOT, DoesNotMatch, Verdict, plant, try_bug
 
 BUGS: tuple[Bug, ...] = (*controls.BUGS, *named.BUGS, *rules.BUGS, *crashes.BUGS)
-ARGUED: tuple[Argued, ...] = rules.ARGUED
 
-__all__ = ["ARGUED", "BUGS", "ROOT", "Argued", "Bug", "DoesNotMatch", "Verdict", "plant", "try_bug"]
+__all__ = ["BUGS", "ROOT", "Bug", "DoesNotMatch", "Verdict", "plant", "try_bug"]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from proof.planted import ARGUED, BUGS, DoesNotMatch, Verdict, try_bug
+from proof.planted import BUGS, DoesNotMatch, Verdict, try_bug
 from proof.planted.bug import Bug, Command
 
 JOBS = 2
@@ -92,10 +92,6 @@ def _report(verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
                 "seconds": round(verdict.seconds),
             }
             for verdict in verdicts
-        ],
-        "argued": [
-            {"name": one.name, "rule": one.rule, "model": one.model, "why": one.why}
-            for one in ARGUED
         ],
     }
 

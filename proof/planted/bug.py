@@ -48,14 +48,3 @@ class Bug:
     caught_by: Command
     model: str = ""
     status: int = 1
-
-
-@dataclass(frozen=True)
-class Argued:
-    """A rule, or part of one, whose absence alone leaves no trace in the code, and why."""
-
-    name: str
-    rule: str
-    edits: tuple[Edit, ...]
-    why: str
-    model: str = ""

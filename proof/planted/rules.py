@@ -1,13 +1,14 @@
 """Rules 1 to 12 of the design, each left out where it stands in the source. `no-fence`, the named
 bugs and those of the crash points leave out more of them."""
 
-from proof.planted.bug import Argued, Bug, Edit, chaos, crash, suite
+from proof.planted.bug import Bug, Edit, chaos, crash, suite
 
 PAYMENTS = "paidonce/payments"
 STORE = "paidonce/store"
 FAULTS = "tests/service/test_faults.py"
 PAY = "tests/service/test_pay.py"
 RECOVERY = "tests/service/test_recovery.py"
+INTERLEAVINGS = "tests/service/test_interleavings.py"
 
 _CANCEL_WHEN_LATE = """    if wants_other or _is_late(ctx, job, visitor):
         return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
@@ -28,6 +29,11 @@ _IF_IN_ACTION = "    if attempt.state is AttemptState.ACTION:\n" + _CHALLENGE_OV
 _PAID_ANSWERS = """    if order.status is OrderStatus.PAID:
         return paid_answer(order, attempt.payment_id)
 """
+_NO_NEXT_RECONFIRM_KEY = Edit(
+    f"{STORE}/attempts.py",
+    "SET reconfirm_key_no = $2 + 1",
+    "SET reconfirm_key_no = $2 + 0",
+)
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -229,6 +235,27 @@ BUGS: tuple[Bug, ...] = (
         model="10 two steps",
     ),
     Bug(
+        "canceled-after-an-old-look",
+        "rule 10: what is canceled is read under the order's lock",
+        (
+            Edit(
+                f"{PAYMENTS}/cancel.py",
+                "    async def work(tx: Transaction) -> PaymentRow | None:\n",
+                "    seen = await ctx.db.read("
+                "lambda tx: payments.get_standing_payment(tx, order_id))\n\n"
+                "    async def work(tx: Transaction) -> PaymentRow | None:\n",
+            ),
+            Edit(
+                f"{PAYMENTS}/cancel.py",
+                "        payment = await payments.get_standing_payment(tx, order_id)\n"
+                "        if payment is not None:\n            if",
+                "        payment = seen\n        if payment is not None:\n            if",
+            ),
+        ),
+        ("recorded_while_its_order_is_canceled_is_canceled_at_once",),
+        suite(INTERLEAVINGS, "recorded_while_its_order_is_canceled_is_canceled_at_once"),
+    ),
+    Bug(
         "canceled-intent-kept",
         "rule 10: an intent that Stripe canceled retires its generation",
         (
@@ -336,10 +363,7 @@ BUGS: tuple[Bug, ...] = (
         suite(RECOVERY, "a_success_of_the_apps_own_confirm_is_found_without_any_webhook"),
         model="12 success is the order's",
     ),
-)
-
-ARGUED: tuple[Argued, ...] = (
-    Argued(
+    Bug(
         "saved-into-a-retired-payment",
         "rule 1: P5 saves an id only while the payment is live",
         (
@@ -355,40 +379,40 @@ ARGUED: tuple[Argued, ...] = (
     )""",
             ),
         ),
-        "the fence reads the payment's state again, so an intent saved into a retired payment is"
-        " never confirmed; two defences, each alone is enough",
+        ("made_late_for_a_canceled_order_stays_open_nowhere",),
+        suite(INTERLEAVINGS, "made_late_for_a_canceled_order_stays_open_nowhere"),
         model="1 save while live",
     ),
-    Argued(
+    Bug(
         "sent-attempt-attached-again",
         "rule 2: joining a sent attempt goes straight to the fence",
         (
             Edit(
                 f"{PAYMENTS}/pay.py",
                 "    if job.attempt.sends == 0:\n        if visitor.role",
-                "    if job.attempt.sends >= 0:\n        if visitor.role",
+                "    if job.attempt.sends == 0 or visitor.role is Role.PAYER:\n"
+                "        if visitor.role",
             ),
         ),
-        "what was sent is attached, and attaching it again changes nothing; a refusal of that"
-        " attach closes only a never-sent attempt (`only_unsent`, `sends=0`). The rule spares a"
-        " call whose answer says nothing about the confirm",
+        ("the_repeat_of_a_sent_attempt_asks_for_nothing_but_its_confirm",),
+        suite(INTERLEAVINGS, "the_repeat_of_a_sent_attempt_asks_for_nothing_but_its_confirm"),
         model="2 sent goes to the fence",
     ),
-    Argued(
-        "reconfirm-key-never-moves",
-        "rule 9: the next key when Stripe asks for another challenge, or has saved a 5xx",
+    Bug(
+        "action-by-a-look",
+        "rule 6: a look never turns an open attempt into one that waits",
         (
             Edit(
-                f"{STORE}/attempts.py",
-                "SET reconfirm_key_no = $2 + 1",
-                "SET reconfirm_key_no = $2 + 0",
+                f"{PAYMENTS}/settle.py",
+                "    return await record.answer_action(ctx, job, intent)\n",
+                "    return await record.record_action(ctx, job, intent)\n",
             ),
         ),
-        "the simulator asks for no second challenge once one was passed, and executes what it"
-        " saves a 5xx for, so a look finds the charge; the model has both and finds the trace",
-        model="9 reconfirm key",
+        ("the_apps_own_challenge_says_nothing_of_a_confirm_that_is_late",),
+        suite(INTERLEAVINGS, "the_apps_own_challenge_says_nothing_of_a_confirm_that_is_late"),
+        model="6 no action by look",
     ),
-    Argued(
+    Bug(
         "negatives-not-checked-last",
         "rule 7: a negative fact is last checked against the order and the attempt",
         (
@@ -399,27 +423,27 @@ ARGUED: tuple[Argued, ...] = (
                 "    return None if attempt.state not in LIVE_ATTEMPTS",
             ),
         ),
-        "each road has a second defence: `answer_of` reads the order in the same transaction, and"
-        " a closed attempt is not closed again (taking `answer_of`'s away is caught as"
-        " waiter-looks-at-its-attempt). What is left, a challenge answered for an order that is"
-        " paid meanwhile, was met by no seed that was tried; the model finds the trace",
+        ("nobody_is_asked_for_a_challenge_of_an_order_that_is_paid_by_then",),
+        suite(INTERLEAVINGS, "nobody_is_asked_for_a_challenge_of_an_order_that_is_paid_by_then"),
         model="7 negatives look last",
     ),
-    Argued(
-        "action-by-a-look",
-        "rule 6: a look never turns an open attempt into one that waits",
-        (
-            Edit(
-                f"{PAYMENTS}/settle.py",
-                "    return await record.answer_action(ctx, job, intent)\n",
-                "    return await record.record_action(ctx, job, intent)\n",
-            ),
-        ),
-        "it takes the app's own challenge on an intent for which a confirm of ours is late; no seed"
-        " that was tried has met it, the model finds the trace",
-        model="6 no action by look",
+    Bug(
+        "reconfirm-key-never-moves",
+        "rule 9: the next key when Stripe asks for another challenge",
+        (_NO_NEXT_RECONFIRM_KEY,),
+        ("a_challenge_that_is_asked_for_twice_can_be_passed_twice",),
+        suite(INTERLEAVINGS, "a_challenge_that_is_asked_for_twice_can_be_passed_twice"),
+        model="9 reconfirm key",
     ),
-    Argued(
+    Bug(
+        "reconfirm-key-never-moves-after-a-saved-error",
+        "rule 9: the next key when Stripe has saved a 5xx",
+        (_NO_NEXT_RECONFIRM_KEY,),
+        ("a_saved_error_of_the_confirm_after_a_challenge_is_not_the_end_of_it",),
+        suite(INTERLEAVINGS, "a_saved_error_of_the_confirm_after_a_challenge_is_not_the_end_of_it"),
+        model="9 reconfirm key",
+    ),
+    Bug(
         "apps-decline-closes-ours",
         "rule 12: a decline of the app's own confirm closes none of ours",
         (
@@ -432,9 +456,8 @@ ARGUED: tuple[Argued, ...] = (
                 + _IF_IN_ACTION,
             ),
         ),
-        "it takes a decline of the app's own confirm while one of ours is late; no seed that was"
-        " tried has met it, the model finds the trace. open-attempt-closed-by-a-look leaves out"
-        " the same place for every look, and is caught",
+        ("the_apps_own_decline_says_nothing_of_a_confirm_that_is_late",),
+        suite(INTERLEAVINGS, "the_apps_own_decline_says_nothing_of_a_confirm_that_is_late"),
         model="12 decline is the app's",
     ),
 )

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from proof.planted.bug import Argued, Bug, Command
+from proof.planted.bug import Bug, Command
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("paidonce", "stripesim")
@@ -71,7 +71,7 @@ def _run(command: Command, source: Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def plant(bug: Bug | Argued, source: Path) -> None:
+def plant(bug: Bug, source: Path) -> None:
     """Break the copy. Raises DoesNotMatch when the source has changed."""
     for edit in bug.edits:
         path = source / edit.path

@@ -19,6 +19,7 @@ KINDS = [
     "drop_response",
     "error_before",
     "error_after",
+    "error_saved",
     "rate_limit",
     "lock_timeout",
     "key_in_use",
@@ -32,6 +33,7 @@ LOOK = {"method": "GET", "path": "/v1/payment_intents/*"}
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 ATTACH = {"method": "POST", "path": "/v1/payment_methods/*/attach"}
 CUSTOMER = {"method": "POST", "path": "/v1/customers"}
+SAVED = {"error_after", "error_saved"}
 STAGES = {
     "customer": CUSTOMER,
     "attach": ATTACH,
@@ -113,8 +115,8 @@ def expected_answer(stage: str, kind: str) -> tuple[int, str | None]:
     if stage.startswith("confirm"):
         if kind in NOT_EXECUTED:
             return 503, "stripe_unavailable"
-        return (200, None) if kind in EXECUTED else (409, "payment_processing")
-    return (200, None) if kind == "error_after" else (503, "stripe_unavailable")
+        return (200, None) if kind in EXECUTED | SAVED else (409, "payment_processing")
+    return (200, None) if kind in SAVED else (503, "stripe_unavailable")
 
 
 def begin(service: Running, stage: str, kind: str, user: str) -> tuple[str, str]:
@@ -125,7 +127,7 @@ def begin(service: Running, stage: str, kind: str, user: str) -> tuple[str, str]
         assert_success(service.pay(service.order(user), card, user=user))
     order_id = "" if is_early else service.order(user)
     match = STAGES[stage]
-    if kind == "error_after":  # the saved answer alone repeats it
+    if kind in SAVED:  # the saved answer alone repeats it
         match = {**match, "times": 1}
     if stage == "look":
         service.simulator.add_fault(match={**CONFIRM, "times": 3}, kind="drop_response")

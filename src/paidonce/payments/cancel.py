@@ -6,16 +6,13 @@ from datetime import timedelta
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
-from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.domain.states import AttemptState, OrderStatus
 from paidonce.payments import follow_up, history, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import OrderRow, PaymentRow
-
-_LOOKS = 3
-"""An intent may be recorded between a look and its conclusion: the order is being prepared."""
+from paidonce.store.rows import PaymentRow
 
 
 async def cancel_order(ctx: Context, order_id: str) -> None:
@@ -33,25 +30,15 @@ async def cancel_order(ctx: Context, order_id: str) -> None:
 
 async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> ServiceError | None:
     """The second step. None when the order is canceled."""
-    for _ in range(_LOOKS):
-        payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
-        if payment is not None and payment.stripe_payment_intent_id is not None:
-            intent_id = payment.stripe_payment_intent_id
-            return await _cancel_at_stripe(ctx, order_id, payment, intent_id, visitor)
-        if await _record_canceled(ctx, order_id, payment, only_unrecorded=True):
-            return None
-    return errors.payment_processing()
-
-
-async def _cancel_at_stripe(
-    ctx: Context, order_id: str, payment: PaymentRow, intent_id: str, visitor: Visitor
-) -> ServiceError | None:
-    request = cancel_request(ctx, payment)
+    payment = await _record_canceled(ctx, order_id)
+    if payment is None or payment.stripe_payment_intent_id is None:
+        return None
+    intent_id, request = payment.stripe_payment_intent_id, cancel_request(ctx, payment)
     answer = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
     if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
         answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
-        await _record_canceled(ctx, order_id, payment, only_unrecorded=False)
+        await _record_canceled(ctx, order_id, canceled_payment_id=payment.id)
         return None
     if isinstance(answer, Intent) and answer.status is IntentStatus.SUCCEEDED:
         await follow_up.conclude_without_attempt(ctx, payment, answer)
@@ -86,29 +73,24 @@ async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError |
 
 
 async def _record_canceled(
-    ctx: Context, order_id: str, payment: PaymentRow | None, *, only_unrecorded: bool
-) -> bool:
-    async def work(tx: Transaction) -> bool:
-        order: OrderRow | None = await orders.lock_order(tx, order_id)
+    ctx: Context, order_id: str, *, canceled_payment_id: str | None = None
+) -> PaymentRow | None:
+    """The order is canceled, unless a payment has an intent recorded of which Stripe has not said
+    that it is canceled: that payment. Under the order's lock, since an intent may be recorded at
+    any time: the order is being prepared."""
+
+    async def work(tx: Transaction) -> PaymentRow | None:
+        order = await orders.lock_order(tx, order_id)
+        payment = await payments.get_standing_payment(tx, order_id)
         if payment is not None:
-            await record.retire_locked(
-                ctx,
-                tx,
-                payment.id,
-                action_becomes=AttemptState.SUPERSEDED,
-                only_unrecorded=only_unrecorded,
-            )
-        standing = await payments.get_standing_payment(tx, order_id)
-        if (
-            order is None
-            or order.status is not OrderStatus.CANCELING
-            or (standing is not None and standing.state is not PaymentState.CANCELED)
-        ):
-            return order is not None and order.status is OrderStatus.CANCELED
-        await orders.set_order_status(
-            tx, order_id, OrderStatus.CANCELING, OrderStatus.CANCELED, None
-        )
-        await history.note(ctx, tx, "order.canceled", order_id)
-        return True
+            if payment.stripe_payment_intent_id and payment.id != canceled_payment_id:
+                return payment
+            become = AttemptState.SUPERSEDED
+            await record.retire_locked(ctx, tx, payment.id, action_becomes=become)
+        canceling, canceled = OrderStatus.CANCELING, OrderStatus.CANCELED
+        if order is not None and order.status is canceling:
+            await orders.set_order_status(tx, order_id, canceling, canceled, None)
+            await history.note(ctx, tx, "order.canceled", order_id)
+        return None
 
     return await ctx.db.transaction("canceled", work)
