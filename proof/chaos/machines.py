@@ -152,9 +152,7 @@ class Fleet:
         machine = HERE.get()
         assert machine is not None
         db = InlineDatabase(self.world, self.connection, machine.name)
-        gateway = StripeGateway(
-            settings, transport=Transport(self.stripe_side), monotonic=clock.monotonic
-        )
+        gateway = StripeGateway(settings, transport=Transport(self.stripe_side), clock=clock)
         home = Installation(NAMESPACE, "test", None)
         return Context(db, gateway, clock, home, settings, Background(), Gate(clock.now()))
 

@@ -93,7 +93,7 @@ async def open_parts(
         raise SettingsError(
             f"STRIPE_SECRET_KEY is a {settings.mode} key, but this database holds {home.mode} data."
         )
-    return Parts(db, StripeGateway(settings, pace), clock, home)
+    return Parts(db, StripeGateway(settings, pace, clock=clock), clock, home)
 
 
 async def close_context(ctx: Context, seconds: float = LAST_SECONDS) -> None:

@@ -10,7 +10,10 @@ import pytest
 import requests
 
 from paidonce import worker
+from paidonce.domain.intent import Intent
 from paidonce.payments import refunds
+from paidonce.payments.follow_up import conclude_without_attempt
+from paidonce.payments.prepare import read_payment
 from paidonce.payments.refunds import Cause
 from paidonce.store import orders, payments
 from support.envelope import assert_error, assert_requires_action, assert_success
@@ -258,6 +261,46 @@ def test_what_stripe_will_never_refund_is_told_to_a_person_at_once(
     assert row["state"] == "refused" and row["failure_reason"].startswith(reason)
     assert row["next_check_at"] is None
     assert_balanced(service, order_id)
+
+
+# --- looks in any order --------------------------------------------------------------------------
+
+
+def look(service: Running, intent_id: str) -> Intent:
+    intent = service.run(service.context.gateway.retrieve_intent(intent_id, 5))
+    assert isinstance(intent, Intent)
+    return intent
+
+
+def write_down(service: Running, order_id: str, intent: Intent) -> None:
+    [row] = service.rows("SELECT id FROM payments WHERE order_id = $1", order_id)
+    payment = service.run(read_payment(service.context, row["id"]))
+    service.run(conclude_without_attempt(service.context, payment, intent))
+
+
+def test_an_older_look_does_not_take_a_refund_back(service: Running) -> None:
+    """It was asked for before the refund, and written down after a later look."""
+    order_id = paid_order(service)
+    intent_id = service.intent_of(order_id)
+    older = look(service, intent_id)
+    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=4_000)
+    hear(service)
+    write_down(service, order_id, older)
+    assert service.order_view(order_id)["paymentStatus"] == "partially_refunded"
+    assert assert_balanced(service, order_id) == PRICE_MINOR - 4_000
+
+
+def test_a_look_of_a_clock_that_was_ahead_does_not_stand_for_ever(service: Running) -> None:
+    order_id = paid_order(service)
+    intent_id = service.intent_of(order_id)
+    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=1_000)
+    service.clock.added += DAY
+    write_down(service, order_id, look(service, intent_id))
+    service.clock.added -= DAY
+    assert service.order_view(order_id)["paymentStatus"] == "partially_refunded"
+    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=3_000)
+    hear(service)
+    assert assert_balanced(service, order_id) == PRICE_MINOR - 4_000
 
 
 # --- not yet -------------------------------------------------------------------------------------

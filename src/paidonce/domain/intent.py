@@ -62,6 +62,8 @@ class Intent:
     metadata: dict[str, str] = field(default_factory=dict)
     last_error: CardRefusal | None = None
     created_at: datetime | None = None
+    looked_at: datetime | None = None
+    """When we asked, by our clock, where it was a look: of two looks the later one is right."""
     charged_at: datetime | None = None
     """When the latest charge was made; known, as `amount_refunded` is, where it was expanded."""
     is_customer_deleted: bool = False

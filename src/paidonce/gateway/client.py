@@ -4,15 +4,15 @@ The SDK retries nothing: a send that nobody counted could charge behind our back
 `domain.intent` shapes, everything else as a `Failure`; no exception of the SDK leaves this room.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import stripe
 
+from paidonce.domain.clock import Clock, Deadline, SystemClock
 from paidonce.domain.intent import (
     Charge,
     Customer,
@@ -72,13 +72,13 @@ class StripeGateway:
         pace: Pace | None = None,
         *,
         transport: stripe.HTTPClient | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         stripe.enable_telemetry = False
         self._pace = pace
         self._transport = transport or AiohttpTransport()
-        self._monotonic = monotonic
-        self._circuit = Circuit(monotonic)
+        self._clock = clock or SystemClock()
+        self._circuit = Circuit(self._clock.monotonic)
         self._client = stripe.StripeClient(
             settings.stripe_secret_key.get_secret_value(),
             stripe_version=stripe.api_version,
@@ -150,10 +150,12 @@ class StripeGateway:
     # --- looking ---------------------------------------------------------------------------------
 
     async def retrieve_intent(self, intent_id: str, time_left: float) -> Intent | Failure:
-        """GET /v1/payment_intents/:id with its latest charge."""
+        """GET /v1/payment_intents/:id with its latest charge, and the time of this look."""
         path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
         params = {"expand": ["latest_charge"]}
-        return _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
+        looked_at = self._clock.now()
+        intent = _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
+        return intent if isinstance(intent, Failure) else replace(intent, looked_at=looked_at)
 
     async def retrieve_method(self, method_id: str, time_left: float) -> Method | Failure:
         """GET /v1/payment_methods/:id."""
@@ -294,15 +296,14 @@ class StripeGateway:
         """A list to its end, page by page, as long as the time lasts. It ends with the first
         Failure; a list that is longer than the time is one: nobody decides by a part of it."""
         query = {**params, "limit": PAGE_SIZE}
-        ends_at = self._monotonic() + time_left
+        deadline = Deadline.after(self._clock, time_left)
         while True:
-            left = ends_at - self._monotonic()
-            answer = await self._call("list", "get", path, query, {}, left)
+            answer = await self._call("list", "get", path, query, {}, deadline.left)
             yield answer
             last = _translated(answer, _last_of_page)
             if isinstance(last, Failure) or last is None:
                 return
-            if self._monotonic() >= ends_at:
+            if deadline.left == 0:
                 log.error("stripe.list_cut", path=path, seconds=time_left)
                 yield Failure(Reason.NOT_EXECUTED, "there was no time to read the list to its end")
                 return

@@ -6,7 +6,7 @@ meanwhile is answered from what closed it.
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
@@ -92,13 +92,12 @@ async def _record_success(
         raise LookupError("a payment's order has a row")
     now = ctx.clock.now()
     await payments.set_charge(tx, payment.id, intent.latest_charge)
-    if intent.amount_refunded is not None:
-        await payments.set_refunded(tx, payment.id, intent.amount_refunded)
+    refunded = await _record_refunded(tx, payment, intent, now)
     is_retired = payment.state in (PaymentState.CANCELED, PaymentState.SURPLUS)
     if is_retired or (payment.state is not PaymentState.SUCCEEDED and order.status not in PAYABLE):
         return await _surplus(ctx, tx, order, payment, intent)
-    if intent.amount_refunded is not None:
-        await orders.set_refunded(tx, order.id, intent.amount_refunded)
+    if refunded is not None:
+        await orders.set_refunded(tx, order.id, refunded)
     if payment.state is PaymentState.SUCCEEDED:
         return paid_answer(order, payment.id)
     await payments.set_payment_state(tx, payment.id, payment.state, PaymentState.SUCCEEDED, now)
@@ -109,6 +108,17 @@ async def _record_success(
         ctx, tx, "payment.succeeded", order.id, payment.id, attempt_id, charge=intent.latest_charge
     )
     return paid_answer(order, payment.id)
+
+
+async def _record_refunded(
+    tx: Transaction, payment: PaymentRow, intent: Intent, now: datetime
+) -> int | None:
+    """What was given back of the charge, where this is the latest look at it."""
+    amount, looked_at = intent.amount_refunded, intent.looked_at
+    if amount is None or looked_at is None:
+        return None
+    is_latest = await payments.set_refunded(tx, payment.id, amount, looked_at, now)
+    return amount if is_latest else None
 
 
 async def _credit_attempt(

@@ -162,13 +162,25 @@ async def set_charge(tx: Transaction, payment_id: str, stripe_charge_id: str | N
     )
 
 
-async def set_refunded(tx: Transaction, payment_id: str, amount_refunded_minor: int) -> None:
-    """What Stripe says was given back of this payment's charge, by whomever."""
-    await tx.execute(
-        "UPDATE payments SET amount_refunded_minor = $2 WHERE id = $1",
+async def set_refunded(
+    tx: Transaction,
+    payment_id: str,
+    amount_refunded_minor: int,
+    looked_at: datetime,
+    now: datetime,
+) -> bool:
+    """What Stripe says was given back of this payment's charge, by whomever; a refund that failed
+    lowers it again. False when a later look was written before (one from the future was a wrong
+    clock's, and is not believed)."""
+    changed = await tx.execute(
+        "UPDATE payments SET amount_refunded_minor = $2, refunds_seen_at = $3 WHERE id = $1"
+        " AND (refunds_seen_at IS NULL OR refunds_seen_at <= $3 OR refunds_seen_at > $4)",
         payment_id,
         amount_refunded_minor,
+        looked_at,
+        now,
     )
+    return changed == 1
 
 
 async def look_at(tx: Transaction, payment_id: str, next_look_at: datetime | None) -> None:

@@ -1,7 +1,8 @@
 """Intents that no row holds, refunds, and what a restored database has forgotten.
 
 `payments.next_sweep_at`: when the worker looks for intents of this payment beside the recorded one.
-`payments.amount_refunded_minor`: what Stripe has given back of this payment's charge.
+`payments.amount_refunded_minor`: what Stripe has given back of this payment's charge, as the look
+of `refunds_seen_at` saw it.
 `installation.intents_known_until`: payments that were opened before it have a row in this database,
 or their intent a row in `forgotten_intents`.
 """
@@ -45,6 +46,7 @@ def downgrade() -> None:
     naming.drop_index("idx_payments_sweep", "payments")
     for table, column in (
         ("installation", "intents_known_until"),
+        ("payments", "refunds_seen_at"),
         ("payments", "amount_refunded_minor"),
         ("payments", "next_sweep_at"),
     ):
@@ -61,6 +63,7 @@ def _payments() -> None:
         sa.Column("amount_refunded_minor", BIG, nullable=False, server_default="0"),
         schema=schema,
     )
+    op.add_column(payments, sa.Column("refunds_seen_at", TIME), schema=schema)
     naming.create_index(
         "idx_payments_sweep", "payments", ["next_sweep_at"], where="next_sweep_at IS NOT NULL"
     )
