@@ -1,6 +1,7 @@
 """I12: everything has a bound. What is one too many is told so at once, and costs nothing."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -8,14 +9,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import requests
 
+from paidonce.api import bodies
 from paidonce.gateway import transport
 from paidonce.gateway.transport import AiohttpTransport, NeverSent
 from paidonce.payments import background
 from paidonce.payments.release import MOST_AT_ONCE
 from support.envelope import assert_envelope, assert_error, assert_success
+from support.events import WEBHOOK_PATH, deliver, make_event
 from support.saved_methods import DETACH_CALL, delete, listed, saved
 from support.service import GOOD, Running, StartService
 
@@ -43,15 +47,31 @@ def wait_for_stripe(service: Running, times: int) -> None:
         time.sleep(0.02)
 
 
-def fill(service: Running, threads: ThreadPoolExecutor, times: int) -> "list[Future[Any]]":
-    """Payments that wait for Stripe, each of its own order."""
-    card = service.simulator.create_card(GOOD)
-    assert_success(service.pay(service.order(), card))
-    orders = [service.order() for _ in range(times)]
+def fill(service: Running, threads: ThreadPoolExecutor, *users: str) -> "list[Future[Any]]":
+    """Payments that wait for Stripe, one of each user."""
+    cards = {user: service.simulator.create_card(GOOD) for user in users}
+    for user, card in cards.items():
+        assert_success(service.pay(service.order(user), card, user=user))
+    orders = [(service.order(user), card, user) for user, card in cards.items()]
     service.simulator.add_fault(match=CONFIRM, kind="latency", seconds=1.5)
-    paying = [threads.submit(service.pay, order_id, card) for order_id in orders]
-    wait_for_stripe(service, times)
+    paying = [threads.submit(service.pay, order, card, user=user) for order, card, user in orders]
+    wait_for_stripe(service, len(users))
     return paying
+
+
+@contextlib.contextmanager
+def slow_bodies(service: Running, path: str, count: int, **headers: str) -> Iterator[list[Any]]:
+    """Connections on which half of a body was sent, and the rest does not come."""
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    sent = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n{head}\r\nhalf of it"
+    address = ("127.0.0.1", urlsplit(service.url).port or 0)
+    with contextlib.ExitStack() as stack:
+        found = [
+            stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(count)
+        ]
+        for connection in found:
+            connection.sendall(sent.encode())
+        yield found
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -62,7 +82,7 @@ def test_one_payment_too_many_is_turned_away_untouched_and_the_rest_goes_on(
 ) -> None:
     service = start_service(max_requests=3)
     other, card = service.order("bob"), service.simulator.create_card(GOOD)
-    paying = fill(service, threads, 3)
+    paying = fill(service, threads, "alice", "carol", "dave")
     before = service.last_request()
     refused = service.pay(other, card, user="bob")
     assert_error(refused, 503, "service_unavailable", "retry")
@@ -89,12 +109,13 @@ def test_reads_that_wait_leave_payments_alone(
     assert_error(service.pay(order_id, card), 409, "payment_processing")
     service.simulator.clear_faults()
     service.simulator.add_fault(match=RETRIEVE, kind="latency", seconds=1.5)
-    looking = [threads.submit(service.payment, order_id) for _ in range(2)]
-    wait_for_stripe(service, 2)
+    looking = threads.submit(service.payment, order_id)
+    wait_for_stripe(service, 1)
     refused = service.call("GET", f"/api/mobile-app/orders/{order_id}/payment")
-    assert_error(refused, 503, "service_unavailable", "retry")
+    assert_error(refused, 429, "too_many_requests", "retry")
+    assert service.call("GET", "/api/mobile-app/orders", user="bob").status_code == 200
     assert_success(service.pay(other, card))
-    assert [look.result()["status"] for look in looking] == ["processing"] * 2
+    assert looking.result()["status"] == "processing"
 
 
 def test_a_look_at_a_payment_waits_two_seconds_for_stripe_and_tells_what_is_known(
@@ -129,6 +150,73 @@ def test_places_are_given_back_whatever_becomes_of_a_request(
             gone.sendall(f"{raw}Authorization: Bearer {service.token()}\r\n\r\n".encode())
     time.sleep(0.2)
     service.order()
+
+
+def test_slow_bodies_of_anybody_hold_no_place(start_service: StartService) -> None:
+    service = start_service(max_requests=2)
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    path = f"/api/mobile-app/orders/{order_id}/pay"
+    with slow_bodies(service, path, 9) as strangers:
+        for connection in strangers[:-2]:  # those that came last are still waited for
+            assert b"503 Service Unavailable" in connection.recv(1000)
+        assert_success(service.pay(order_id, card))
+
+
+def test_slow_webhooks_give_way_to_those_of_stripe(start_service: StartService) -> None:
+    service = start_service(max_requests=2)
+    with slow_bodies(service, WEBHOOK_PATH, 9, Stripe_Signature="t=1,v1=0") as strangers:
+        for connection in strangers[:-2]:
+            assert b"503 Service Unavailable" in connection.recv(1000)
+        deliver(service, make_event("charge.succeeded", {"id": "ch_1", "object": "charge"}))
+        strangers[-1].sendall(b"and the rest")  # 20 bytes, after Stripe's came and went
+        assert b"400 Bad Request" in strangers[-1].recv(1000)
+
+
+def test_a_body_that_does_not_come_whole_in_time_is_told_so(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    service = start_service(max_requests=2)
+    for path in ("/api/mobile-app/orders", WEBHOOK_PATH):
+        with slow_bodies(service, path, 1) as [connection]:
+            assert b"400 Bad Request" in connection.recv(1000)
+    service.order()
+
+
+async def test_one_user_with_slow_bodies_and_hundreds_of_duplicates_leaves_places_to_others(
+    start_service: StartService,
+) -> None:
+    """Alice's payment hangs at Stripe, and all her duplicates wait for it."""
+    service = start_service(max_requests=20)
+    card, other_card = service.simulator.create_card(GOOD), service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order("bob"), other_card, user="bob"))
+    order_id, other = service.order(), service.order("bob")
+    service.simulator.add_fault(match={**CONFIRM, "times": 1}, kind="latency", seconds=5)
+    path, headers = f"/api/mobile-app/orders/{order_id}/pay", {"Authorization": ""}
+    headers["Authorization"] = f"Bearer {service.token()}"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(service.url, headers=headers, connector=connector) as phone:
+
+        async def pay() -> tuple[int, str | None, Any]:
+            async with phone.post(path, json={"paymentToken": card}) as answer:
+                return answer.status, answer.headers.get("Retry-After"), await answer.json()
+
+        with slow_bodies(service, path, 40, **headers):
+            waiting = {asyncio.create_task(pay()) for _ in range(200)}
+            refused: set[Any] = set()
+            while len(refused) < 190:  # half of the places are hers
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                refused |= done
+            await asyncio.to_thread(wait_for_stripe, service, 1)
+            assert_success(await asyncio.to_thread(service.pay, other, other_card, user="bob"))
+            assert not any(task.done() for task in waiting)
+        for status, retry_after, body in [task.result() for task in refused]:
+            assert (status, body["code"], body["nextStep"]) == (429, "too_many_requests", "retry")
+            assert retry_after == "2" and body["retryAfter"] == 2
+        answers = await asyncio.gather(*waiting)
+    assert len(answers) == 10
+    assert {status for status, _, _ in answers} == {200}
+    assert service.charges(order_id) == service.charges(other) == 1
 
 
 # --- to Stripe, and in the background ------------------------------------------------------------

@@ -1,28 +1,62 @@
-"""How many requests are let in at a time. One too many is answered 503 before anything is done for
-it: nothing was sent to Stripe, and the client may send it again.
+"""How many requests are let in at a time, and how many of them from one user.
 
 Each kind has a lane of its own, so that payments which wait for Stripe leave reads, webhooks and
-health as they were. A lane holds whoever is in work or waits for the database or another request.
+health as they were. A request first comes in whole, then takes a place, and holds it while it is in
+work or waits for the database, for Stripe or for another request. Whoever gets no place is told so
+before anything is done for him: he may send the same request again.
 """
-
-from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from paidonce.api.bodies import Arrivals
+from paidonce.domain import errors
+
 MACHINE_LANE = 32
+PLACE = "paidonce.place"  # in the ASGI scope, set by the shell
 _MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
 
 
-@dataclass(slots=True)
 class Lane:
-    """At most `most` requests inside at a time."""
+    """Room for `most` requests in work, and for as many bodies on their way."""
 
-    most: int
-    inside: int = 0
+    def __init__(self, most: int) -> None:
+        self.arrivals = Arrivals(most)
+        self.free = most
+        self.held: dict[str, int] = {}
 
-    @property
-    def is_full(self) -> bool:
-        return self.inside >= self.most
+
+class Place:
+    """What one request holds of a lane: at most one place, in somebody's name."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._holder: str | None = None
+
+    def hold(self, holder: str) -> None:
+        """Take a place, or go on holding it in another name: an address's, then the user's.
+
+        Nobody gets more places than he leaves free: one alone gets half of a lane, n greedy ones
+        get n of n + 1 parts, and who comes without a place finds one. Raises `too_many_requests`,
+        and `service_overloaded` when the lane is full; then no place is held.
+        """
+        self.leave()
+        held = self._lane.held.get(holder, 0)
+        if not self._lane.free:
+            raise errors.service_overloaded()
+        if held >= self._lane.free:
+            raise errors.too_many_requests()
+        self._lane.free -= 1
+        self._lane.held[holder] = held + 1
+        self._holder = holder
+
+    def leave(self) -> None:
+        if self._holder is None:
+            return
+        self._lane.free += 1
+        self._lane.held[self._holder] -= 1
+        if not self._lane.held[self._holder]:
+            del self._lane.held[self._holder]
+        self._holder = None
 
 
 class Admission:

@@ -1,4 +1,4 @@
-"""Request bodies: limited while they stream, then JSON that nothing further in has to fear."""
+"""Request bodies: limited while they come in, then JSON that nothing further in has to fear."""
 
 import asyncio
 import json
@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message, Receive
+from starlette.requests import Request
+from starlette.types import Receive
 
 from paidonce.domain import errors
 from paidonce.observability import has_card_number
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_WEBHOOK_BODY_BYTES = 1024 * 1024  # Stripe's events carry whole objects
-BODY_SECONDS = 30  # the app gives up after 30 s as well
+BODY_SECONDS = 10  # as long as a head may take; the app gives up after 30 s
 DEEPEST_NESTING = 32
 LARGEST_INTEGER_DIGITS = 30
+BODY = "paidonce.body"  # in the ASGI scope, set by the shell: the whole body, as bytes
 
 _JSON_TYPE = re.compile(
     r"application/json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?;?\s*", re.IGNORECASE
@@ -28,45 +29,62 @@ _JSON_TYPE = re.compile(
 class BodyTooLarge(Exception):
     """The body has more bytes than its limit; nothing of it is used."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(limit_bytes)
-        self.limit_bytes = limit_bytes
+
+class Arrivals:
+    """The bodies on their way, at most `most`. When there are more, the one that has been on its
+    way longest gives way, so that slow ones keep nobody out."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: dict[asyncio.Timeout, None] = {}  # the oldest first
+
+    async def read(self, receive: Receive, limit_bytes: int) -> bytes:
+        """The whole body. Raises BodyTooLarge as soon as it is, `invalid_request` when it does not
+        come whole in BODY_SECONDS, `service_overloaded` when it gave way."""
+        if len(self._waiting) >= self._most:
+            self._end_the_oldest()
+        timer = asyncio.timeout(BODY_SECONDS)
+        try:
+            async with timer:
+                self._waiting[timer] = None
+                return await _whole(receive, limit_bytes)
+        except TimeoutError:
+            if timer not in self._waiting:
+                raise errors.service_overloaded() from None
+            raise errors.invalid_request("The request body is incomplete.") from None
+        finally:
+            self._waiting.pop(timer, None)
+
+    def _end_the_oldest(self) -> None:
+        oldest = next(iter(self._waiting))
+        del self._waiting[oldest]
+        if not oldest.expired():
+            oldest.reschedule(0)
 
 
-def limited(receive: Receive, limit_bytes: int) -> Receive:
-    """`receive` that raises BodyTooLarge as soon as more than `limit_bytes` came in."""
-    received = 0
-
-    async def counted() -> Message:
-        nonlocal received
+async def _whole(receive: Receive, limit_bytes: int) -> bytes:
+    body = bytearray()
+    has_more = True
+    while has_more:
         message = await receive()
-        if message["type"] == "http.request":
-            received += len(message.get("body", b""))
-            if received > limit_bytes:
-                raise BodyTooLarge(limit_bytes)
-        return message
-
-    return counted
-
-
-async def read_body(request: Request) -> bytes:
-    """The raw body; raises BodyTooLarge, or `invalid_request` when it does not come whole."""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.body()
-    except (ClientDisconnect, TimeoutError):
-        raise errors.invalid_request("The request body is incomplete.") from None
+        if message["type"] == "http.disconnect":
+            raise errors.invalid_request("The request body is incomplete.")
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise BodyTooLarge
+        has_more = message.get("more_body", False)
+    return bytes(body)
 
 
-async def read_json_object(
+def read_json_object(
     request: Request, *, is_empty_allowed: bool = False
 ) -> tuple[bytes, dict[str, Any]]:
-    """The raw body and the JSON object in it.
+    """The raw body, which the shell has taken in, and the JSON object in it.
 
     Raises `unsupported_media_type`, `invalid_request`, and `card_number_rejected` when a card
     number stands anywhere in it, in a key too. With `is_empty_allowed` no body means `{}`.
     """
-    raw = await read_body(request)
+    raw: bytes = request.scope[BODY]
     if not raw:
         if is_empty_allowed:
             return raw, {}

@@ -35,7 +35,7 @@ class MerchantRoutes:
     async def put_products(self, request: Request) -> Response:
         """Add products to the price list, or replace them."""
         self._authentication.merchant(request)
-        _, body = await read_json_object(request)
+        _, body = read_json_object(request)
         products = parse_products(body)
         await self._use_cases.put_products(products)
         data = {"products": len(products)}
@@ -44,7 +44,7 @@ class MerchantRoutes:
     async def create_order(self, request: Request) -> Response:
         """Place an order of the host; the same call again answers the same order."""
         self._authentication.merchant(request)
-        raw, body = await read_json_object(request)
+        raw, body = read_json_object(request)
 
         async def work() -> Answer:
             order = await self._use_cases.create_merchant_order(parse_merchant_order(body))
@@ -63,7 +63,7 @@ class MerchantRoutes:
         """Cancel an order; refused while a payment of it may still succeed."""
         self._authentication.merchant(request)
         order_id = order_id_of(request)
-        raw, _ = await read_json_object(request, is_empty_allowed=True)
+        raw, _ = read_json_object(request, is_empty_allowed=True)
 
         async def work() -> Answer:
             order = await self._use_cases.cancel_order(order_id)

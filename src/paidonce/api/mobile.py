@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi, views
+from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import REQUEST_ID, Answer, respond, success
@@ -22,7 +23,7 @@ from paidonce.api.schemas import (
 from paidonce.api.shell import CLIENT_ADDRESS
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
-from paidonce.domain.model import PayCommand, SaveMethod
+from paidonce.domain.model import PayCommand, Principal, SaveMethod
 
 PREFIX = "/api/mobile-app"
 
@@ -55,8 +56,8 @@ class MobileRoutes:
 
     async def create_order(self, request: Request) -> Response:
         """Place an order at the server's prices."""
-        user = await self._authentication.user(request)
-        raw, body = await read_json_object(request)
+        user = await self._user(request)
+        raw, body = read_json_object(request)
 
         async def work() -> Answer:
             order = await self._use_cases.create_order(user, parse_new_order(body))
@@ -66,7 +67,7 @@ class MobileRoutes:
 
     async def list_orders(self, request: Request) -> Response:
         """The user's orders, newest first."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         page = await self._use_cases.list_orders(user.user_id, *page_of(request))
         data = [views.order_detail(order) for order in page.items]
         message = "Orders retrieved successfully"
@@ -74,16 +75,16 @@ class MobileRoutes:
 
     async def get_order(self, request: Request) -> Response:
         """One order of the user."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         order = await self._use_cases.get_order(user.user_id, order_id_of(request))
         data = views.order_detail(order)
         return respond(request, success("Order retrieved successfully", data))
 
     async def pay(self, request: Request) -> Response:
         """Pay an order. Repeating the request is always safe; a paid order answers success."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         order_id = order_id_of(request)
-        raw, body = await read_json_object(request)
+        raw, body = read_json_object(request)
         address: str = request.scope[CLIENT_ADDRESS]
 
         async def work() -> Answer:
@@ -111,9 +112,9 @@ class MobileRoutes:
 
     async def confirm(self, request: Request) -> Response:
         """Go on after the app's 3-D Secure; safe any number of times."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         order_id = order_id_of(request)
-        raw, body = await read_json_object(request, is_empty_allowed=True)
+        raw, body = read_json_object(request, is_empty_allowed=True)
 
         async def work() -> Answer:
             payment_intent_id = payment_intent_of(body)
@@ -124,13 +125,13 @@ class MobileRoutes:
 
     async def payment_status(self, request: Request) -> Response:
         """Where an order's payment stands, for an app that was closed while paying."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         payment = await self._use_cases.payment_status(user.user_id, order_id_of(request))
         return respond(request, views.payment_status(payment))
 
     async def list_payments(self, request: Request) -> Response:
         """The user's payments, newest first."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         page = await self._use_cases.list_payments(user.user_id, *page_of(request))
         data = [views.payment_summary(payment) for payment in page.items]
         message = "Payments retrieved successfully"
@@ -138,7 +139,7 @@ class MobileRoutes:
 
     async def list_methods(self, request: Request) -> Response:
         """The cards that the user asked to keep, newest first."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         page = await self._use_cases.list_methods(user.user_id, *page_of(request))
         data = [views.saved_method(method) for method in page.items]
         message = "Payment methods retrieved successfully"
@@ -146,8 +147,8 @@ class MobileRoutes:
 
     async def save_method(self, request: Request) -> Response:
         """Keep a card; one that is kept already is answered as it is."""
-        user = await self._authentication.user(request)
-        raw, body = await read_json_object(request)
+        user = await self._user(request)
+        raw, body = read_json_object(request)
         address: str = request.scope[CLIENT_ADDRESS]
 
         async def work() -> Answer:
@@ -160,15 +161,21 @@ class MobileRoutes:
 
     async def delete_method(self, request: Request) -> Response:
         """Forget a card, every entry of it, for good."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         method_id = saved_method_id_of(request)
         deleted_id = await self._use_cases.delete_method(user.user_id, method_id)
         return respond(request, success("Payment method deleted successfully", {"id": deleted_id}))
 
     async def set_default_method(self, request: Request) -> Response:
         """The card to offer first; no card is ever charged without being named."""
-        user = await self._authentication.user(request)
+        user = await self._user(request)
         method_id = saved_method_id_of(request)
         method = await self._use_cases.set_default_method(user.user_id, method_id)
         message = "Default payment method updated successfully"
         return respond(request, success(message, views.saved_method(method)))
+
+    async def _user(self, request: Request) -> Principal:
+        """The token's user, in whose name the request goes on: he may hold so many places."""
+        user = await self._authentication.user(request)
+        request.scope[PLACE].hold(f"user={user.user_id}")
+        return user

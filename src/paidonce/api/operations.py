@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paidonce.api.bodies import read_body
+from paidonce.api.bodies import BODY
 from paidonce.api.envelope import respond, success
 from paidonce.api.shell import WEBHOOK_PATH
 from paidonce.api.usecases import UseCases
@@ -38,7 +38,7 @@ class OperationsRoutes:
         signatures = request.headers.getlist("stripe-signature")
         if len(signatures) != 1:
             raise errors.invalid_signature()
-        await self._use_cases.receive_webhook(await read_body(request), signatures[0])
+        await self._use_cases.receive_webhook(request.scope[BODY], signatures[0])
         return respond(request, success("Event received", {"received": True}))
 
     async def health(self, request: Request) -> Response:

@@ -13,8 +13,8 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paidonce.api.admission import Admission
-from paidonce.api.bodies import MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, BodyTooLarge, limited
+from paidonce.api.admission import PLACE, Admission, Place
+from paidonce.api.bodies import BODY, MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, BodyTooLarge
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import REQUEST_ID, respond_encoded
 from paidonce.api.errors import answer_for, render_error
@@ -86,31 +86,31 @@ class Shell:
                 _record(scope, status, perf_counter() - started, steps, span)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lane = self._admission.lane_of(scope)
-        if lane.is_full:
-            raise errors.service_overloaded()
-        lane.inside += 1
-        try:
-            await self._answer(scope, receive, send)
-        finally:
-            lane.inside -= 1
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_webhook = scope["path"] == WEBHOOK_PATH
-        limit_bytes = MAX_WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES
+        """Take the request in whole, then a place for it, then work on it."""
         if has_card_number(scope["path"]) or has_card_number(_query(scope)):
             raise errors.card_number_rejected()
+        lane = self._admission.lane_of(scope)
+        is_webhook = scope["path"] == WEBHOOK_PATH
+        limit_bytes = MAX_WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES
         try:
             if _announced_bytes(scope) > limit_bytes:
-                raise BodyTooLarge(limit_bytes)
-            await self._app(scope, limited(receive, limit_bytes), send)
+                raise BodyTooLarge
+            scope[BODY] = await lane.arrivals.read(receive, limit_bytes)
         except BodyTooLarge:
             await _refuse_body(scope, receive, send, limit_bytes)
+            return
+        place = scope[PLACE] = Place(lane)
+        place.hold(scope[CLIENT_ADDRESS])
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            place.leave()
 
 
 async def _say_that_time_is_up(scope: Scope, receive: Receive, send: Send) -> None:
-    """The drain cuts this request. What became of a payment, recovery finds out."""
-    is_payment = scope["path"].endswith(("/pay", "/pay/confirm"))
+    """The drain cuts this request. What became of a payment, recovery finds out; one that had not
+    come in whole was not begun."""
+    is_payment = BODY in scope and scope["path"].endswith(("/pay", "/pay/confirm"))
     error = errors.payment_processing() if is_payment else errors.service_unavailable()
     response = await render_error(Request(scope), error)
     await response(scope, receive, send)

@@ -187,6 +187,17 @@ def too_many_attempts(retry_after_seconds: int) -> Refused:
     )
 
 
+def too_many_requests(retry_after_seconds: int = 2) -> Refused:
+    """Turned away at the door, so that one user leaves places to the others."""
+    return Refused(
+        "too_many_requests",
+        "Too many requests at a time. It is safe to send this one again.",
+        429,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
 # --- Stripe said no ------------------------------------------------------------------------------
 
 

@@ -1,0 +1,105 @@
+"""Who gets a place at the door, and how many: counts alone, no request and no clock."""
+
+import asyncio
+from math import ceil
+from typing import Any
+
+import pytest
+
+from paidonce.api.admission import Lane, Place
+from paidonce.api.bodies import Arrivals, BodyTooLarge
+from paidonce.domain.errors import ServiceError
+
+
+def hold(lane: Lane, holder: str) -> Place:
+    place = Place(lane)
+    place.hold(holder)
+    return place
+
+
+def fill(lane: Lane, *holders: str) -> list[Place]:
+    """Each in turn takes a place as long as anybody gets one."""
+    places: list[Place] = []
+    waiting = list(holders)
+    while waiting:
+        for holder in list(waiting):
+            try:
+                places.append(hold(lane, holder))
+            except ServiceError as error:
+                assert error.code == "too_many_requests"
+                waiting.remove(holder)
+    return places
+
+
+@pytest.mark.parametrize("greedy", [1, 2, 3, 9, 49, 99])
+def test_however_many_are_greedy_who_comes_without_a_place_finds_one(greedy: int) -> None:
+    lane = Lane(100)
+    places = fill(lane, *(f"user={n}" for n in range(greedy)))
+    assert max(lane.held.values()) == ceil(100 / (greedy + 1))
+    places.append(hold(lane, "somebody else"))
+    for place in places:
+        place.leave()
+        place.leave()
+    assert (lane.free, lane.held) == (100, {})
+
+
+def test_a_full_lane_is_busy_for_everybody() -> None:
+    lane = Lane(2)
+    hold(lane, "one"), hold(lane, "two")
+    for holder in ("one", "three"):
+        with pytest.raises(ServiceError) as refused:
+            hold(lane, holder)
+        assert refused.value.code == "service_unavailable"
+    assert lane.held == {"one": 1, "two": 1}
+
+
+def test_a_place_goes_over_from_an_address_to_its_user() -> None:
+    lane = Lane(2)
+    hold(lane, "address")
+    place = hold(lane, "other address")  # the last one
+    place.hold("user=alice")
+    assert (lane.free, lane.held) == (0, {"address": 1, "user=alice": 1})
+
+
+def test_who_is_refused_in_a_new_name_holds_nothing_any_more() -> None:
+    lane = Lane(4)
+    fill(lane, "user=alice")
+    place = hold(lane, "address")
+    with pytest.raises(ServiceError):
+        place.hold("user=alice")
+    place.leave()
+    assert (lane.free, lane.held) == (2, {"user=alice": 2})
+
+
+def pieces(*bodies: bytes) -> Any:
+    """A `receive` that gives these and then waits for ever; the last one, "", ends the body."""
+    waiting = list(bodies)
+
+    async def receive() -> Any:
+        if not waiting:
+            await asyncio.Event().wait()
+        body = waiting.pop(0)
+        return {"type": "http.request", "body": body, "more_body": body != b""}
+
+    return receive
+
+
+async def test_the_slowest_body_gives_way_and_the_others_come_in() -> None:
+    arrivals = Arrivals(2)
+    slow = []
+    for _ in range(3):
+        slow.append(asyncio.create_task(arrivals.read(pieces(b"half"), 10)))
+        await asyncio.sleep(0)
+    assert await arrivals.read(pieces(b"all of ", b"it", b""), 10) == b"all of it"
+    done, waiting = await asyncio.wait(slow, timeout=0)
+    assert [task in done for task in slow] == [True, True, False]
+    for task in done:
+        error = task.exception()
+        assert isinstance(error, ServiceError) and error.code == "service_unavailable"
+    for task in waiting:
+        task.cancel()
+
+
+async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
+    with pytest.raises(BodyTooLarge):
+        await Arrivals(1).read(pieces(b"12345", b"678901"), 10)
