@@ -17,10 +17,14 @@ from paidonce.api import server
 from support.processes import free_port
 
 
+LARGE = 1_000_000
+
+
 async def healthy(scope: Any, _receive: Any, send: Any) -> None:
-    headers = [(b"content-length", b"2")]
+    body = b"x" * LARGE if scope["path"] == "/large" else b"ok"
+    headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"ok"})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -94,3 +98,48 @@ def test_a_kept_connection_may_be_idle_for_longer_than_a_head_may_take(
         for _ in range(2):
             assert get(connection)[0] == 200
             time.sleep(0.4)
+
+
+def test_a_kept_connection_that_sends_no_request_is_closed_too(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty line begins no request, and yet the connection is not idle."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    with contextlib.closing(connect(port)) as connection:
+        assert get(connection)[0] == 200
+        connection.sock.settimeout(3)
+        connection.sock.sendall(b"\r\n")
+        assert connection.sock.recv(100) == b""
+
+
+TRAILER = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: "
+
+
+@pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\nX: ", b"GET /", b"\r\n", TRAILER])
+def test_a_head_without_an_end_is_cut(port: int, begin: bytes) -> None:
+    more = (b"\r\n" if begin == b"\r\n" else b"xx") * 32_768
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(begin)
+        with pytest.raises(OSError):
+            for _ in range(100):  # 6.5 MB, and the limit is 64 KB
+                connection.sendall(more)
+
+
+@pytest.mark.parametrize("last", [b"keep-alive", b"close"])
+def test_a_client_that_does_not_take_its_answers_is_cut(
+    port: int, monkeypatch: pytest.MonkeyPatch, last: bytes
+) -> None:
+    """Otherwise its requests would hold their places, and it its connection, for ever."""
+    monkeypatch.setattr(server, "SEND_SECONDS", 0.3)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(5)
+        connection.connect(("127.0.0.1", port))
+        request = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: %b\r\n\r\n"
+        connection.sendall(request % b"keep-alive" * 9 + request % last)
+        time.sleep(1)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while found := connection.recv(1 << 20):
+                taken += len(found)
+        assert taken < 9 * LARGE

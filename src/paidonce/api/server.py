@@ -25,6 +25,10 @@ MAX_FILES = 4096
 """What the process asks the system for, which often allows 1024 unasked."""
 HEAD_SECONDS = 10.0
 """For the request line and headers; a body has its own limit (`bodies.BODY_SECONDS`)."""
+MAX_HEAD_BYTES = 64 * 1024
+"""So many bytes in a row that neither are of a body nor begin or end a request."""
+SEND_SECONDS = 30.0
+"""For a client to take what it is sent; the app gives up then."""
 FRESH_SECONDS = 0.5
 """A connection that has just been made has a request on its way."""
 TICK_SECONDS = 0.1
@@ -32,9 +36,12 @@ CLOSE = (b"connection", b"close")
 
 
 class EnvelopeProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose answers to what is no HTTP request, or one too many, are the envelope."""
+    """HTTP/1.1 whose answers to what is no HTTP request, or one too many, are the envelope, and
+    that waits for nothing longer than it may take: a head, its end, an answer's being taken."""
 
     _head_timer: TimerHandle | None = None
+    _send_timer: TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,17 +51,55 @@ class EnvelopeProtocol(HttpToolsProtocol):
             self.app = refuse_connection
         self._expect_head()
 
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        is_working = self.cycle is not None and not self.cycle.response_complete
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("The head of the request is too large.")
+        elif self._head_timer is None and not is_working:
+            self._expect_head()  # uvicorn takes whatever came for the end of the idle time
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._head_bytes = 0
         self._expect_head()
 
     def on_headers_complete(self) -> None:
-        self._stop_timer()
+        self._stop_head_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_taken()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_send_timer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_taken()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
         super().connection_lost(exc)
+        self._stop_head_timer()
+        self._stop_send_timer()
 
     def shutdown(self) -> None:
         """The drain: idle connections are closed, a request in work gets its answer first."""
@@ -75,15 +120,25 @@ class EnvelopeProtocol(HttpToolsProtocol):
             b"connection: close\r\n\r\n%b" % (request_id, len(body), body)
         )
         self.transport.close()
+        self._expect_taken()
 
     def _expect_head(self) -> None:
-        self._stop_timer()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _expect_taken(self) -> None:
+        self._stop_send_timer()
+        self._send_timer = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def _stop_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
 
 async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
