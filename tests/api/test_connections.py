@@ -16,7 +16,6 @@ import uvicorn
 from paidonce.api import server
 from support.processes import free_port
 
-
 LARGE = 1_000_000
 
 

@@ -11,7 +11,6 @@ from paidonce.api.client_address import ClientAddresses
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.api.shell import WEBHOOK_PATH, Shell
 
-
 PAY = "/api/mobile-app/orders/1/pay"
 
 
