@@ -294,11 +294,11 @@ BUGS: tuple[Bug, ...] = (
                 """        await note_unknown(ctx, page.items)
         gate.after = page.last_id
         if page.last_id is None:
-            await _finish(ctx)
+            await _finish(ctx, gate.begun)
 """,
                 """        gate.after = page.last_id
         if page.last_id is None:
-            await _finish(ctx)
+            await _finish(ctx, gate.begun)
         await note_unknown(ctx, page.items)
 """,
             ),

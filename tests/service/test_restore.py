@@ -426,14 +426,34 @@ def test_a_database_put_back_under_an_idle_server_is_noticed_by_its_mark(world: 
         assert standing(service) == [intent_id]
 
 
-def test_a_database_put_back_during_the_comparison_is_compared_again(world: World) -> None:
+@pytest.mark.parametrize("mark", ["as it was", "a later one"])
+def test_a_database_put_back_during_the_comparison_is_compared_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    """What the comparison had listed until then is in the database no more, whichever copy it is:
+    the very one that was begun with, or one with a later mark."""
+    copy, order_id, intent_id = forget(world)
+    for _ in range(4):
+        stripe(world, "POST", "/v1/payment_intents", amount=100, currency="usd")
+    world.put_back(copy)
+    monkeypatch.setattr(client, "PAGE_SIZE", 5)
+    world.simulator.add_fault(match={**LIST, "nth": 2}, kind="error_before")
     with world.serving() as service:
-        gate = service.context.gate
-        gate.close(service.clock.now())
-        gate.began_at = gate.base = service.clock.now()
-        service.run(restore._finish(service.context))
-        assert not gate.is_open and gate.base is None
-        assert service.run(restore.ensure_compared(service.context, 5))
+        assert standing(service) == [intent_id] and not service.context.gate.is_open
+        world.put_back(copy)
+        for _ in range(3):  # while broken connections are found out
+            with contextlib.suppress(Exception):
+                if mark == "a later one":
+                    now = service.clock.now()
+                    execute(service, "UPDATE installation SET intents_known_until = $1", now)
+                assert standing(service) == []
+                break
+        for _ in range(2):
+            service.run(restore.ensure_compared(service.context, 5))
+        assert service.context.gate.is_open
+        assert standing(service) == [intent_id]
+        card = service.simulator.create_card(GOOD)
+        assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
 
 
 def test_a_comparison_whose_place_is_gone_begins_again(world: World) -> None:

@@ -16,6 +16,7 @@ from paidonce.store.migrations import run as runner
 
 TABLES = {
     "answers",
+    "comparisons",
     "customer_adoption",
     "declined_saves",
     "forgotten_intents",

@@ -18,7 +18,8 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Window
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_forgotten_intents
-from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context
+from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context, new_id
+from paidonce.payments.gate import Comparison
 from paidonce.store import forgotten
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.forgotten import ForgottenIntent
@@ -98,9 +99,9 @@ async def compare(ctx: Context) -> None:
     lasts, and open the gate; the next call goes on where this one ended."""
     gate, deadline = ctx.gate, Deadline.after(ctx.clock, ROUND_SECONDS)
     while not gate.is_open and deadline.left > 0:
-        if gate.began_at is None or gate.base is None:
-            gate.base, gate.began_at = await _begin(ctx)
-        since = min(gate.base, gate.began_at) - CLOCKS_APART
+        if gate.begun is None:
+            gate.begun = await _begin(ctx)
+        since = min(gate.begun.base, gate.begun.began_at) - CLOCKS_APART
         page = await ctx.gateway.list_expanded_intents_page(
             Window(since), gate.after, deadline.left
         )
@@ -112,13 +113,13 @@ async def compare(ctx: Context) -> None:
         await note_unknown(ctx, page.items)
         gate.after = page.last_id
         if page.last_id is None:
-            await _finish(ctx)
+            await _finish(ctx, gate.begun)
 
 
-async def _begin(ctx: Context) -> tuple[datetime, datetime]:
-    """The mark, and now. Where there is no mark, or one of a clock that was ahead, it is set first
-    to the newest payment: later that would be one made since, and hide what lies before it."""
-    now = ctx.clock.now()
+async def _begin(ctx: Context) -> Comparison:
+    """From the mark until now. Where there is no mark, or one of a clock that was ahead, it is set
+    first to the newest payment: later that would be one made since, and hide what lies before."""
+    now, comparison_id = ctx.clock.now(), new_id()
     ctx.gate.server_changes = ctx.db.server_changes
 
     async def work(tx: Transaction) -> datetime:
@@ -126,30 +127,28 @@ async def _begin(ctx: Context) -> tuple[datetime, datetime]:
         if known_until is None or known_until > now + CLOCKS_APART:
             known_until = await forgotten.get_first_unknown(tx, now)
             await forgotten.know_only_until(tx, known_until)
+        await forgotten.begin_comparison(tx, comparison_id, now)
         return known_until
 
-    return await ctx.db.transaction("compare", work), now
+    return Comparison(comparison_id, await ctx.db.transaction("compare", work), now)
 
 
-async def _finish(ctx: Context) -> None:
-    """Move the mark to where the comparison began, unless the database was put back meanwhile."""
-    gate = ctx.gate
-    began_at, base = gate.began_at, gate.base
-    if began_at is None or base is None:
-        raise LookupError("a comparison has a beginning")
+async def _finish(ctx: Context, begun: Comparison) -> None:
+    """Move the mark to where the comparison began, unless the database was put back meanwhile:
+    then what it has listed is not in there."""
 
     async def work(tx: Transaction) -> datetime | None:
-        standing = await forgotten.get_known_until(tx)
-        if standing is None or standing < base:
+        if not await forgotten.end_comparison(tx, begun.id):
             return None
-        await forgotten.know_until(tx, began_at)
+        await forgotten.know_until(tx, begun.began_at)
         return await forgotten.get_known_until(tx)
 
     known_until = await ctx.db.transaction("compared", work)
     if known_until is None:
-        gate.close(ctx.clock.now())
+        log.critical("restore.noticed", comparison=begun.id)
+        ctx.gate.close(ctx.clock.now())
     else:
-        gate.open(known_until)
+        ctx.gate.open(known_until)
         await _show(ctx)
 
 

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from paidonce.domain.intent import Intent
 from paidonce.store.engine import Row, Transaction
 
+COMPARED_WITHIN = timedelta(days=30)
+"""No comparison takes that long."""
 STANDS = (
     "NOT EXISTS (SELECT 1 FROM payments held"
     " WHERE held.stripe_payment_intent_id = f.stripe_payment_intent_id)"
@@ -156,6 +158,17 @@ async def know_until(tx: Transaction, now: datetime) -> None:
         " WHERE intents_known_until IS NULL OR intents_known_until < $1",
         now,
     )
+
+
+async def begin_comparison(tx: Transaction, comparison_id: str, now: datetime) -> None:
+    """Those of processes that died are forgotten on the way."""
+    await tx.execute("DELETE FROM comparisons WHERE began_at < $1", now - COMPARED_WITHIN)
+    await tx.execute("INSERT INTO comparisons (id, began_at) VALUES ($1, $2)", comparison_id, now)
+
+
+async def end_comparison(tx: Transaction, comparison_id: str) -> bool:
+    """False: this is not the database in which it was begun."""
+    return await tx.execute("DELETE FROM comparisons WHERE id = $1", comparison_id) == 1
 
 
 async def know_only_until(tx: Transaction, known_until: datetime) -> None:

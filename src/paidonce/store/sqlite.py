@@ -28,6 +28,7 @@ QUEUE_SECONDS = 5.0
 PREFIX = "paidonce_"
 TABLES = (
     "answers",
+    "comparisons",
     "customer_adoption",
     "declined_saves",
     "forgotten_intents",

@@ -4,7 +4,7 @@
 `payments.amount_refunded_minor`: what Stripe has given back of this payment's charge, as the look
 of `refunds_seen_at` saw it.
 `installation.intents_known_until`: payments that were opened before it have a row in this database,
-or their intent a row in `forgotten_intents`.
+or their intent a row in `forgotten_intents`. `comparisons`: those that have begun and not ended.
 """
 
 import sqlalchemy as sa
@@ -37,11 +37,17 @@ def upgrade() -> None:
         sa.Column("next_look_at", TIME, nullable=False),
     )
     naming.create_index("idx_forgotten_intents_order", "forgotten_intents", ["order_id"])
+    naming.create_table(
+        "comparisons",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("began_at", TIME, nullable=False),
+    )
     _refunds()
 
 
 def downgrade() -> None:
     naming.drop_table("refunds")
+    naming.drop_table("comparisons")
     naming.drop_table("forgotten_intents")
     naming.drop_index("idx_payments_sweep", "payments")
     for table, column in (
