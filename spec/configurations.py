@@ -6,9 +6,10 @@ Crashes are in none of the budgets, since they are unlimited in all of them (see
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from spec.books import Books, Card, Order, Payment, User
+from spec.books import Attempt, Books, Card, Order, Payment, User
 from spec.engine import AnyService
 from spec.errands import Pipeline
+from spec.invariants import Facts
 from spec.service import Visit
 from spec.stripe import FRESH, Customer, Intent, Manners, Stripe
 
@@ -24,7 +25,7 @@ class Configuration:
     name: str
     what: str
     budget: tuple[tuple[str, int], ...]
-    begins: str = "nothing"  # nothing, customer, prepared (and intent), known (and card 0)
+    begins: str = "nothing"  # nothing, customer, prepared (and intent), known (and card 0), asked
     cards: tuple[int, ...] = (0, 1)
     is_manual: bool = False
     can_replace: bool = True
@@ -49,7 +50,7 @@ class Configuration:
 
     def may_be_first(self, visit: Visit) -> bool:
         """Of cards that differ in nothing the first one comes first."""
-        is_same = self.begins != "known" and not self.has_two_users
+        is_same = self.begins not in ("known", "asked") and not self.has_two_users
         return visit.role != "payer" or visit.method == 0 or not is_same
 
     @property
@@ -73,21 +74,30 @@ class Configuration:
         if self.has_two_users:
             users, orders = (User(), User()), (Order(0), Order(1))
         payments: tuple[Payment, ...] = ()
+        attempts: tuple[Attempt, ...] = ()
         cards = [Card()] * CARDS
         if self.begins != "nothing":
             users = (User(0, asked="now"), *users[1:])
         if self.begins in ("prepared", "known"):
             payments = (Payment(0, customer=0, asked="now", intent=0),)
-        if self.begins == "known":
+        if self.begins in ("known", "asked"):
             cards[0] = Card("attached", 0, 0)
-        return Books(users, orders, payments, (), tuple(cards))
+        if self.begins == "asked":
+            payments = (Payment(0, customer=0, asked="now", intent=0, is_secret_out=True),)
+            attempts = (Attempt(0, 0, "authentication_failed", sends=1),)
+        return Books(users, orders, payments, attempts, tuple(cards))
+
+    @property
+    def facts(self) -> Facts:
+        """`asked`: the app was given the client secret, and its challenge has failed."""
+        return frozenset({("secret", "0")} if self.begins == "asked" else ())
 
     @property
     def stripe(self) -> Stripe:
         methods = [FRESH] * CARDS
         if self.begins == "nothing":
             return Stripe(methods=tuple(methods))
-        if self.begins == "known":
+        if self.begins in ("known", "asked"):
             methods[0] = 0
         intents = () if self.begins == "customer" else (Intent(0, 0),)
         return Stripe((Customer(0),), intents, tuple(methods))

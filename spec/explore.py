@@ -128,10 +128,8 @@ class Explorer:
     def _first(self) -> State:
         budget = self._budget_of(tuple(count for _, count in self.setup.budget))
         books = self.engine.books.of(self.setup.books)
-        return books, self.engine.stripe.of(self.setup.stripe), (), (), self._no_facts(), budget
-
-    def _no_facts(self) -> int:
-        return self.engine.facts.of(frozenset())
+        facts = self.engine.facts.of(self.setup.facts)
+        return books, self.engine.stripe.of(self.setup.stripe), (), (), facts, budget
 
     def judge(self, state: State) -> Violation | None:
         """Whether the state breaks an invariant, now or once everything under way has died."""
@@ -308,12 +306,14 @@ class Explorer:
             self.budgets.append(Budget(left, luck))
         return number
 
-    def _rest(self, budget: int, kind: str) -> int:
-        key = (budget, kind)
+    def _rest(self, budget: int, kinds: str) -> int:
+        """The budget without one of each of these."""
+        key = (budget, kinds)
         rest = self._spent.get(key)
         if rest is None:
             left = {**self.budgets[budget].left}
-            left[kind] -= 1
+            for kind in kinds.split():
+                left[kind] -= 1
             rest = self._spent[key] = self._budget_of(tuple(left.values()))
         return rest
 

@@ -43,8 +43,8 @@ QUICK_MUTANTS = (
 OLD_LOOK = Configuration(
     "an old look",
     "the app's own challenge on an intent for which our confirm is late",
-    budget(pay=2, view=2, own=1, challenge=2, fail=2, lost=1),
-    begins="known",
+    budget(pay=1, view=2, own=1, challenge=1, fail=1, lost=1),
+    begins="asked",
     cards=(0,),
 )
 NEW_CUSTOMER = Configuration(
@@ -59,6 +59,13 @@ NO_INTENT_YET = Configuration(
     budget(pay=2, day=1),
     begins="customer",
     has_zombies=True,
+)
+TOLD_BY_A_LOOK = Configuration(
+    "told by a look",
+    "Stripe asks for a challenge and saves a 500 for it; then the app confirms by itself",
+    budget(pay=2, view=1, own=1, challenge=1, fail=1, error=1),
+    begins="known",
+    cards=(0,),
 )
 APP_DECLINED = Configuration(
     "a decline seen by a look",
@@ -113,6 +120,7 @@ FINDERS: dict[str, Configuration] = {
     "attach keyed by method": named("prepared order"),
     "waiter looks at its attempt": LATE_WAITER,
     "503 after an earlier send": named("rate limits"),
+    "secret told by a look": TOLD_BY_A_LOOK,
 }
 ARGUMENTS: dict[str, str] = {
     "1 save while live": "the fence reads the payment's state again, so an intent that was saved"

@@ -37,5 +37,6 @@ BUGS: dict[str, str] = {
     "event by payload": "what an event says is applied, not what Stripe says now",
     "attach keyed by method": "one idempotency key per method and customer",
     "waiter looks at its attempt": "who waited for an attempt answers from it, paid order or not",
+    "secret told by a look": "only a confirm's answer counts as giving the client secret out",
     "503 after an earlier send": "429 is answered as surely not executed, whatever was sent before",
 }

@@ -150,6 +150,8 @@ class Settling(Readying):
             return known
         if not self.has("6 no action by look") and attempt.state == "open":
             books = b.with_attempt(books, visit.attempt, state="action")
+        if self.bug != "secret told by a look":
+            books = b.with_payment(books, visit.payment, is_secret_out=True)
         return self.answer(books, visit, "action", "the challenge is pending")
 
     def authenticated(self, books: Books, visit: Visit) -> Move:

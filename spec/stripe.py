@@ -77,7 +77,8 @@ class Manners(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """One way in which a call can go; `spends` is the kind of bad luck that it takes."""
+    """One way in which a call can go; `spends` is the bad luck that it takes, in one or two
+    words."""
 
     stripe: Stripe
     reply: Reply
@@ -106,11 +107,11 @@ def execute(
             Effect(stripe, error, "fails with a 500 before it did anything"), request.key
         )
         done.append(failed._replace(spends="error"))
-        if effects[0].spends != "refused":
-            executed = effects[0].stripe._replace(keys=stripe.keys | {(request.key, error)})
-            done.append(
-                Effect(executed, error, f"{effects[0].says}, and answers 500 all the same", "error")
-            )
+        for effect in effects:
+            if effect.spends != "refused":
+                executed = effect.stripe._replace(keys=stripe.keys | {(request.key, error)})
+                says = f"{effect.says}, and answers 500 all the same"
+                done.append(Effect(executed, error, says, f"{effect.spends} error".strip()))
     if request.key and "limited" in luck:
         done.append(Effect(stripe, Reply("limited"), "answers 429, not executed", "limited"))
     return done

@@ -350,6 +350,20 @@ BUGS: tuple[Bug, ...] = (
         model="12 success is the order's",
     ),
     Bug(
+        "secret-told-by-a-look",
+        "rule 12: a secret that a look gave out counts as out",
+        (
+            Edit(
+                f"{PAYMENTS}/record.py",
+                "        await payments.look_at(tx, attempt.payment_id, first_look_at)\n",
+                "",
+            ),
+        ),
+        ("that_only_a_look_has_seen_may_end_in_the_apps_own_confirm",),
+        suite(INTERLEAVINGS, "that_only_a_look_has_seen_may_end_in_the_apps_own_confirm"),
+        model="secret told by a look",
+    ),
+    Bug(
         "apps-success-ignored",
         "rule 12: a success belongs to the order, whoever confirmed",
         (

@@ -256,3 +256,21 @@ def test_a_saved_error_of_the_confirm_after_a_challenge_is_not_the_end_of_it(
         assert_error(manual.confirm(order_id), 409, "payment_processing", "wait")
     assert_success(manual.confirm(order_id))
     assert manual.charges(order_id) == 1
+
+
+def test_a_challenge_that_only_a_look_has_seen_may_end_in_the_apps_own_confirm(
+    service: Running,
+) -> None:
+    """Rule 12: Stripe asked for the challenge and saved a 500 for it, so a look told the app of it;
+    without webhooks only recovery can find out that the app went on by itself."""
+    order_id, card = service.order(), service.simulator.create_card(NEEDS_3DS)
+    service.clock.added += 30 * 3600  # the order is older than the looks last
+    service.simulator.add_fault(match={**CONFIRM, "times": 1}, kind="error_after")
+    action = assert_requires_action(service.pay(order_id, card))
+    service.simulator.authenticate(action["paymentIntentId"], "fail")
+    assert_error(service.confirm(order_id), 503, "stripe_unavailable", "retry")
+    paid = confirm_by_itself(service, action, service.simulator.create_card(GOOD))
+    assert paid["status"] == "succeeded", paid
+    service.recover(60)
+    assert service.order_view(order_id)["paymentStatus"] == "paid"
+    assert service.charges(order_id) == 1

@@ -7,6 +7,7 @@ meanwhile is answered from what closed it.
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
@@ -225,8 +226,23 @@ async def answer_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
     turns an open attempt into one that waits."""
 
     order, attempt = await ctx.db.read(lambda tx: _reload(tx, job, is_locking=False))
+    if attempt.state is AttemptState.OPEN and attempt.action_at is None:
+        work = partial(_note_secret_out, ctx, job)
+        order, attempt = await ctx.db.transaction("action", work)
     known = _known_by_now(order, attempt)
     return known if known is not None else _action_required(job, intent)
+
+
+async def _note_secret_out(ctx: Context, job: Job, tx: Transaction) -> tuple[OrderRow, AttemptRow]:
+    """The app is told for the first time, and may confirm by itself from now on, whatever this
+    attempt ends in."""
+    order, attempt = await _reload(tx, job)
+    if attempt.state is AttemptState.OPEN:
+        now = ctx.clock.now()
+        await attempts.note_secret_out(tx, attempt.id, now)
+        first_look_at = now + timedelta(seconds=check_pause_seconds(0))
+        await payments.look_at(tx, attempt.payment_id, first_look_at)
+    return order, attempt
 
 
 def _action_required(job: Job, intent: Intent) -> ActionRequired:

@@ -216,6 +216,11 @@ async def set_action(
     )
 
 
+async def note_secret_out(tx: Transaction, attempt_id: str, now: datetime) -> None:
+    """The card holder was asked to act by somebody who only looked."""
+    await tx.execute("UPDATE payment_attempts SET action_at = $2 WHERE id = $1", attempt_id, now)
+
+
 async def close_attempt(
     tx: Transaction,
     attempt_id: str,
