@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from paidonce.domain.intent import Window
-from paidonce.exits import fail, load
-from paidonce.main import Compare, compare_books
+from paidonce.exits import INCOMPLETE, fail, load
+from paidonce.main import Compare, compare_books, dismiss_intent
 from paidonce.observability import configure_logging
-from paidonce.reconcile import Counts
-from paidonce.reconcile_view import Format, make_view
+from paidonce.reconcile import CannotDismiss, Counts
+from paidonce.reconcile_view import Format, make_view, show_dismissal
 from paidonce.settings import OperatorSettings, Settings, SettingsError
 from paidonce.when import parse_time
 
@@ -31,11 +31,22 @@ def reconcile(
     fix: Annotated[
         bool, typer.Option("--fix", help="Do what is safe, and say what was done.")
     ] = False,
+    dismiss: Annotated[
+        str | None,
+        typer.Option(help="A forgotten intent that --fix has left: it refuses its order no more."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --dismiss: do it.")] = False,
     rate: Annotated[
         float, typer.Option(help="Requests to Stripe a second, at most.", min=0.1, max=1000)
     ] = 20.0,
 ) -> None:
     """Compare Stripe with the books, both ways. 0: nothing found, 1: findings, 2: not done."""
+    if dismiss is not None:
+        if fix or any(option is not None for option in (since, until, order)):
+            raise typer.BadParameter("--dismiss goes with --yes alone")
+        return _dismiss(dismiss, is_sure=yes)
+    if yes:
+        raise typer.BadParameter("--yes goes with --dismiss alone")
     window = Window(_time(since), _time(until))
     if window.since and window.until and window.since >= window.until:
         raise typer.BadParameter("--since must be before --until")
@@ -57,6 +68,19 @@ def reconcile(
         fail(complaint)
     if counts.findings:
         raise typer.Exit(FOUND)
+
+
+def _dismiss(intent_id: str, *, is_sure: bool) -> None:
+    """0: dismissed, 1: only looked, 2: not done."""
+    settings = load(OperatorSettings)
+    configure_logging(level="CRITICAL")
+    try:
+        dismissal = asyncio.run(dismiss_intent(settings, intent_id, is_sure=is_sure))
+    except (SettingsError, CannotDismiss) as error:
+        fail(f"{str(error).rstrip('.')}.")
+    show_dismissal(dismissal)
+    if not is_sure:
+        fail("nothing was done: --yes does it, and it cannot be taken back.", INCOMPLETE)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -22,7 +22,15 @@ from paidonce.payments import restore
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
 from paidonce.payments.gate import Gate
-from paidonce.reconcile import CannotCompare, Finding, Fixer, Reconcile
+from paidonce.reconcile import (
+    CannotCompare,
+    CannotDismiss,
+    Dismissal,
+    Finding,
+    Fixer,
+    Reconcile,
+    dismiss_forgotten,
+)
 from paidonce.reconcile import Counts as Comparison
 from paidonce.service import Service
 from paidonce.settings import (
@@ -272,6 +280,19 @@ class Compare:
     window: Window
     order_id: str | None
     per_second: float
+
+
+async def dismiss_intent(settings: OperatorSettings, intent_id: str, *, is_sure: bool) -> Dismissal:
+    """A forgotten intent refuses its order no longer. Raises SettingsError, CannotDismiss."""
+    await _check_schema(settings)
+    parts = await open_parts(settings, SystemClock(), is_read_only=not is_sure)
+    try:
+        await check_account(parts, is_read_only=not is_sure, needs_answer=True)
+        return await dismiss_forgotten(parts, intent_id, is_sure=is_sure)
+    except (DatabaseUnavailable, UnknownCommit) as error:
+        raise CannotDismiss(f"the database went away ({error}); run it again") from error
+    finally:
+        await close_parts(parts)
 
 
 async def compare_books(

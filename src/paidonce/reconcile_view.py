@@ -8,7 +8,9 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, TextIO
 
-from paidonce.reconcile import ADVICE, IN_FLIGHT, Counts, Finding, Kind
+from paidonce.domain.intent import IntentStatus
+from paidonce.domain.states import OrderStatus
+from paidonce.reconcile import ADVICE, IN_FLIGHT, Counts, Dismissal, Finding, Kind
 
 COLUMNS = (
     "kind", "order_id", "payment_id", "user_id", "stripe_id", "amount_minor", "currency", "detail",
@@ -67,7 +69,8 @@ class TableView(View):
         for kind, count in _by_kind(counts):
             self._line(f"{count} x {kind}: {ADVICE[kind]}")
         looked = (
-            f"{counts.intents} intents ({counts.foreign} of others), {counts.charges} charges and"
+            f"{counts.intents} intents ({counts.foreign} of others, {counts.dismissed} dismissed),"
+            f" {counts.charges} charges and"
             f" {counts.customers} customers of Stripe's lists, {counts.payments} payments and"
             f" {counts.users} users of ours"
         )
@@ -113,6 +116,28 @@ class CsvView(View):
 
     def end(self, counts: Counts, *, is_complete: bool) -> None:
         self._out.flush()
+
+
+def show_dismissal(dismissal: Dismissal, out: TextIO | None = None) -> None:
+    """What stands at Stripe, what follows for the order, and what was done."""
+    intent, order = dismissal.intent, dismissal.order
+    is_charged = intent.status is IntentStatus.SUCCEEDED
+    returned = intent.amount_refunded or 0
+    lines = [
+        f"{intent.id} has charged {intent.amount} {intent.currency}, and {returned} of it was"
+        " given back."
+        if is_charged
+        else f"{intent.id} is {intent.status} and never charges.",
+        f"Its order {dismissal.found.order_id} is {order.status if order else 'not in our books'}.",
+    ]
+    if is_charged and returned < intent.amount and order and order.status is OrderStatus.PENDING:
+        lines.append(
+            "Once it is dismissed the order can be paid, and is charged a second time by that:"
+            " refund this charge in Stripe's dashboard first, unless the money is to stay."
+        )
+    if dismissal.is_done:
+        lines.append("Dismissed: it refuses its order no longer.")
+    print("\n".join(lines), file=out or sys.stdout)
 
 
 _JSON_HEAD = '{"findings": ['

@@ -139,8 +139,11 @@ def forget(world: World, number: str = GOOD) -> tuple[str, str, str]:
 
 
 def standing(service: Running) -> list[str]:
-    found = service.run(service.context.db.read(forgotten.list_standing))
-    return [item.stripe_payment_intent_id for item in found]
+    rows = service.rows(
+        "SELECT f.stripe_payment_intent_id AS id FROM forgotten_intents f"
+        f" WHERE {forgotten.STANDS} ORDER BY f.found_at"
+    )
+    return [row["id"] for row in rows]
 
 
 def assert_nothing_was_begun(service: Running, after: int) -> None:

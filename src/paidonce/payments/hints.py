@@ -110,6 +110,8 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         if isinstance(intent, Intent):
             if intent.status is IntentStatus.CANCELED:
                 return "done", "no payment holds the intent, and it was canceled"
+            if await restore.is_dismissed(ctx, intent_id):
+                return "done", "no payment holds the intent, and it was dismissed"
             await restore.note_unknown(ctx, [intent])
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:

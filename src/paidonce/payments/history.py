@@ -5,14 +5,14 @@ from typing import Any
 
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import AttemptState
-from paidonce.payments.context import Context, new_id
+from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store import attempts, events
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import AttemptRow
 
 
 async def note(
-    ctx: Context,
+    ctx: Parts,
     tx: Transaction,
     kind: str,
     order_id: str,

@@ -189,6 +189,10 @@ async def note_unknown(ctx: Context, intents: list[Intent]) -> int:
     return len(found)
 
 
+async def is_dismissed(ctx: Context, intent_id: str) -> bool:
+    return bool(await ctx.db.read(lambda tx: forgotten.dismissed_intents(tx, [intent_id])))
+
+
 async def mark(ctx: Context) -> bool:
     """Say that everything until now is known; False when this process does not know that, since it
     has not compared or since the database is an older one."""

@@ -21,6 +21,8 @@ IN_FLIGHT = timedelta(minutes=5)
 RECOVERY_TIME = timedelta(hours=1)
 """An attempt that is open for longer was not resolved: its windows are a quarter of an hour."""
 RETIRED = (PaymentState.CANCELED, PaymentState.SURPLUS)
+DISMISSED = (Kind.FORGOTTEN_INTENT, Kind.CHARGE_WITHOUT_ORDER)
+"""What is told no more of an intent that was dismissed. A second charge still is."""
 CANCELABLE = (
     IntentStatus.REQUIRES_PAYMENT_METHOD,
     IntentStatus.REQUIRES_CONFIRMATION,
@@ -31,8 +33,8 @@ CANCELABLE = (
 @dataclass(frozen=True, slots=True)
 class Known:
     """What our books hold about one intent: the payment that has recorded it, the payment that its
-    metadata names, their order with its standing payment and that one's live attempt, and whose
-    the customer is."""
+    metadata names, their order with its standing payment and that one's live attempt, whose the
+    customer is, and whether a person has dismissed it."""
 
     recorded: PaymentRow | None
     named: PaymentRow | None
@@ -40,6 +42,7 @@ class Known:
     standing: PaymentRow | None
     attempt: AttemptRow | None
     customers_user: str | None
+    is_dismissed: bool
 
     @property
     def is_paid(self) -> bool:
@@ -66,6 +69,7 @@ def known_of(intent: Intent, books: Books) -> Known:
         standing=standing,
         attempt=books.attempts.get(standing.id) if standing else None,
         customers_user=books.users.get(intent.customer or ""),
+        is_dismissed=intent.id in books.dismissed,
     )
 
 
@@ -81,7 +85,8 @@ def compare_intent(intent: Intent, known: Known, *, namespace: str, now: datetim
         return []
     if not is_ours(intent.metadata, namespace):
         return list(_foreign(intent, known))
-    return list(_unrecorded(intent, known, now))
+    found = _unrecorded(intent, known, now)
+    return [each for each in found if not (known.is_dismissed and each.kind in DISMISSED)]
 
 
 def compare_charge(charge: Charge, order: OrderRow | None, *, namespace: str) -> list[Finding]:

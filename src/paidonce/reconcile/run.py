@@ -50,10 +50,12 @@ Item = TypeVar("Item")
 
 @dataclass
 class Counts:
-    """What was looked at and what was found. `foreign` intents are not this installation's."""
+    """What was looked at and what was found. `foreign` intents are not this installation's,
+    `dismissed` ones a person has dismissed."""
 
     intents: int = 0
     foreign: int = 0
+    dismissed: int = 0
     charges: int = 0
     customers: int = 0
     payments: int = 0
@@ -140,6 +142,7 @@ class Reconcile:
             known = known_of(intent, books)
             if known.recorded is None and not self._is_ours(intent):
                 self.counts.foreign += 1
+            self.counts.dismissed += known.is_dismissed
             findings = self._compare(intent, books, now)
             if findings:
                 await self._look_again(intent.id, {finding.kind for finding in findings})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from paidonce.store import forgotten
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, columns, row_as
 
@@ -27,7 +28,7 @@ class Named:
 @dataclass(slots=True)
 class Books:
     """The rows to a `Named`. `standing` is by order, `attempts` (live ones) by payment; `users`
-    says which user has a customer recorded, `customers` which customer a user has."""
+    says which user has a customer recorded; `dismissed` holds the ids of intents."""
 
     recorded: dict[str, PaymentRow] = field(default_factory=dict)
     payments: dict[str, PaymentRow] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Books:
     standing: dict[str, PaymentRow] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
+    dismissed: set[str] = field(default_factory=set)
 
 
 async def get_books(tx: Transaction, named: Named) -> Books:
@@ -69,6 +71,7 @@ async def get_books(tx: Transaction, named: Named) -> Books:
         " WHERE stripe_customer_id IN"
     )
     found = await _rows(tx, users, named.customer_ids)
+    books.dismissed = await forgotten.dismissed_intents(tx, list(named.intent_ids))
     books.users = {str(row["stripe_customer_id"]): str(row["id"]) for row in found}
     return books
 

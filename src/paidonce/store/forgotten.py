@@ -15,10 +15,11 @@ from paidonce.store.engine import Row, Transaction
 COMPARED_WITHIN = timedelta(days=30)
 """No comparison takes that long."""
 STANDS = (
-    "NOT EXISTS (SELECT 1 FROM payments held"
+    "f.dismissed_at IS NULL AND NOT EXISTS (SELECT 1 FROM payments held"
     " WHERE held.stripe_payment_intent_id = f.stripe_payment_intent_id)"
 )
-"""A forgotten intent `f` stands until a payment holds it: whoever records the id adopts it."""
+"""A forgotten intent `f` stands until a payment holds it (whoever records the id adopts it), or a
+person has dismissed it."""
 
 
 def is_refused_sql(order_id: str) -> str:
@@ -58,12 +59,31 @@ async def is_refused(tx: Transaction, order_id: str) -> bool:
     return row is not None and row["n"] is not None
 
 
-async def list_standing(tx: Transaction) -> list[ForgottenIntent]:
-    """Everything that is to be adopted or canceled, oldest first."""
-    rows = await tx.fetch(
-        f"SELECT {_FORGOTTEN} FROM forgotten_intents f WHERE {STANDS} ORDER BY f.found_at"
+async def get_standing(tx: Transaction, stripe_payment_intent_id: str) -> ForgottenIntent | None:
+    row = await tx.fetch_one(
+        f"SELECT {_FORGOTTEN} FROM forgotten_intents f"
+        f" WHERE f.stripe_payment_intent_id = $1 AND {STANDS}",
+        stripe_payment_intent_id,
     )
-    return [_forgotten(row) for row in rows]
+    return _forgotten(row) if row else None
+
+
+async def dismiss(tx: Transaction, stripe_payment_intent_id: str, now: datetime) -> bool:
+    """A person says that it refuses its order no longer; False when one has said so before."""
+    changed = await tx.execute(
+        "UPDATE forgotten_intents SET dismissed_at = $2"
+        " WHERE stripe_payment_intent_id = $1 AND dismissed_at IS NULL",
+        stripe_payment_intent_id,
+        now,
+    )
+    return changed == 1
+
+
+async def dismissed_intents(tx: Transaction, intent_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that a person has dismissed."""
+    column = "stripe_payment_intent_id"
+    select = f"SELECT {column} AS value FROM forgotten_intents WHERE dismissed_at IS NOT NULL"
+    return await _among(tx, f"{select} AND {column}", intent_ids)
 
 
 async def count_standing(tx: Transaction) -> int:

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("payment_id", sa.Text, nullable=False),
         sa.Column("found_at", TIME, nullable=False),
         sa.Column("next_look_at", TIME, nullable=False),
+        sa.Column("dismissed_at", TIME),
     )
     naming.create_index("idx_forgotten_intents_order", "forgotten_intents", ["order_id"])
     naming.create_table(
