@@ -29,6 +29,11 @@ from stripesim.testing import SimulatorProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from support.environment import (  # type: ignore[import-not-found]
+    JWT_SECRET,
+    MERCHANT_API_KEY,
+    environment,
+)
 from support.postgres import (  # type: ignore[import-not-found]
     PostgresUnavailable,
     prepare_template,
@@ -36,8 +41,6 @@ from support.postgres import (  # type: ignore[import-not-found]
 )
 from support.processes import Process, free_port, script  # type: ignore[import-not-found]
 
-JWT_SECRET = "a-secret-of-the-benchmark-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-benchmark"
 CONNECTIONS = 8
 PREPARE_SECONDS = 30
 
@@ -191,15 +194,7 @@ def serving(
     process = Process(
         [script("paidonce"), "serve", "--port", str(port), "--no-worker"],
         log_folder=folder,
-        environment={
-            "DATABASE_URL": database_url,
-            "STRIPE_API_BASE": simulator.url,
-            "STRIPE_SECRET_KEY": simulator.secret_key,
-            "STRIPE_PUBLISHABLE_KEY": simulator.publishable_key,
-            "PAYMENT_RETURN_URL": "shop://return",
-            "AUTH_JWT_SECRET": JWT_SECRET,
-            "MERCHANT_API_KEY": MERCHANT_API_KEY,
-        },
+        environment=environment(database_url, simulator.url),
     )
     try:
         process.wait_for_http(f"{url}/readyz")

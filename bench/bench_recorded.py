@@ -25,6 +25,12 @@ from stripesim.testing import SimulatorProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from support.environment import (  # type: ignore[import-not-found]
+    JWT_SECRET,
+    MERCHANT_API_KEY,
+    WEBHOOK_SECRET,
+    environment,
+)
 from support.postgres import (  # type: ignore[import-not-found]
     PostgresUnavailable,
     prepare_template,
@@ -32,9 +38,6 @@ from support.postgres import (  # type: ignore[import-not-found]
 )
 from support.processes import Process, free_port, script  # type: ignore[import-not-found]
 
-JWT_SECRET = "a-secret-of-the-benchmark-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-benchmark"
-WEBHOOK_SECRET = "whsec_of_the_benchmark"
 NEEDS_3DS = "4000002760003184"
 PROMISED_SECONDS = {"webhooks": 2.0, "webhooks dead": 60.0}
 
@@ -112,16 +115,7 @@ def serving(database_url: str, simulator: SimulatorProcess, folder: Path) -> Ite
     process = Process(
         [script("paidonce"), "serve", "--port", str(port)],
         log_folder=folder,
-        environment={
-            "DATABASE_URL": database_url,
-            "STRIPE_API_BASE": simulator.url,
-            "STRIPE_SECRET_KEY": simulator.secret_key,
-            "STRIPE_PUBLISHABLE_KEY": simulator.publishable_key,
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "PAYMENT_RETURN_URL": "shop://return",
-            "AUTH_JWT_SECRET": JWT_SECRET,
-            "MERCHANT_API_KEY": MERCHANT_API_KEY,
-        },
+        environment=environment(database_url, simulator.url),
     )
     try:
         process.wait_for_http(f"{url}/readyz")

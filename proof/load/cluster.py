@@ -2,27 +2,33 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import requests
 
-from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, SimulatorProcess
+from stripesim.testing import SECRET_KEY, SimulatorProcess
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from support.environment import (  # type: ignore[import-not-found]
+    JWT_SECRET,
+    MERCHANT_API_KEY,
+    WEBHOOK_SECRET,
+    environment,
+)
 from support.postgres import prepare_template, start_postgres  # type: ignore[import-not-found]
 from support.processes import Process, free_port, script  # type: ignore[import-not-found]
 
-JWT_SECRET = "a-secret-of-the-load-proof-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-load-proof"
-WEBHOOK_SECRET = "whsec_of_the_load_proof"
 PRICE_MINOR = 22_000
 START_SECONDS = 60
-STOP_SECONDS = 45
+ONE_ADDRESS = {"DECLINES_PER_ADDRESS_AND_HOUR": "1000000"}
+"""All clients come from one address, so its limit is put away."""
 
 
 @dataclass
@@ -35,11 +41,6 @@ class Server:
     def wait_until_ready(self) -> None:
         self.process.wait_for_http(f"{self.url}/readyz", timeout_seconds=START_SECONDS)
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        code: int = self.process.terminate(STOP_SECONDS)
-        return code
-
 
 @dataclass
 class Cluster:
@@ -49,7 +50,6 @@ class Cluster:
     simulator: SimulatorProcess
     servers: list[Server]
     workers: list[Any]
-    folder: Path
 
     def get_stripe(self, path: str) -> dict[str, Any]:
         """For the auditor."""
@@ -65,20 +65,10 @@ class Cluster:
         return requests.request(method, f"{url}{path}", json=body, headers=headers, timeout=40)
 
 
-def environment(database_url: str, stripe_url: str, **changes: str) -> dict[str, str]:
-    """Every setting of a server. All clients come from one address, so its limit is put away."""
-    return {
-        "DATABASE_URL": database_url,
-        "STRIPE_API_BASE": stripe_url,
-        "STRIPE_SECRET_KEY": SECRET_KEY,
-        "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
-        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "PAYMENT_RETURN_URL": "shop://return",
-        "AUTH_JWT_SECRET": JWT_SECRET,
-        "MERCHANT_API_KEY": MERCHANT_API_KEY,
-        "DECLINES_PER_ADDRESS_AND_HOUR": "1000000",
-        **changes,
-    }
+def headers_of(user: str) -> dict[str, str]:
+    """Whose app it is."""
+    claims = {"sub": user, "exp": int(time.time()) + 7200}
+    return {"Authorization": f"Bearer {jwt.encode(claims, JWT_SECRET, algorithm='HS256')}"}
 
 
 @contextmanager
@@ -116,9 +106,9 @@ def running_on(
     """The same on a database that is there already."""
     with ExitStack() as stack:
         simulator = stack.enter_context(SimulatorProcess())
-        settings = environment(url, simulator.url, **changes)
+        settings = environment(url, simulator.url, **ONE_ADDRESS, **changes)
         found = [_start_server(stack, folder / f"server-{n}", settings) for n in range(servers)]
-        cluster = Cluster(url, simulator, found, [], folder)
+        cluster = Cluster(url, simulator, found, [])
         for n in range(workers):
             home = folder / f"worker-{n}"
             home.mkdir()

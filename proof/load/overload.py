@@ -43,7 +43,7 @@ async def run(
         await _warm_up(shop, users)
         capacity = await _measure_capacity(shop, users[:CAPACITY_CLIENTS], capacity_seconds)
         calm_pay = list(shop.seconds["pay 200"])
-        pool = list(await asyncio.gather(*(shop.order(u) for u in _pool(users))))
+        pool = list(await asyncio.gather(*(shop.order(users[n % len(users)]) for n in range(POOL))))
         shop.answers.clear()
         shop.seconds.clear()
         memory: list[float] = [_rss(server)]
@@ -90,10 +90,6 @@ async def run(
         violations.append(f"memory grew by a factor of {growth:.2f}")
     result["violations"] = violations + [str(finding) for finding in findings]
     return result
-
-
-def _pool(users: list[User]) -> list[User]:
-    return [users[n % len(users)] for n in range(POOL)]
 
 
 async def _warm_up(shop: Shop, users: list[User]) -> None:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proof.load.cluster import Cluster
-from proof.load.shop import Shop, User, numbered, open_shop, quantile
+from proof.load.shop import Shop, User, open_shop, quantile
 from proof.load.verdict import settle_and_judge
 
 SHOPPERS = 12
 WORKER_EVERY = 5
 SLOW_CONFIRM_SECONDS = 0.15
 LOST_ANSWERS = 0.02
+DRAIN_SECONDS = 45
+"""No process may take longer to end."""
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
 DECLINED_AT_CHARGE = "4000000000000341"
 
@@ -35,7 +37,7 @@ async def run(cluster: Cluster, *, restarts: int) -> dict[str, Any]:
     async with open_shop(urls, cluster.simulator) as shop:
         _disturb(cluster)
         stop = asyncio.Event()
-        shoppers = [asyncio.create_task(_shop(shop, name, stop)) for name in _names()]
+        shoppers = [asyncio.create_task(_shop(shop, f"shopper-{n}", stop)) for n in range(SHOPPERS)]
         done = Restarts()
         started = time.monotonic()
         try:
@@ -75,11 +77,6 @@ def _violations(shop: Shop, done: Restarts, unpaid: int, counts: dict[str, Any])
 def _ratio(shop: Shop) -> float:
     paid = shop.seconds.get("pay 200", [])
     return round(quantile(paid, 0.99) / (quantile(paid, 0.5) or 1), 1)
-
-
-def _names() -> list[str]:
-    names = numbered("shopper")
-    return [next(names) for _ in range(SHOPPERS)]
 
 
 def _disturb(cluster: Cluster) -> None:
@@ -125,5 +122,5 @@ async def _restart_in_turn(cluster: Cluster, restarts: int, done: Restarts) -> N
 
 async def _stop(process: Any, done: Restarts) -> None:
     started = time.monotonic()
-    done.codes.append(await asyncio.to_thread(process.terminate, 45))
+    done.codes.append(await asyncio.to_thread(process.terminate, DRAIN_SECONDS))
     done.seconds.append(time.monotonic() - started)

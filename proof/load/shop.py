@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import jwt
 
 from proof.auditor import Asked, Order
-from proof.load.cluster import JWT_SECRET, PRICE_MINOR
+from proof.load.cluster import PRICE_MINOR, headers_of
 from stripesim.testing import ControlClient
 
 HEALTH_SECONDS = 0.1
@@ -128,9 +127,7 @@ class Shop:
         self.failures: Counter[str] = Counter()
 
     async def user(self, name: str, number: str = "4242424242424242") -> User:
-        claims = {"sub": name, "exp": int(time.time()) + 7200}
-        token = jwt.encode(claims, JWT_SECRET, algorithm="HS256")
-        user = User(name, {"Authorization": f"Bearer {token}"})
+        user = User(name, headers_of(name))
         user.card = await self.card(user, number)
         return user
 
@@ -218,10 +215,6 @@ async def open_shop(
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-
-
-def numbered(prefix: str) -> Iterator[str]:
-    return (f"{prefix}-{n}" for n in itertools.count(1))
 
 
 def quantile(values: list[float], share: float) -> float:

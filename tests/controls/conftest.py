@@ -15,10 +15,9 @@ from controls import broken_server, single_use_random_key
 from controls.attach_then_create import AttachThenCreate
 from controls.scenario import Server
 from controls.shop import ProcessPayment, Shop
+from support.environment import JWT_SECRET, MERCHANT_API_KEY, environment
 from support.processes import StartProcess, free_port, script
 
-JWT_SECRET = "a-secret-of-the-tests-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-tests"
 STRIPE_TIMEOUT_SECONDS = 10
 
 
@@ -82,16 +81,9 @@ def paidonce_server(
     port = free_port()
     process = start_process(
         script("paidonce"), "serve", "--port", str(port),
-        environment={
-            "DATABASE_URL": database_url,
-            "STRIPE_API_BASE": stripe_simulator.url,
-            "STRIPE_SECRET_KEY": stripe_simulator.secret_key,
-            "STRIPE_PUBLISHABLE_KEY": stripe_simulator.publishable_key,
-            "STRIPE_CONFIRMATION_METHOD": request.param,
-            "PAYMENT_RETURN_URL": "shop://return",
-            "AUTH_JWT_SECRET": JWT_SECRET,
-            "MERCHANT_API_KEY": MERCHANT_API_KEY,
-        },
+        environment=environment(
+            database_url, stripe_simulator.url, STRIPE_CONFIRMATION_METHOD=request.param
+        ),
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     process.wait_for_http(f"{url}/readyz")

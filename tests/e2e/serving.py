@@ -10,29 +10,12 @@ from typing import Any
 import jwt
 import requests
 
-from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, ControlClient
+from stripesim.testing import SECRET_KEY, ControlClient
+from support.environment import JWT_SECRET, MERCHANT_API_KEY, WEBHOOK_SECRET
 from support.processes import Process, StartProcess, free_port, script
 
-JWT_SECRET = "a-secret-of-the-tests-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-tests"
-WEBHOOK_SECRET = "whsec_of_the_tests"
 DRAINED = (0, -signal.SIGTERM)
 """Exit codes after SIGTERM: by itself, or by the same signal once the last answer has left."""
-
-
-def environment(database_url: str, stripe_url: str, **changes: str) -> dict[str, str]:
-    """Every setting of a service that talks to the simulator."""
-    return {
-        "DATABASE_URL": database_url,
-        "STRIPE_API_BASE": stripe_url,
-        "STRIPE_SECRET_KEY": SECRET_KEY,
-        "STRIPE_PUBLISHABLE_KEY": PUBLISHABLE_KEY,
-        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "PAYMENT_RETURN_URL": "shop://return",
-        "AUTH_JWT_SECRET": JWT_SECRET,
-        "MERCHANT_API_KEY": MERCHANT_API_KEY,
-        **changes,
-    }
 
 
 @dataclass

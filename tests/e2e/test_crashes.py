@@ -11,18 +11,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from e2e.serving import (
-    DRAINED,
-    WEBHOOK_SECRET,
-    Serving,
-    assert_one_sentence,
-    charges,
-    environment,
-    start_serving,
-    wait_until,
-)
+from e2e.serving import DRAINED, Serving, assert_one_sentence, charges, start_serving, wait_until
 from stripesim.testing import SimulatorProcess
 from support.envelope import assert_error, assert_success
+from support.environment import WEBHOOK_SECRET, environment
 from support.legacy import own_table
 from support.processes import StartProcess, free_port, http_status, script
 

@@ -8,8 +8,9 @@ import pytest
 import requests
 
 from e2e.phone import PAIDONCE, REPAIR
-from e2e.serving import Serving, environment, start_serving
+from e2e.serving import Serving, start_serving
 from stripesim.testing import ControlClient
+from support.environment import environment
 from support.processes import StartProcess, free_port, http_status, script
 
 

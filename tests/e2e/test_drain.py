@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
-from e2e.serving import JWT_SECRET, Serving, environment, start_serving, wait_until
+from e2e.serving import Serving, start_serving, wait_until
 from e2e.test_crashes import CONFIRM, end_leases, run_sql, wait_until_struck
 from stripesim.testing import SimulatorProcess
 from support.envelope import assert_error
+from support.environment import JWT_SECRET, environment
 from support.legacy import own_table
 from support.processes import StartProcess, http_status, script
 

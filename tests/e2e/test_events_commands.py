@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from e2e.serving import assert_one_sentence, environment
+from e2e.serving import assert_one_sentence
 from paidonce import events_view
 from paidonce.cli import app
 from paidonce.webhooks.backfill import Counts
 from paidonce.webhooks.inbox import Inbox
 from service.test_inbox import authenticated_order, drain, inbox, set_aside
+from support.environment import environment
 from support.processes import script
 from support.service import Running, running_service
 

@@ -15,9 +15,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proof.load.cluster import MERCHANT_API_KEY, Cluster, running_on
+from proof.load.cluster import Cluster, running_on
 from proof.load.shop import Answer, Record, Shop, User, open_shop
 from proof.load.verdict import settle_and_judge
+from support.environment import MERCHANT_API_KEY
 from support.legacy import own_table
 
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}

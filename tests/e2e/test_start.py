@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from e2e.serving import DRAINED, JWT_SECRET, assert_one_sentence, environment, start_serving
+from e2e.serving import DRAINED, assert_one_sentence, start_serving
 from stripesim.testing import SimulatorThread
+from support.environment import JWT_SECRET, environment
 from support.processes import Process, StartProcess, free_port, script
 
 NOBODY = "http://127.0.0.1:9"

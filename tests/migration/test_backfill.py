@@ -11,11 +11,12 @@ from uuid import uuid4
 import pytest
 import requests
 
-from e2e.serving import assert_one_sentence, environment
+from e2e.serving import assert_one_sentence
 from migration.test_host_service import make_customer
 from paidonce.backfill import Backfill, StripeStaysAway
 from paidonce.store import migrations
 from support.envelope import assert_success
+from support.environment import environment
 from support.legacy import REPORT_SQL, Legacy, make_legacy, own_table
 from support.processes import StartProcess, script
 from support.service import running_service

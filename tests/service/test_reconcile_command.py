@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from e2e.serving import environment
 from paidonce.cli import app
 from paidonce.observability import configure_logging
 from paidonce.reconcile import ADVICE, Kind
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
+from support.environment import environment
 from support.planting import Shop, charged_not_paid, orphan_of_a_race, second_charge
 from support.processes import script
 from support.service import running_service

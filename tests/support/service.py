@@ -24,11 +24,9 @@ from paidonce.main import build_app
 from paidonce.observability import configure_logging
 from paidonce.payments.context import Context
 from paidonce.settings import Settings
+from support.environment import JWT_SECRET, MERCHANT_API_KEY, WEBHOOK_SECRET
 from support.processes import free_port
 
-JWT_SECRET = "a-secret-of-the-tests-with-32-bytes"
-MERCHANT_API_KEY = "merchant-key-of-the-tests"
-WEBHOOK_SECRET = "whsec_of_the_tests"
 GOOD = "4242424242424242"
 DECLINED_AT_ATTACH = "4000000000000002"
 DECLINED_AT_CHARGE = "4000000000000341"
