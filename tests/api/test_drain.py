@@ -9,7 +9,7 @@ import pytest
 from paidonce.api.admission import Admission
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
-from paidonce.api.shell import WEBHOOK_PATH, Shell
+from paidonce.api.shell import Shell
 
 PAY = "/api/mobile-app/orders/1/pay"
 
@@ -27,7 +27,7 @@ async def test_a_request_that_is_cut_when_time_is_up_still_gets_a_true_answer(
     path: str, is_whole: bool, status: int, code: str, next_step: str
 ) -> None:
     """A payment that had not come in whole was not begun, and may be sent again."""
-    admission = Admission(1, WEBHOOK_PATH)
+    admission = Admission(1)
     shell = Shell(wait_for_ever, ClientAddresses([]), admission)
     sent: list[dict[str, Any]] = []
 

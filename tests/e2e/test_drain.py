@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
+import requests
 
-from e2e.serving import Serving, start_serving, wait_until
+from e2e.serving import Serving, charges, start_serving, wait_until
 from e2e.test_crashes import CONFIRM, end_leases, run_sql, wait_until_struck
 from stripesim.testing import SimulatorProcess
-from support.envelope import assert_error
+from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, environment
 from support.legacy import own_table
 from support.processes import StartProcess, http_status, script
@@ -74,6 +75,30 @@ def test_a_server_that_ends_says_so_and_serves_for_a_moment_more(
     with pytest.raises((http.client.HTTPException, OSError)):
         idle.ask("GET", "/healthz")
     assert http_status(f"{serving.url}/healthz") is None
+
+
+def test_a_payment_that_came_in_while_the_server_ends_is_finished_and_a_later_one_is_not_begun(
+    sqlite_url: str, simulator: SimulatorProcess, start_process: StartProcess
+) -> None:
+    """Stripe takes longer than the door stays open."""
+    settings = environment(sqlite_url, simulator.url, DRAIN_DELAY_SECONDS="2")
+    serving = start_serving(start_process, settings)
+    order_id, later, card = serving.order(), serving.order(), simulator.create_card()
+    simulator.add_fault(match=CONFIRM, kind="latency", seconds=5)
+    with ThreadPoolExecutor(2) as threads:
+        ending = threads.submit(serving.process.terminate)
+        wait_until(lambda: http_status(f"{serving.url}/readyz") == 503, "503 of a server that ends")
+        paying = threads.submit(serving.pay, order_id, card)
+        wait_until_struck(simulator)
+        wait_until(lambda: http_status(f"{serving.url}/healthz") is None, "end of its taking in")
+        with pytest.raises(requests.ConnectionError, match="refused"):
+            serving.pay(later, card)
+        assert not paying.done()
+        answer = paying.result()
+        assert_success(answer)
+        assert answer.headers["Connection"] == "close"
+        assert ending.result() == 0
+    assert (charges(simulator, order_id), charges(simulator, later)) == (1, 0)
 
 
 def test_a_worker_that_ends_finishes_its_sweep(

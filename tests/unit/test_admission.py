@@ -10,6 +10,8 @@ from paidonce.api.admission import Lane, Place
 from paidonce.api.bodies import Arrivals, BodyTooLarge
 from paidonce.domain.errors import ServiceError
 
+SCOPE: dict[str, Any] = {"headers": []}
+
 
 def hold(lane: Lane, holder: str) -> Place:
     place = Place(lane)
@@ -85,12 +87,12 @@ def pieces(*bodies: bytes) -> Any:
 
 
 async def test_the_slowest_body_gives_way_and_the_others_come_in() -> None:
-    arrivals = Arrivals(2)
+    arrivals = Arrivals(2, 10)
     slow = []
     for _ in range(3):
-        slow.append(asyncio.create_task(arrivals.read(pieces(b"half"), 10)))
+        slow.append(asyncio.create_task(arrivals.read(SCOPE, pieces(b"half"))))
         await asyncio.sleep(0)
-    assert await arrivals.read(pieces(b"all of ", b"it", b""), 10) == b"all of it"
+    assert await arrivals.read(SCOPE, pieces(b"all of ", b"it", b"")) == b"all of it"
     done, waiting = await asyncio.wait(slow, timeout=0)
     assert [task in done for task in slow] == [True, True, False]
     for task in done:
@@ -102,4 +104,4 @@ async def test_the_slowest_body_gives_way_and_the_others_come_in() -> None:
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     with pytest.raises(BodyTooLarge):
-        await Arrivals(1).read(pieces(b"12345", b"678901"), 10)
+        await Arrivals(1, 10).read(SCOPE, pieces(b"12345", b"678901"))

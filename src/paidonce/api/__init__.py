@@ -21,7 +21,7 @@ from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import MerchantRoutes
 from paidonce.api.mobile import MobileRoutes
 from paidonce.api.operations import OperationsRoutes
-from paidonce.api.shell import WEBHOOK_PATH, Shell
+from paidonce.api.shell import Shell
 from paidonce.api.usecases import UseCases
 from paidonce.domain.errors import ServiceError
 from paidonce.settings import Settings
@@ -68,7 +68,7 @@ def build_api(
     app.add_middleware(
         Shell,
         ClientAddresses(settings.trusted_proxy_networks),
-        Admission(settings.max_requests, WEBHOOK_PATH),
+        Admission(settings.max_requests),
     )
     return app
 

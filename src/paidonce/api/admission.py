@@ -8,19 +8,20 @@ before anything is done for him: he may send the same request again.
 
 from starlette.types import Scope
 
-from paidonce.api.bodies import Arrivals
+from paidonce.api.bodies import MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, Arrivals
 from paidonce.domain import errors
 
 MACHINE_LANE = 32
 PLACE = "paidonce.place"  # in the ASGI scope, set by the shell
-_MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
+WEBHOOK_PATH = "/api/webhooks/stripe"
+MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
 
 
 class Lane:
     """Room for `most` requests in work, and for as many bodies on their way."""
 
-    def __init__(self, most: int) -> None:
-        self.arrivals = Arrivals(most)
+    def __init__(self, most: int, limit_bytes: int = MAX_BODY_BYTES) -> None:
+        self.arrivals = Arrivals(most, limit_bytes)
         self.free = most
         self.held: dict[str, int] = {}
 
@@ -62,17 +63,16 @@ class Place:
 class Admission:
     """The lanes of one process, each with room for `most_requests`."""
 
-    def __init__(self, most_requests: int, webhook_path: str) -> None:
-        self._webhook_path = webhook_path
+    def __init__(self, most_requests: int) -> None:
         self._changes = Lane(most_requests)
         self._reads = Lane(most_requests)
-        self._webhooks = Lane(most_requests)
+        self._webhooks = Lane(most_requests, MAX_WEBHOOK_BODY_BYTES)
         self._machines = Lane(MACHINE_LANE)
 
     def lane_of(self, scope: Scope) -> Lane:
         path = scope["path"]
-        if path in _MACHINE_PATHS:
+        if path in MACHINE_PATHS:
             return self._machines
-        if path == self._webhook_path:
+        if path == WEBHOOK_PATH:
             return self._webhooks
         return self._reads if scope["method"] in ("GET", "HEAD") else self._changes

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from starlette.requests import Request
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from paidonce.domain import errors
 from paidonce.observability import has_card_number
@@ -34,20 +34,23 @@ class Arrivals:
     """The bodies on their way, at most `most`. When there are more, the one that has been on its
     way longest gives way, so that slow ones keep nobody out."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
         self._most = most
         self._waiting: dict[asyncio.Timeout, None] = {}  # the oldest first
 
-    async def read(self, receive: Receive, limit_bytes: int) -> bytes:
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body. Raises BodyTooLarge as soon as it is, `invalid_request` when it does not
         come whole in BODY_SECONDS, `service_overloaded` when it gave way."""
+        if _announced_bytes(scope) > self.limit_bytes:
+            raise BodyTooLarge
         if len(self._waiting) >= self._most:
             self._end_the_oldest()
         timer = asyncio.timeout(BODY_SECONDS)
         try:
             async with timer:
                 self._waiting[timer] = None
-                return await _whole(receive, limit_bytes)
+                return await _whole(receive, self.limit_bytes)
         except TimeoutError:
             if timer not in self._waiting:
                 raise errors.service_overloaded() from None
@@ -60,6 +63,13 @@ class Arrivals:
         del self._waiting[oldest]
         if not oldest.expired():
             oldest.reschedule(0)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0
 
 
 async def _whole(receive: Receive, limit_bytes: int) -> bytes:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 DRAIN_SECONDS = 25.0
-"""As long as a request may take: whatever was taken in gets its answer."""
+"""As long as a payment may take, once it came in whole (`payments.context.REQUEST_SECONDS`)."""
 LAST_SECONDS = 2.0
 """For writing down what a call brought whose time was up."""
 

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from paidonce.api.admission import WEBHOOK_PATH
 from paidonce.api.bodies import BODY
 from paidonce.api.envelope import respond, success
-from paidonce.api.shell import WEBHOOK_PATH
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.observability import METRICS_CONTENT_TYPE, get_logger, render_metrics

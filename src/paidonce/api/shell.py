@@ -13,8 +13,8 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paidonce.api.admission import PLACE, Admission, Place
-from paidonce.api.bodies import BODY, MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, BodyTooLarge
+from paidonce.api.admission import MACHINE_PATHS, PLACE, Admission, Place
+from paidonce.api.bodies import BODY, BodyTooLarge
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import REQUEST_ID, respond_encoded
 from paidonce.api.errors import answer_for, render_error
@@ -29,17 +29,15 @@ from paidonce.observability import (
     timeline,
 )
 
-WEBHOOK_PATH = "/api/webhooks/stripe"
 CLIENT_ADDRESS = "paidonce.client_address"  # in the ASGI scope
 UNMATCHED = "(unmatched)"
 
 # A client that still sends a refused body must be read for a while: closing at once would reset
 # the connection and destroy the answer on its way.
-DRAIN_SECONDS = 2.0
-DRAIN_BYTES = 8 * 1024 * 1024
+READ_ON_SECONDS = 2.0
+READ_ON_BYTES = 8 * 1024 * 1024
 
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-_ASKED_BY_MACHINES = frozenset(["/healthz", "/readyz", "/metrics"])
 
 log = get_logger(__name__)
 
@@ -90,14 +88,10 @@ class Shell:
         if has_card_number(scope["path"]) or has_card_number(_query(scope)):
             raise errors.card_number_rejected()
         lane = self._admission.lane_of(scope)
-        is_webhook = scope["path"] == WEBHOOK_PATH
-        limit_bytes = MAX_WEBHOOK_BODY_BYTES if is_webhook else MAX_BODY_BYTES
         try:
-            if _announced_bytes(scope) > limit_bytes:
-                raise BodyTooLarge
-            scope[BODY] = await lane.arrivals.read(receive, limit_bytes)
+            scope[BODY] = await lane.arrivals.read(scope, receive)
         except BodyTooLarge:
-            await _refuse_body(scope, receive, send, limit_bytes)
+            await _refuse_body(scope, receive, send, lane.arrivals.limit_bytes)
             return
         place = scope[PLACE] = Place(lane)
         place.hold(scope[CLIENT_ADDRESS])
@@ -130,22 +124,15 @@ async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: 
         }
     )
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    drained = 0
+    read = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while drained < DRAIN_BYTES:
+        async with asyncio.timeout(READ_ON_SECONDS):
+            while read < READ_ON_BYTES:
                 message = await receive()
-                drained += len(message.get("body", b""))
+                read += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     break
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _announced_bytes(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value[:20])
-    return 0
 
 
 def _query(scope: Scope) -> str:
@@ -161,7 +148,7 @@ def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: An
     if span is not None:
         span.update_name(f"{method} {template}")
         span.set_attributes({"http.route": template, "http.response.status_code": status})
-    write = log.debug if template in _ASKED_BY_MACHINES else log.info
+    write = log.debug if template in MACHINE_PATHS else log.info
     write(
         "request.answered",
         method=method,
