@@ -12,6 +12,14 @@ from paidonce.store.engine import Transaction
 from paidonce.store.rows import columns
 
 FINISHED = "state IN ('done', 'ignored')"
+STATE_SQL = (
+    "SELECT count(CASE WHEN state = 'pending' THEN 1 END) AS pending,"
+    " count(CASE WHEN state = 'set_aside' THEN 1 END) AS set_aside,"
+    " min(CASE WHEN state = 'pending' THEN received_at END) AS oldest_pending_at"
+    " FROM stripe_events WHERE state IN ('pending', 'set_aside')"
+)
+"""Its condition is the index's own (idx_stripe_events_waiting): what is finished, and kept for
+months, is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +125,7 @@ async def put_off_event(tx: Transaction, event_id: str, note: str, next_try_at: 
 
 
 async def get_inbox_state(tx: Transaction) -> InboxState:
-    row = await tx.fetch_one(
-        "SELECT count(*) FILTER (WHERE state = 'pending') AS pending,"
-        " count(*) FILTER (WHERE state = 'set_aside') AS set_aside,"
-        " min(received_at) FILTER (WHERE state = 'pending') AS oldest_pending_at"
-        " FROM stripe_events"
-    )
+    row = await tx.fetch_one(STATE_SQL)
     return InboxState(**row) if row else InboxState(0, 0, None)
 
 

@@ -43,10 +43,17 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("began_at", TIME, nullable=False),
     )
+    naming.create_index(
+        "idx_stripe_events_waiting",
+        "stripe_events",
+        ["state", "received_at"],
+        where="state IN ('pending', 'set_aside')",
+    )
     _refunds()
 
 
 def downgrade() -> None:
+    naming.drop_index("idx_stripe_events_waiting", "stripe_events")
     naming.drop_table("refunds")
     naming.drop_table("comparisons")
     naming.drop_table("forgotten_intents")
