@@ -22,8 +22,8 @@ IN_A_STEP = {
     # the functions whose callers hold the step, and who they are
     ("sqlite.py", "_write"): "transaction",
     ("postgresql.py", "_transaction_once"): "transaction",
-    ("run.py", "_on_sqlite"): "_with_connection",
-    ("run.py", "_on_postgresql"): "_with_connection",
+    ("run.py", "_on_sqlite"): "_in_connection",
+    ("run.py", "_on_postgresql"): "_in_connection",
     ("run.py", "work"): "_on_postgresql",
 }
 IN_A_TRANSACTION = {

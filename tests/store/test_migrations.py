@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from paidonce.store import migrations
 from paidonce.store.engine import Database, DatabaseUnavailable, Transaction, open_database
+from paidonce.store.migrations import patience
 from paidonce.store.migrations import run as runner
 
 TABLES = {
@@ -317,10 +319,7 @@ async def test_known_refunds_are_carried_over_and_no_other_payment_is_written(
 
     await books._db.transaction("test", refund)
 
-    def back(connection: sa.Connection) -> None:
-        runner._alembic(connection, "downgrade", "0002")
-
-    await asyncio.to_thread(runner._with_connection, database_url, back)
+    await asyncio.to_thread(runner._with_connection, database_url, _downgrade)
     place = "0" if database_url.startswith("sqlite") else "CAST(xmin AS text)"
     select = f"SELECT {place} AS place FROM payments WHERE id = 'p2'"
     before = await books._db.read(lambda tx: tx.fetch_one(select))
@@ -330,3 +329,56 @@ async def test_known_refunds_are_carried_over_and_no_other_payment_is_written(
         lambda tx: tx.fetch("SELECT amount_refunded_minor AS n FROM payments ORDER BY id")
     )
     assert [row["n"] for row in known] == [140, 0]
+
+
+# --- under traffic -------------------------------------------------------------------------------
+
+
+def _downgrade(connection: sa.Connection) -> None:
+    runner._alembic(connection, "downgrade", "0002")
+
+
+async def test_payments_pass_while_the_upgrade_waits_for_a_long_transaction(
+    postgres_url: str,
+) -> None:
+    await asyncio.to_thread(runner._with_connection, postgres_url, _downgrade)
+    long, other = await asyncpg.connect(postgres_url), await asyncpg.connect(postgres_url)
+    try:
+        transaction = long.transaction()
+        await transaction.start()
+        await long.fetch("SELECT * FROM paidonce.payments")
+        upgrade = asyncio.create_task(asyncio.to_thread(migrations.upgrade, postgres_url))
+        slowest, ends_at = 0.0, time.monotonic() + 2.5
+        while time.monotonic() < ends_at:
+            began = time.monotonic()
+            await other.execute("UPDATE paidonce.payments SET amount_minor = amount_minor")
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.01)
+        assert not upgrade.done()
+        await transaction.rollback()
+        await upgrade
+        assert slowest < 1.0  # LOCK_TIMEOUT is 0.3 s
+    finally:
+        await long.close()
+        await other.close()
+    assert migrations.current(postgres_url) == migrations.head()
+
+
+async def test_an_upgrade_that_gets_no_lock_says_what_to_do(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOCK_TRIES", 2)
+    monkeypatch.setattr(patience, "LOCK_PAUSE_SECONDS", 0.01)
+    await asyncio.to_thread(runner._with_connection, postgres_url, _downgrade)
+    long = await asyncpg.connect(postgres_url)
+    try:
+        transaction = long.transaction()
+        await transaction.start()
+        await long.fetch("SELECT * FROM paidonce.payments")
+        with pytest.raises(DatabaseUnavailable, match=r"pg_stat_activity .*run this again"):
+            await asyncio.to_thread(migrations.upgrade, postgres_url)
+        assert await asyncio.to_thread(migrations.current, postgres_url) == "0002"
+        await transaction.rollback()
+        await asyncio.to_thread(migrations.upgrade, postgres_url)
+    finally:
+        await long.close()

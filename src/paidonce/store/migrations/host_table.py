@@ -2,11 +2,10 @@
 
 On PostgreSQL every step is a transaction of its own and none makes the host wait for more than a
 moment: the column has no default (a change of the catalog only), the index is built concurrently,
-and a step that cannot have its lock within LOCK_TIMEOUT lets everybody pass and tries again. On
+and a step that cannot have its lock at once lets everybody pass and tries again (`patience`). On
 SQLite all of it is one transaction.
 """
 
-import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,17 +13,14 @@ import sqlalchemy as sa
 
 from paidonce.observability import step
 from paidonce.store.migrations.catalog import Table, read_table
+from paidonce.store.migrations.patience import give_way, patiently
 from paidonce.store.postgresql import SCHEMA
 from paidonce.store.sqlite import PREFIX
 from paidonce.store.users_table import IdKind, quoted
 
 COLUMN = "stripe_customer_id"
 COLUMN_TYPE = "VARCHAR(255)"
-LOCK_TIMEOUT = "300ms"
-LOCK_TRIES = 200
-LOCK_PAUSE_SECONDS = 0.5
 LONGEST_NAME_BYTES = 63
-LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code of a lock timeout
 
 
 class IndexState(StrEnum):
@@ -189,20 +185,20 @@ def _change(connection: sa.Connection, statements: list[str]) -> None:
         for statement in statements:
             _run(connection, statement)
         return
-    for left in reversed(range(LOCK_TRIES)):
+
+    def change() -> None:
         _run(connection, "BEGIN")
         try:
-            _run(connection, f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            give_way(connection)
             for statement in statements:
                 _run(connection, statement)
             with step("commit.host_table"):
                 _run(connection, "COMMIT")
-            return
-        except sa.exc.DBAPIError as error:
+        except sa.exc.DBAPIError:
             _run(connection, "ROLLBACK")
-            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or not left:
-                raise
-            time.sleep(LOCK_PAUSE_SECONDS)
+            raise
+
+    patiently(change)
 
 
 # --- and back ------------------------------------------------------------------------------------

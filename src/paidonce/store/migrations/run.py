@@ -24,6 +24,7 @@ from paidonce.observability import step
 from paidonce.store.engine import DatabaseUnavailable, sqlite_path, words_of
 from paidonce.store.migrations import adoption, host_table
 from paidonce.store.migrations.adoption import Adoption, Plan, WantedUsers
+from paidonce.store.migrations.patience import give_way, patiently
 from paidonce.store.postgresql import SCHEMA
 from paidonce.store.sqlite import PREFIX, connect
 
@@ -50,7 +51,7 @@ def upgrade(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> None:
         return
 
     def run(connection: sa.Connection) -> None:
-        _with_connection(database_url, lambda own: _upgrade_own(own, wanted))
+        patiently(lambda: _in_connection(database_url, lambda own: _upgrade_own(own, wanted)))
         _adopt_recorded(connection)
 
     _with_connection(database_url, _alone(run), is_autocommit=True)
@@ -80,7 +81,7 @@ def downgrade(database_url: str) -> None:
 
     def run(connection: sa.Connection) -> None:
         _give_back(connection)
-        _with_connection(database_url, _drop_own)
+        patiently(lambda: _in_connection(database_url, _drop_own))
 
     _with_connection(database_url, _alone(run), is_autocommit=True)
 
@@ -122,6 +123,7 @@ def _downgrade_sqlite(connection: sa.Connection) -> None:
 
 def _upgrade_own(connection: sa.Connection, wanted: WantedUsers) -> None:
     """Our own schema, and in the same transaction the decision what becomes of the host's table."""
+    _change_under_traffic(connection)
     found = adoption.plan(connection, wanted)
     connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     _alembic(connection, "upgrade", "head")
@@ -147,10 +149,19 @@ def _drop_own(connection: sa.Connection) -> None:
     schema, table = (SCHEMA, VERSION_TABLE) if is_postgresql else (None, PREFIX + VERSION_TABLE)
     if not sa.inspect(connection).has_table(table, schema=schema):
         return
+    if schema:
+        _change_under_traffic(connection)
     _alembic(connection, "downgrade", "base")
     connection.execute(sa.text(f"DROP TABLE {schema}.{table}" if schema else f"DROP TABLE {table}"))
     if schema:
         connection.execute(sa.text(f"DROP SCHEMA {schema}"))
+
+
+def _change_under_traffic(connection: sa.Connection) -> None:
+    """In a transaction on PostgreSQL: a lock is waited for for a moment only, the work itself may
+    take its time, whatever the role's own settings say."""
+    give_way(connection)
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
 def _alone(run: Callable[[sa.Connection], None]) -> Callable[[sa.Connection], None]:
@@ -184,11 +195,10 @@ def _config() -> Config:
 def _with_connection(
     database_url: str, run: Callable[[sa.Connection], Result], *, is_autocommit: bool = False
 ) -> Result:
+    """`run` in a transaction that is committed, or statement by statement. Raises
+    DatabaseUnavailable."""
     try:
-        with step("commit.schema"):
-            if database_url.startswith("sqlite:///"):
-                return _on_sqlite(sqlite_path(database_url), run)
-            return _on_postgresql(database_url, run, is_autocommit=is_autocommit)
+        return _in_connection(database_url, run, is_autocommit=is_autocommit)
     except CommandError as error:  # a version that this program does not know
         raise DatabaseUnavailable(f"its schema is of another version: {error}") from error
     except (
@@ -202,6 +212,16 @@ def _with_connection(
         raise DatabaseUnavailable(words_of(getattr(error, "orig", None) or error)) from error
     except ValueError:  # of the driver reading the address: its words may hold the password
         raise DatabaseUnavailable("its address cannot be read") from None
+
+
+def _in_connection(
+    database_url: str, run: Callable[[sa.Connection], Result], *, is_autocommit: bool = False
+) -> Result:
+    """The same; raises whatever the driver does."""
+    with step("commit.schema"):
+        if database_url.startswith("sqlite:///"):
+            return _on_sqlite(sqlite_path(database_url), run)
+        return _on_postgresql(database_url, run, is_autocommit=is_autocommit)
 
 
 def _on_sqlite(path: str, run: Callable[[sa.Connection], Result]) -> Result:
