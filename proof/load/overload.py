@@ -25,9 +25,12 @@ IN_TIME_SECONDS = 28.0
 FLAT = 1.2
 """Memory of the second half over that of the first; a queue without a bound grows much faster."""
 CAPACITY_CLIENTS = 16
-USERS = 24
+USERS = 120
+"""More than a server has places, so that some are turned away since it is full."""
+AT_ONCE = 8
 DECLINERS = 3
 POOL = 60
+"""Orders that are paid again and again: those of the last users, the decliners among them."""
 SHARE_OF_SHOPPERS = 0.7
 DECLINED_AT_CHARGE = "4000000000000341"
 
@@ -43,7 +46,7 @@ async def run(
         await _warm_up(shop, users)
         capacity = await _measure_capacity(shop, users[:CAPACITY_CLIENTS], capacity_seconds)
         calm_pay = list(shop.seconds["pay 200"])
-        pool = list(await asyncio.gather(*(shop.order(users[n % len(users)]) for n in range(POOL))))
+        pool = list(await asyncio.gather(*(shop.order(user) for user in users[-POOL:])))
         shop.answers.clear()
         shop.seconds.clear()
         memory: list[float] = [_rss(server)]
@@ -94,10 +97,13 @@ async def run(
 
 async def _warm_up(shop: Shop, users: list[User]) -> None:
     """Every user's customer and card are known afterwards, and a decline is behind some."""
-    for user in users:
-        order_id = await shop.order(user)
-        if order_id is not None:
-            await shop.pay(order_id, user.card)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def once(user: User) -> None:
+        async with gate:
+            await _shop_once(shop, user)
+
+    await asyncio.gather(*(once(user) for user in users))
 
 
 async def _measure_capacity(shop: Shop, users: list[User], seconds: float) -> float:
