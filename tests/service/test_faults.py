@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import requests
 
 from paidonce.gateway import client as gateway_client
 from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
@@ -58,20 +57,6 @@ def service(start_service: StartService) -> Iterator[Running]:
     assert [group for group in groups if group["succeeded_charges"] > 1] == []
 
 
-def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, Any]:
-    """A call that a person makes at Stripe, not the service."""
-    answer = requests.request(
-        method,
-        f"{service.simulator.url}{path}",
-        data=form or None,
-        headers={"Authorization": f"Bearer {service.simulator.secret_key}"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    return data
-
-
 def generations(service: Running, order_id: str) -> list[str]:
     """The states of an order's payments, first generation first."""
     rows = service.rows(
@@ -96,7 +81,7 @@ def keys_of(service: Running, path: str, after: int = 0) -> list[str]:
 
 def paying_method(service: Running, order_id: str) -> str:
     """The method whose charge succeeded, by Stripe's object."""
-    intent = stripe(service, "GET", f"/v1/payment_intents/{service.intent_of(order_id)}")
+    intent = service.stripe("GET", f"/v1/payment_intents/{service.intent_of(order_id)}")
     assert intent["status"] == "succeeded", intent
     return str(intent["payment_method"])
 
@@ -357,7 +342,7 @@ def test_a_confirm_that_lands_between_the_look_and_the_cancel_is_the_one_charge(
         payer = threads.submit(service.pay, order_id, second)
         while not service.simulator.requests(after=before):  # the look
             time.sleep(0.02)
-        stripe(service, "POST", f"/v1/payment_intents/{intent}/confirm", payment_method=first)
+        service.stripe("POST", f"/v1/payment_intents/{intent}/confirm", payment_method=first)
         assert_success(payer.result())
     assert paying_method(service, order_id) == first
     assert service.charges(order_id) == 1
@@ -375,7 +360,7 @@ def test_another_card_after_a_lost_confirm_cancels_the_intent_and_pays_in_the_ne
     assert_error(service.pay(order_id, first), 409, "payment_processing", "wait")
     old = service.intent_of(order_id)
     assert_success(service.pay(order_id, second))
-    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
+    assert service.stripe("GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
     assert generations(service, order_id) == ["canceled", "succeeded"]
     assert paying_method(service, order_id) == second
     assert service.charges(order_id) == 1
@@ -456,7 +441,7 @@ def test_a_confirm_older_than_a_day_is_never_sent_again(
     assert_success(service.pay(order_id, card))
     assert keys_of(service, f"/v1/payment_intents/{old}/confirm", before) == []
     expected = "succeeded" if was_charged else "canceled"
-    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == expected
+    assert service.stripe("GET", f"/v1/payment_intents/{old}")["status"] == expected
     assert service.charges(order_id) == 1
 
 
@@ -489,7 +474,7 @@ def test_a_customer_whose_answer_was_lost_a_day_ago_is_adopted(service: Running)
 def test_a_customer_deleted_before_the_order_is_replaced(service: Running) -> None:
     assert_success(service.pay(service.order(), service.simulator.create_card(GOOD)))
     gone = customer_of(service)
-    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    service.stripe("DELETE", f"/v1/customers/{gone}")
     order_id = service.order()
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert customer_of(service) != gone
@@ -499,11 +484,11 @@ def test_a_customer_deleted_before_the_order_is_replaced(service: Running) -> No
 def test_a_customer_deleted_before_the_attach_is_replaced(service: Running) -> None:
     order_id = service.order()
     gone, old = customer_of(service), service.intent_of(order_id)
-    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    service.stripe("DELETE", f"/v1/customers/{gone}")
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert customer_of(service) != gone
     assert generations(service, order_id) == ["canceled", "succeeded"]
-    assert stripe(service, "GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
+    assert service.stripe("GET", f"/v1/payment_intents/{old}")["status"] == "canceled"
     assert service.charges(order_id) == 1
 
 
@@ -515,7 +500,7 @@ def test_a_customer_deleted_between_attach_and_create_is_replaced(service: Runni
     order_id = service.order()
     service.simulator.clear_faults()
     assert service.intent_of(order_id) == "None"
-    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    service.stripe("DELETE", f"/v1/customers/{gone}")
     answer = service.pay(order_id, card)
     if answer.status_code != 200:  # Stripe keeps the card with the customer who is gone
         assert_error(answer, 404, "payment_method_not_found")
@@ -528,7 +513,7 @@ def test_a_customer_deleted_before_the_confirm_does_not_block_the_order(service:
     card = service.simulator.create_card(GOOD)
     assert_success(service.pay(service.order(), card))
     order_id = service.order()
-    stripe(service, "DELETE", f"/v1/customers/{customer_of(service)}")
+    service.stripe("DELETE", f"/v1/customers/{customer_of(service)}")
     answer = service.pay(order_id, card)
     if answer.status_code != 200:
         body = assert_envelope(answer)
@@ -545,13 +530,13 @@ def test_two_payments_that_find_the_customer_gone_make_one_new_customer(service:
     orders = [service.order(), service.order()]
     gone = customer_of(service)
     cards = [service.simulator.create_card(GOOD) for _ in orders]
-    stripe(service, "DELETE", f"/v1/customers/{gone}")
+    service.stripe("DELETE", f"/v1/customers/{gone}")
     # One hears of it when the other has replaced the customer already.
     service.simulator.add_fault(match={**ATTACH, "times": 1}, kind="latency", seconds=2)
     with ThreadPoolExecutor(2) as threads:
         for answer in threads.map(service.pay, orders, cards):
             assert_success(answer)
-    customers = stripe(service, "GET", "/v1/customers")["data"]
+    customers = service.stripe("GET", "/v1/customers")["data"]
     assert [found["id"] for found in customers if found["id"] != gone] == [customer_of(service)]
     assert [service.charges(order_id) for order_id in orders] == [1, 1]
 
@@ -564,7 +549,7 @@ def test_an_intent_canceled_by_hand_makes_way_for_the_next_generation(
     if is_known_card:
         assert_success(service.pay(service.order(), card))
     order_id = service.order()
-    stripe(service, "POST", f"/v1/payment_intents/{service.intent_of(order_id)}/cancel")
+    service.stripe("POST", f"/v1/payment_intents/{service.intent_of(order_id)}/cancel")
     assert_success(service.pay(order_id, card))
     assert generations(service, order_id) == ["canceled", "succeeded"]
     assert service.charges(order_id) == 1
@@ -575,7 +560,7 @@ def test_an_intent_canceled_by_hand_during_the_challenge_fails_the_authenticatio
 ) -> None:
     order_id, card = service.order(), service.simulator.create_card(NEEDS_3DS)
     action = assert_requires_action(service.pay(order_id, card))
-    stripe(service, "POST", f"/v1/payment_intents/{action['paymentIntentId']}/cancel")
+    service.stripe("POST", f"/v1/payment_intents/{action['paymentIntentId']}/cancel")
     assert_error(service.confirm(order_id), 402, "authentication_failed", "retry")
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert service.charges(order_id) == 1
@@ -585,7 +570,7 @@ def test_a_card_detached_by_hand_is_consumed_and_another_one_pays(service: Runni
     card = service.simulator.create_card(GOOD)
     assert_success(service.pay(service.order(), card))
     order_id = service.order()
-    stripe(service, "POST", f"/v1/payment_methods/{card}/detach")
+    service.stripe("POST", f"/v1/payment_methods/{card}/detach")
     for _ in range(2):
         body = assert_error(
             service.pay(order_id, card), 402, "payment_method_consumed", "use_other_method"
@@ -604,6 +589,6 @@ def test_a_card_detached_by_hand_after_it_paid_unheard_is_not_called_consumed(
     service.simulator.add_fault(match=LOOK, kind="drop_request")
     assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
     service.simulator.clear_faults()
-    stripe(service, "POST", f"/v1/payment_methods/{card}/detach")
+    service.stripe("POST", f"/v1/payment_methods/{card}/detach")
     assert_success(service.pay(order_id, card))
     assert service.charges(order_id) == 1

@@ -29,23 +29,9 @@ def service(start_service: StartService) -> Running:
     return start_service()
 
 
-def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, Any]:
-    """A call made at Stripe, not by the service."""
-    answer = requests.request(
-        method,
-        f"{service.simulator.url}{path}",
-        data=form or None,
-        headers={"Authorization": f"Bearer {service.simulator.secret_key}"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    return data
-
-
 def statuses(service: Running) -> list[str]:
     """Those of all intents at Stripe, oldest first."""
-    found = stripe(service, "GET", "/v1/payment_intents?limit=100")["data"]
+    found = service.stripe("GET", "/v1/payment_intents?limit=100")["data"]
     return [intent["status"] for intent in reversed(found)]
 
 
@@ -146,7 +132,7 @@ def test_the_repeat_of_a_sent_attempt_asks_for_nothing_but_its_confirm(service: 
     assert_error(service.pay(charged, card), 409, "payment_processing", "wait")
     service.simulator.clear_faults()
     [user] = service.rows("SELECT stripe_customer_id AS customer FROM users WHERE id = 'alice'")
-    stripe(service, "DELETE", f"/v1/customers/{user['customer']}")
+    service.stripe("DELETE", f"/v1/customers/{user['customer']}")
     assert_success(service.pay(other, service.simulator.create_card(GOOD)))
     service.simulator.add_fault(match=ATTACH, kind="rate_limit")
     before = service.last_request()

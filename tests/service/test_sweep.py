@@ -4,7 +4,6 @@ others."""
 from typing import Any
 
 import pytest
-import requests
 
 from paidonce.domain.intent import Failure, Intent
 from paidonce.gateway import client
@@ -31,23 +30,9 @@ def service(start_service: StartService) -> Running:
     return start_service()
 
 
-def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, Any]:
-    """A call made at Stripe, not by the service."""
-    answer = requests.request(
-        method,
-        f"{service.simulator.url}{path}",
-        data=form or None,
-        headers={"Authorization": f"Bearer {service.simulator.secret_key}"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    return data
-
-
 def intents(service: Running) -> dict[str, str]:
     """Every intent at Stripe and its status, oldest first."""
-    found = stripe(service, "GET", "/v1/payment_intents?limit=100")["data"]
+    found = service.stripe("GET", "/v1/payment_intents?limit=100")["data"]
     return {intent["id"]: intent["status"] for intent in reversed(found)}
 
 
@@ -73,8 +58,7 @@ def plant(service: Running, order_id: str, **changes: str) -> str:
         **changes,
     }
     form = {f"metadata[{name}]": value for name, value in metadata.items()}
-    made = stripe(
-        service,
+    made = service.stripe(
         "POST",
         "/v1/payment_intents",
         amount=row["amount_minor"],
@@ -194,7 +178,7 @@ def test_the_event_of_a_loser_that_was_canceled_is_done_and_nothing_is_forgotten
 ) -> None:
     order_id = service.order()
     loser = plant(service, order_id)
-    stripe(service, "POST", f"/v1/payment_intents/{loser}/cancel")
+    service.stripe("POST", f"/v1/payment_intents/{loser}/cancel")
     for event in list_events(service):
         deliver(service, event)
     service.work()
@@ -255,7 +239,7 @@ def test_a_stray_that_somebody_confirmed_is_left_to_a_person(
     order_id = service.order()
     stray = plant(service, order_id)
     form = {"payment_method": service.simulator.create_card(number), "use_stripe_sdk": "true"}
-    stripe(service, "POST", f"/v1/payment_intents/{stray}/confirm", **form)
+    service.stripe("POST", f"/v1/payment_intents/{stray}/confirm", **form)
     sweep_again(service, order_id)
     service.work()
     assert intents(service)[stray] == status
@@ -275,7 +259,7 @@ def test_an_intent_far_down_in_its_customers_list_is_found(service: Running) -> 
     customer = payment_of(service, order_id)["stripe_customer_id"]
     [made] = intents(service)
     for _ in range(30):
-        stripe(service, "POST", CREATE["path"], amount=440, currency="usd", customer=customer)
+        service.stripe("POST", CREATE["path"], amount=440, currency="usd", customer=customer)
     pass_time(service, DAY)
     assert payment_of(service, order_id)["stripe_payment_intent_id"] == made
 
@@ -289,7 +273,7 @@ def test_a_list_that_is_longer_than_the_time_is_no_answer(service: Running) -> N
     )
     customer = payment.stripe_customer_id
     for _ in range(5):
-        stripe(service, "POST", CREATE["path"], amount=440, currency="usd", customer=customer)
+        service.stripe("POST", CREATE["path"], amount=440, currency="usd", customer=customer)
     whole = service.run(prepare.find_intents_of(service.context, payment, 20))
     assert [intent.id for intent in whole] == [payment.stripe_payment_intent_id]
     service.simulator.add_fault(

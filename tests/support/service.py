@@ -127,6 +127,21 @@ class Running:
         data: dict[str, Any] = answer.json()["data"]
         return data
 
+    # --- at Stripe
+
+    def stripe(self, method: str, path: str, **form: Any) -> dict[str, Any]:
+        """A call that a person makes at Stripe, not the service."""
+        answer = requests.request(
+            method,
+            f"{self.simulator.url}{path}",
+            data=form or None,
+            headers={"Authorization": f"Bearer {self.simulator.secret_key}"},
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()
+        return data
+
     # --- behind the scenes
 
     @property
