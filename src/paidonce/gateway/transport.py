@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import aiohttp
@@ -82,12 +83,18 @@ class AiohttpTransport(stripe.HTTPClient):
                 connector=aiohttp.TCPConnector(
                     limit=MAX_CONNECTIONS,
                     keepalive_timeout=KEEP_ALIVE_SECONDS,
-                    ssl=ssl.create_default_context(cafile=stripe.ca_bundle_path),
+                    ssl=_trust(stripe.ca_bundle_path),
                 ),
                 auto_decompress=True,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+@lru_cache
+def _trust(ca_bundle_path: str) -> ssl.SSLContext:
+    """Reading the certificates takes longer than all else of a start, so a process does it once."""
+    return ssl.create_default_context(cafile=ca_bundle_path)
 
 
 def _network_fault(
