@@ -163,7 +163,7 @@ def read_books(database_url: str) -> Books:
         with closing(sqlite3.connect(path, timeout=30)) as connection:
             return books_of(connection)
     with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own
-        return Books(thread.submit(asyncio.run, _read_postgresql(database_url)).result())
+        return thread.submit(asyncio.run, _read_postgresql(database_url)).result()
 
 
 def books_of(connection: sqlite3.Connection) -> Books:
@@ -176,15 +176,21 @@ def books_of(connection: sqlite3.Connection) -> Books:
     return Books(found)
 
 
-async def _read_postgresql(url: str) -> dict[str, Rows]:
+async def _read_postgresql(url: str) -> Books:
     connection = await asyncpg.connect(url)
     try:
-        return {
-            table: [dict(row) for row in await connection.fetch(f"SELECT * FROM paidonce.{table}")]
-            for table in TABLES
-        }
+        return await books_of_postgresql(connection)
     finally:
         await connection.close()
+
+
+async def books_of_postgresql(connection: asyncpg.Connection) -> Books:
+    """The same of a connection that is open already."""
+    found: dict[str, Rows] = {}
+    for table in TABLES:
+        rows = await connection.fetch(f"SELECT * FROM paidonce.{table}")
+        found[table] = [dict(row) for row in rows]
+    return Books(found)
 
 
 # --- judging -------------------------------------------------------------------------------------

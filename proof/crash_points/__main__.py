@@ -14,7 +14,16 @@ from pathlib import Path
 from proof.crash_points import report
 from proof.crash_points.flows import FLOWS
 from proof.crash_points.life import MOMENTS, Point
-from proof.crash_points.runs import AFTER, Case, Place, Result, open_stages, run_in_worker
+from proof.crash_points.runs import (
+    AFTER,
+    COMING_BACK,
+    STAYING_AWAY,
+    Case,
+    Place,
+    Result,
+    open_stages,
+    run_in_worker,
+)
 from proof.crash_points.stage import fast_folder
 from stripesim.testing import SimulatorProcess
 
@@ -39,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.only:
             return report.print_one(run_on(pool, [_case(databases[0], options.only)]))
         clean = list(run_on(pool, _clean_cases(databases, options.flow)))
-        singles = list(run_on(pool, _single_cases(clean, options.ways, is_sample=options.sample)))
+        cases = _sample_cases(clean) if options.sample else _single_cases(clean, options.every_way)
+        singles = list(run_on(pool, cases))
         pairs = list(run_on(pool, _pair_cases(singles, options.pairs, options.seed)))
     table = report.Table(clean, singles, pairs, options.seed, time.monotonic() - started)
     report.print_table(table)
@@ -55,13 +65,11 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=400, help="crashes after crashes, sampled")
     parser.add_argument("--seed", type=int, default=1, help="of the sample of pairs")
     parser.add_argument(
-        "--ways",
-        type=int,
-        choices=range(1, len(AFTER) + 1),
-        default=len(AFTER),
-        help="how many of the ways to go on after a death to try at each point, taking turns",
+        "--every-way",
+        action="store_true",
+        help="go on in all four ways after each death, on each database: twice the runs",
     )
-    parser.add_argument("--sample", action="store_true", help="every step once, no pairs")
+    parser.add_argument("--sample", action="store_true", help="every step once")
     parser.add_argument("--only", help="FLOW:POINT[,POINT]:AFTER, as a violation names it")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", metavar="FILE")
@@ -88,20 +96,32 @@ def _clean_cases(databases: list[str], names: list[str] | None) -> Iterator[Case
             yield Case(database, name)
 
 
-def _single_cases(clean: Iterable[Result], ways: int, *, is_sample: bool) -> Iterator[Case]:
-    """Every step, before and after it, and what may come after that. The sample: every step once
-    (`sampled`), the moments and what comes after taking turns."""
+def _single_cases(clean: Iterable[Result], every_way: bool) -> Iterator[Case]:
+    """Every step, before and after it, and what may come after that."""
+    for result in clean:
+        database, flow = result.case.database, result.case.flow
+        for step, moment in itertools.product(result.steps, MOMENTS):
+            for after in AFTER if every_way else ways(database, moment):
+                yield Case(database, flow, (Point.parse(f"{step}:{moment}"),), after)
+
+
+def ways(database: str, moment: str) -> tuple[str, str]:
+    """Somebody comes back, or nobody does: one way of each at every point. The other two of the
+    four are taken at the same point on the other database."""
+    turn = (DATABASES.index(database) + MOMENTS.index(moment)) % 2
+    return COMING_BACK[turn], STAYING_AWAY[turn]
+
+
+def _sample_cases(clean: Iterable[Result]) -> Iterator[Case]:
+    """Every step once (`sampled`), the moments and what comes after taking turns."""
     died_at: set[str] = set()
     moments_in_turn = itertools.cycle(MOMENTS)
     afters_in_turn = itertools.cycle(AFTER)
     for result in clean:
         database, flow = result.case.database, result.case.flow
-        steps = list(sampled(result.steps, died_at)) if is_sample else result.steps
-        for number, step in enumerate(steps):
-            for moment in [next(moments_in_turn)] if is_sample else MOMENTS:
-                for _ in range(1 if is_sample else ways):
-                    after = next(afters_in_turn)
-                    yield Case(database, flow, (Point.parse(f"{step}:{moment}"),), after)
+        for number, step in enumerate(sampled(result.steps, died_at)):
+            point = Point.parse(f"{step}:{next(moments_in_turn)}")
+            yield Case(database, flow, (point,), next(afters_in_turn))
             if number % len(AFTER) == len(AFTER) - 1:
                 next(afters_in_turn)  # or the same way would always meet the same moment
 
@@ -146,21 +166,24 @@ def _workers(databases: list[str], count: int) -> Iterator[Pool]:
     """Processes that have loaded everything, each with its own Stripe and databases."""
     fork = multiprocessing.get_context("fork")
     with contextlib.ExitStack() as stack:
+        places = fork.Queue()
+        pool = stack.enter_context(
+            ProcessPoolExecutor(count, fork, open_stages, (places, databases))
+        )
+        # Forks them all, before a thread of ours can hold a lock of OpenSSL's that they inherit.
+        pool.submit(int)
         folder = stack.enter_context(fast_folder())
         server = None
         if "postgresql" in databases:
             server = start_postgres()
             stack.callback(server.stop)
-        places = fork.Queue()
         for number in range(count):
             place = folder / str(number)
             place.mkdir()
             simulator = stack.enter_context(SimulatorProcess())
             url = server.url(server.create_database()) if server else None
             places.put(Place(place, simulator.url, url))
-        yield stack.enter_context(
-            ProcessPoolExecutor(count, fork, open_stages, (places, databases))
-        )
+        yield pool
 
 
 if __name__ == "__main__":

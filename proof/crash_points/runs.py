@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from paidonce.observability import configure_logging
-from proof.auditor import judge, read_books, read_stripe
+from proof.auditor import judge, read_stripe
 from proof.crash_points import checks
 from proof.crash_points.flows import FLOWS, Flow
 from proof.crash_points.life import Point
 from proof.crash_points.shop import Broken, Left, Shop
 from proof.crash_points.stage import PostgresqlStore, SqliteStore, Stage, Store
 
-AFTER = ("asks", "switches", "leaves", "hears")
-"""After a death: whoever asked asks again; the payer comes back with another card; nobody comes
-back and only the worker has its rounds; or nobody comes back, and Stripe's events arrive before any
-lease is over."""
 COMING_BACK = ("asks", "switches")
+"""After a death: whoever asked asks again, or the payer comes back with another card."""
+STAYING_AWAY = ("leaves", "hears")
+"""Nobody comes back, and only the worker has its rounds, or Stripe's events arrive before any lease
+is over."""
+AFTER = (*COMING_BACK, *STAYING_AWAY)
 ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
 NOTHING_IN_FLIGHT = 4000.0
@@ -142,7 +143,7 @@ def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
 def _judge(shop: Shop, *, is_swept: bool) -> Generator[str, None, list[str]]:
     """Findings; returns the orders' statuses in our books."""
     stripe = read_stripe(shop.stage.simulator.get)
-    books = read_books(shop.stage.store.url)
+    books = shop.stage.store.read()
     yield from map(str, judge(stripe, books, shop.expected_orders(), shop.asked, is_settled=True))
     yield from checks.findings(shop, stripe, books)
     if is_swept:

@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from paidonce.main import build_app
 from paidonce.settings import Settings
 from paidonce.store import migrations
-from proof.auditor import read_books
+from proof.auditor import Books, books_of_postgresql, read_books
 from proof.crash_points.life import SharedClock, warm_up
 from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, ControlClient, ControlError
 
@@ -116,6 +116,9 @@ class Store(Protocol):
     def change(self, sql: str) -> None:
         """What the service would not do by itself; `{}` before a table's name."""
 
+    def read(self) -> Books:
+        """All that is in it, for the auditor."""
+
 
 class SqliteStore:
     """A file, copied from a template."""
@@ -152,6 +155,9 @@ class SqliteStore:
     def change(self, sql: str) -> None:
         with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
             connection.execute(sql.format("paidonce_"))
+
+    def read(self) -> Books:
+        return read_books(self.url)
 
 
 class PostgresqlStore:
@@ -193,6 +199,9 @@ class PostgresqlStore:
     def change(self, sql: str) -> None:
         self._script(sql.format("paidonce."))
 
+    def read(self) -> Books:
+        return self._loop.run_until_complete(books_of_postgresql(self._connection))
+
     def _script(self, sql: str) -> None:
         self._loop.run_until_complete(self._connection.execute(sql))
 
@@ -221,7 +230,7 @@ class Stage:
 
     def read_sends(self) -> dict[str, int]:
         """How often each attempt was sent, by our books."""
-        rows = read_books(self.store.url).tables["payment_attempts"]
+        rows = self.store.read().tables["payment_attempts"]
         return {row["id"]: row["sends"] for row in rows}
 
     def settings(self, changes: tuple[tuple[str, Any], ...]) -> Settings:

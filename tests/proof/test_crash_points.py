@@ -1,7 +1,7 @@
 """Every step of every flow is died at once, in a real process, on SQLite.
 
-`make crash-points` does all of it: before and after every step, whoever comes back, both databases,
-and crashes after crashes.
+`make crash-points` does all of it: before and after every step, with somebody who comes back and
+with nobody, on both databases, and crashes after crashes.
 """
 
 import json
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from proof.crash_points.__main__ import sampled
+from proof.crash_points.__main__ import DATABASES, sampled, ways
 from proof.crash_points.flows import FLOWS, LEFT_OUT
+from proof.crash_points.life import MOMENTS
 from proof.crash_points.names import UnknownName, list_steps
+from proof.crash_points.runs import AFTER, COMING_BACK, STAYING_AWAY
 from proof.planted import BUGS, try_bug
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,15 @@ def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:
     assert list_steps() - passed == set(LEFT_OUT)
     assert passed <= list_steps()
     assert passed == died_at
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_full_run_goes_on_in_every_way_at_each_point(moment: str) -> None:
+    tried = {database: ways(database, moment) for database in DATABASES}
+    for comes_back, stays_away in tried.values():
+        assert comes_back in COMING_BACK
+        assert stays_away in STAYING_AWAY
+    assert sorted(way for pair in tried.values() for way in pair) == sorted(AFTER)
 
 
 @pytest.mark.parametrize("name", PLANTED_HERE)
