@@ -10,7 +10,7 @@ import asyncio
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -210,8 +210,9 @@ def judge(
     for ask in asked:
         by_order[ask.order_id].append(ask)
     found: list[Finding] = []
+    world = _World(stripe, books)
     for order in orders:
-        case = _Case(order, stripe, books, by_order[order.id])
+        case = _Case(order, world, by_order[order.id])
         found += [Finding(rule, order.id, words) for rule, words in case.findings(is_settled)]
     found += _unknown_charges(stripe, {order.id for order in orders})
     found += _customers(stripe, orders)
@@ -222,37 +223,58 @@ def judge(
 Findings = Iterator[tuple[str, str]]
 
 
+class _World:
+    """Everything, grouped once, so that an order costs the same however many there are."""
+
+    def __init__(self, stripe: Stripe, books: Books) -> None:
+        self.ledger, self.keys = stripe.ledger, stripe.keys
+        self.intents = _grouped(stripe.intents.values(), _order_named)
+        self.charges = _grouped(stripe.charges, lambda charge: charge["payment_intent"])
+        self.given_back = _grouped(stripe.refunds, _order_named)
+        self.orders = {row["id"]: row for row in books.tables["orders"]}
+        self.rows = {
+            table: _grouped(books.tables[table], lambda row: row["order_id"])
+            for table in ("payments", "payment_attempts", "outbox", "refunds")
+        }
+
+
+def _grouped(rows: Iterable[Json], key: Callable[[Json], Any]) -> dict[Any, Rows]:
+    groups: dict[Any, Rows] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _order_named(thing: Json) -> Any:
+    return thing["metadata"].get("order_id")
+
+
 class _Case:
     """One order, with everything that Stripe, our books and the clients say about it."""
 
-    def __init__(self, order: Order, stripe: Stripe, books: Books, asked: list[Asked]) -> None:
+    def __init__(self, order: Order, world: _World, asked: list[Asked]) -> None:
         self.order, self.asked = order, sorted(asked, key=lambda ask: ask.begun)
-        self.keys = stripe.keys
-        self.intents = {
-            intent["id"]: intent
-            for intent in stripe.intents.values()
-            if intent["metadata"].get("order_id") == order.id
-        }
+        self.keys = world.keys
+        self.intents = world.intents.get(order.id, [])
         self.charges = [
             charge
-            for charge in stripe.charges
-            if charge["payment_intent"] in self.intents
-            and charge["status"] == "succeeded"
-            and charge["captured"]
+            for intent in self.intents
+            for charge in world.charges.get(intent["id"], [])
+            if charge["status"] == "succeeded" and charge["captured"]
         ]
-        group = stripe.ledger.get(order.id, {})
+        group = world.ledger.get(order.id, {})
         self.charged = int(group.get("succeeded_charges", 0))
         self.captured = int(group.get("amount_captured", 0))
         self.refunded = int(group.get("amount_refunded", 0))
-        self.row: Mapping[str, Any] = books.order(order.id) or {}
-        self.payments = books.of_order("payments", order.id)
-        self.attempts = books.of_order("payment_attempts", order.id)
-        self.outbox = books.of_order("outbox", order.id)
-        self.refunds = books.of_order("refunds", order.id)
+        self.row: Mapping[str, Any] = world.orders.get(order.id, {})
+        self.payments = world.rows["payments"].get(order.id, [])
+        self.attempts = world.rows["payment_attempts"].get(order.id, [])
+        self.outbox = world.rows["outbox"].get(order.id, [])
+        self.refunds = world.rows["refunds"].get(order.id, [])
         self.given_back = [
             refund["metadata"]["refund_id"]
-            for refund in stripe.refunds
-            if refund["metadata"].get("order_id") == order.id and "refund_id" in refund["metadata"]
+            for refund in world.given_back.get(order.id, [])
+            if "refund_id" in refund["metadata"]
         ]
 
     def findings(self, is_settled: bool) -> Findings:
@@ -271,7 +293,7 @@ class _Case:
             yield "I1", f"charged {self.charged} times"
         if len(self.charges) != self.charged:
             yield "I1", f"{self.charged} charges in the ledger, {len(self.charges)} objects"
-        for intent in self.intents.values():
+        for intent in self.intents:
             if (intent["amount"], intent["currency"]) != self._price():
                 yield "I4", f"{intent['id']} is over {intent['amount']} {intent['currency']}"
         for charge in self.charges:

@@ -237,6 +237,58 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
 }
 
 
+class Counted(dict[str, Any]):
+    """A row or an object that counts how often anybody looks into it."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Counted.looks += 1
+        return super().__getitem__(name)
+
+
+def _copied(shop: Shop, times: int) -> tuple[Stripe, Books, list[Order], list[Asked]]:
+    """The shop's first order so many times, each with ids of its own."""
+    order = shop.orders[0]
+    tables: dict[str, list[Any]] = {name: [] for name in shop.books.tables}
+    stripe = Stripe({}, {}, [], [], {})
+    orders, asked = [], []
+    for number in range(times):
+
+        def mine(row: Any, number: int = number) -> Any:
+            text = json.dumps(row, default=str)
+            for known in (order.id, *(payment["id"] for payment in payments), *intents, *charges):
+                text = text.replace(known, f"{known}-{number}")
+            return Counted(json.loads(text))
+
+        payments = shop.books.of_order("payments", order.id)
+        intents = [row["stripe_payment_intent_id"] for row in payments]
+        charges = [charge["id"] for charge in _charges_of(shop, 0)]
+        for name in ("payments", "payment_attempts", "outbox"):
+            tables[name] += map(mine, shop.books.of_order(name, order.id))
+        tables["orders"].append(mine(shop.books.order(order.id)))
+        for intent in intents:
+            copied = mine(shop.stripe.intents[intent])
+            stripe.intents[copied["id"]] = copied
+        stripe.charges.extend(map(mine, _charges_of(shop, 0)))
+        own = f"{order.id}-{number}"
+        stripe.ledger[own] = mine(shop.stripe.ledger[order.id])
+        stripe.keys.update({f"{i}-{number}": shop.stripe.keys[i] for i in charges})
+        orders.append(replace(order, id=own))
+        asked += [replace(a, order_id=own) for a in shop.asked if a.order_id == order.id]
+    return stripe, Books(tables), orders, asked
+
+
+def test_an_order_costs_the_same_however_many_there_are(shop: Shop) -> None:
+    looks = {}
+    for times in (100, 1000):
+        stripe, books, orders, asked = _copied(shop, times)
+        Counted.looks = 0
+        assert judge(stripe, books, orders, asked, is_settled=True) == []
+        looks[times] = Counted.looks
+    assert 1000 < looks[1000] <= 11 * looks[100]
+
+
 def test_each_broken_promise_is_found_by_its_name(shop: Shop) -> None:
     healthy = copy.deepcopy((shop.stripe, shop.books, shop.orders, shop.asked))
     for name, (damage, invariant) in BROKEN.items():
