@@ -29,6 +29,10 @@ TABLES = (
     "refunds",
     "users",
     "stripe_events",
+    "payment_events",
+    "answers",
+    "declined_saves",
+    "forgotten_intents",
 )
 ENVELOPE = {"status", "message", "nextStep", "requestId"}
 STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
@@ -340,7 +344,9 @@ class _Case:
         for charge in self.charges:
             method = charge["payment_method"]
             mine = [ask for ask in pays if ask.method == method]
-            if mine and all(ask.says_not_charged for ask in mine):
+            if not mine:
+                yield "I6", f"{charge['id']} was paid with {method}, which nobody asked for"
+            elif all(ask.says_not_charged for ask in mine):
                 told = "; ".join(map(str, mine))
                 yield (
                     "I6",

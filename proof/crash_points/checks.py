@@ -17,6 +17,8 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     yield from shop.complaints
     requests = shop.stage.simulator.requests()
     yield from _sends(requests, books)
+    if not shop.is_restored:
+        yield from _intentions(requests, books)
     yield from _refunds(requests, books)
     yield from _absent(shop, stripe)
     yield from _events(shop, books)
@@ -40,6 +42,15 @@ def _sends(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
             yield f"one key: attempt {attempt} was sent under {len(used)} keys"
         if executed[attempt] > 1:
             yield f"one key: Stripe executed attempt {attempt} {executed[attempt]} times"
+
+
+def _intentions(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
+    """What money moves under stands in the books before it is sent."""
+    known = {row["id"] for table in ("payment_attempts", "refunds") for row in books.tables[table]}
+    for key in {request["idempotency_key"] or "" for request in requests}:
+        kind, _, rest = key.partition(":")
+        if kind in ("cf", "rc", "re") and not known & set(rest.split(":")):
+            yield f"write first: {key} is of nothing that our books know"
 
 
 def _refunds(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:

@@ -12,7 +12,7 @@ import http.client
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -89,6 +89,7 @@ class Shop:
     checks_first: bool = False
     has_come_back: bool = True
     has_switched: bool = False
+    is_restored: bool = False
     orders: list[tuple[str, str]] = field(default_factory=list)  # (id, user), as answered
     asked: list[Asked] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -148,7 +149,8 @@ class Shop:
         is forgotten with it, and what Stripe holds is not."""
         self.end()
         self.stage.store.put_back()
-        self.asked.clear()
+        self.asked = [replace(ask, ended=None, status=None, body={}) for ask in self.asked]
+        self.is_restored = True
 
     def steps(self) -> list[str]:
         """Those of the present process, since it counts."""

@@ -134,6 +134,11 @@ def _tell(shop: Shop, place: int, **changes: Any) -> None:
     shop.asked[place] = replace(shop.asked[place], **changes)
 
 
+def _card_that_nobody_named(shop: Shop) -> None:
+    """A saved card of the same user, and not the one that he chose."""
+    _tell(shop, 0, method="pm_chosen")
+
+
 def _declined_but_charged(shop: Shop) -> None:
     _tell(shop, 0, status=402, body={**shop.asked[0].body, "status": "error"})
 
@@ -206,6 +211,10 @@ def _refund_of_nobody(shop: Shop) -> None:
     shop.stripe.refunds.append({"metadata": metadata})
 
 
+def _client_secret_in_an_answer(shop: Shop) -> None:
+    shop.books.tables["answers"].append({"body": '{"clientSecret": "pi_3Abc_secret_xyz"}'})
+
+
 def _client_secret(shop: Shop) -> None:
     shop.books.tables["payments"][0]["intent_params"] = "pi_3Abc_secret_xyz"
 
@@ -218,6 +227,7 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "two customers": (_second_customer, "I3"),
     "a wrong amount": (_wrong_amount, "I4"),
     "a card of somebody else": (_foreign_card, "I5"),
+    "a card that nobody asked for": (_card_that_nobody_named, "I6"),
     "declined and charged": (_declined_but_charged, "I6"),
     "denied after success": (_denied_after_success, "I6"),
     "declined in our books and charged": (_attempt_declined_but_charged, "I6"),
@@ -234,6 +244,7 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a refund made twice": (_refund_made_twice, "I13"),
     "a refund that is not in our books": (_refund_of_nobody, "I13"),
     "a client secret in the books": (_client_secret, "I14"),
+    "a client secret in an answer that is kept": (_client_secret_in_an_answer, "I14"),
 }
 
 

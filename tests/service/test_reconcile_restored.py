@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from paidonce.reconcile import Kind
-from proof.auditor import Order, judge, read_books, read_stripe
+from proof.auditor import Asked, Order, judge, read_books, read_stripe
 from support.planting import Shop
 from support.service import NEEDS_3DS, PRICE_MINOR, running_service
 
@@ -135,6 +135,8 @@ def assert_auditor_agrees(url: str, simulator: Any, life: Life) -> None:
         Order(order_id, user, PRICE_MINOR, "usd", frozenset({life.cards[order_id]}))
         for order_id, user in life.forgotten.items()
     ]
-    found = judge(read_stripe(get), read_books(url), orders, [], is_settled=True)
+    asked = [Asked(order_id, "pay", card, 0) for order_id, card in life.cards.items()]
+    asked = [ask for ask in asked if ask.order_id in life.forgotten]
+    found = judge(read_stripe(get), read_books(url), orders, asked, is_settled=True)
     known = set(life.forgotten)
     assert [str(each) for each in found if each.order_id in known] == []
