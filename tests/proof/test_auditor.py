@@ -5,6 +5,7 @@ import json
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -260,34 +261,33 @@ class Counted(dict[str, Any]):
 
 def _copied(shop: Shop, times: int) -> tuple[Stripe, Books, list[Order], list[Asked]]:
     """The shop's first order so many times, each with ids of its own."""
-    order = shop.orders[0]
+    order, charges = shop.orders[0], _charges_of(shop, 0)
+    payments = shop.books.of_order("payments", order.id)
+    intents = [shop.stripe.intents[row["stripe_payment_intent_id"]] for row in payments]
+    known = [order.id, *(each["id"] for each in (*payments, *intents, *charges))]
     tables: dict[str, list[Any]] = {name: [] for name in shop.books.tables}
     stripe = Stripe({}, {}, [], [], {})
     orders, asked = [], []
     for number in range(times):
-
-        def mine(row: Any, number: int = number) -> Any:
-            text = json.dumps(row, default=str)
-            for known in (order.id, *(payment["id"] for payment in payments), *intents, *charges):
-                text = text.replace(known, f"{known}-{number}")
-            return Counted(json.loads(text))
-
-        payments = shop.books.of_order("payments", order.id)
-        intents = [row["stripe_payment_intent_id"] for row in payments]
-        charges = [charge["id"] for charge in _charges_of(shop, 0)]
+        mine = partial(_renamed, known, number)
         for name in ("payments", "payment_attempts", "outbox"):
             tables[name] += map(mine, shop.books.of_order(name, order.id))
         tables["orders"].append(mine(shop.books.order(order.id)))
-        for intent in intents:
-            copied = mine(shop.stripe.intents[intent])
-            stripe.intents[copied["id"]] = copied
-        stripe.charges.extend(map(mine, _charges_of(shop, 0)))
-        own = f"{order.id}-{number}"
-        stripe.ledger[own] = mine(shop.stripe.ledger[order.id])
-        stripe.keys.update({f"{i}-{number}": shop.stripe.keys[i] for i in charges})
-        orders.append(replace(order, id=own))
-        asked += [replace(a, order_id=own) for a in shop.asked if a.order_id == order.id]
+        stripe.intents.update({each["id"]: each for each in map(mine, intents)})
+        stripe.charges.extend(map(mine, charges))
+        own = replace(order, id=f"{order.id}-{number}")
+        stripe.ledger[own.id] = mine(shop.stripe.ledger[order.id])
+        stripe.keys.update({f"{c['id']}-{number}": shop.stripe.keys[c["id"]] for c in charges})
+        orders.append(own)
+        asked += [replace(a, order_id=own.id) for a in shop.asked if a.order_id == order.id]
     return stripe, Books(tables), orders, asked
+
+
+def _renamed(known: list[str], number: int, row: Any) -> Counted:
+    text = json.dumps(row, default=str)
+    for each in known:
+        text = text.replace(each, f"{each}-{number}")
+    return Counted(json.loads(text))
 
 
 def test_an_order_costs_the_same_however_many_there_are(shop: Shop) -> None:

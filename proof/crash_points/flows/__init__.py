@@ -1,0 +1,44 @@
+"""The flows: what a client, Stripe and time do to the service, in order; a file for each subject.
+
+Everything before `shop.begin()` sets the scene; after it every step is a crash point. A flow that
+is not finished because its client left ends there. `ends` is what has to become of its last order
+when everybody comes back.
+"""
+
+from proof.crash_points.flows import (
+    canceling,
+    cards,
+    challenges,
+    events,
+    orders,
+    paying,
+    recovery,
+    restored,
+    strays,
+    surplus,
+)
+from proof.crash_points.flows.table import FLOWS, Flow
+
+__all__ = ["FLOWS", "LEFT_OUT", "SUBJECTS", "Flow"]
+
+SUBJECTS = (
+    orders,
+    paying,
+    challenges,
+    events,
+    recovery,
+    canceling,
+    strays,
+    surplus,
+    restored,
+    cards,
+)
+"""Imported, so that their flows stand in the table."""
+
+LEFT_OUT = {
+    "commit.host_table": "an upgrade of the host's own table; tests/migration/test_adoption.py",
+    "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
+    " tests/service/test_reconcile_dismiss.py",
+    "commit.authorized": "no intent of ours is made with manual capture",
+}
+"""Steps of the code that no flow passes, and why."""
