@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from paidonce.gateway import client
-from paidonce.observability import render_metrics
+from paidonce.observability import render_metrics, set_step_hook
 from paidonce.payments import restore
 from paidonce.store import forgotten, migrations
+from paidonce.store.engine import UnknownCommit
 from support.envelope import assert_error, assert_success
 from support.postgres import start_postgres
 from support.processes import free_port
@@ -457,6 +458,28 @@ def test_a_database_put_back_during_the_comparison_is_compared_again(
         assert standing(service) == [intent_id]
         card = service.simulator.create_card(GOOD)
         assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+
+
+def test_a_comparison_that_may_have_ended_is_no_sign_of_a_restore(world: World) -> None:
+    """The answer of the commit that ended it is lost."""
+    lost = iter([True])
+
+    def lose(name: str, moment: str) -> None:
+        if (name, moment) == ("commit.compared", "after") and next(lost, False):
+            raise UnknownCommit("its answer is lost")
+
+    with world.serving() as service:
+        service.context.gate.close(service.clock.now())
+        closed_at = service.context.gate.closed_at
+        set_step_hook(lose)
+        try:
+            with contextlib.suppress(UnknownCommit):
+                service.run(restore.ensure_compared(service.context, 5))
+        finally:
+            set_step_hook(None)
+        assert not service.context.gate.is_open
+        assert service.run(restore.ensure_compared(service.context, 5))
+        assert service.context.gate.closed_at == closed_at
 
 
 def test_a_comparison_whose_place_is_gone_begins_again(world: World) -> None:

@@ -143,7 +143,11 @@ async def _finish(ctx: Context, begun: Comparison) -> None:
         await forgotten.know_until(tx, begun.began_at)
         return await forgotten.get_known_until(tx)
 
-    known_until = await ctx.db.transaction("compared", work)
+    try:
+        known_until = await ctx.db.transaction("compared", work)
+    except UnknownCommit:
+        ctx.gate.begun = None  # it may have ended, and then nobody finds it: another one tells
+        raise
     if known_until is None:
         log.critical("restore.noticed", comparison=begun.id)
         ctx.gate.close(ctx.clock.now())
