@@ -69,10 +69,12 @@ def spec(found: Json) -> Iterable[str]:
     )
     yield from ("", "Left out or broken on purpose, and what the model says then:", "")
     yield from table(
-        ("rule or bug", "promise broken", "steps of the trace"),
-        [(row["name"], row["violation"] or found["arguments"].get(row["name"], ""), row["steps"])
-         for row in found["mutants"]],
-    )  # fmt: skip
+        ("rule or bug", "promise broken, or why none is", "steps of the trace"),
+        [
+            *((row["name"], row["violation"], row["steps"]) for row in found["mutants"]),
+            *((name, why, "none") for name, why in found["arguments"].items()),
+        ],
+    )
     yield from ("", "Other servers:", "")
     yield from table(
         ("server", "promise broken", "steps of the trace"),

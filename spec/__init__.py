@@ -8,5 +8,6 @@ every order, with every fault of a configuration (`configurations`). `mutants` a
 must be found.
 
 Not in the model: amounts, refunds, capture, settings that change, decline limits, the host's users
-table. Time is not in it either: whatever may be over (a lease, a window) may be over at any time.
+table, a database that is put back from a backup. Time is not in it either: whatever may be over (a
+lease, a window) may be over at any time.
 """

@@ -21,6 +21,18 @@ class Endless(Exception):
     """A visit that does not end although nothing fails."""
 
 
+def strays_of(books: Books, stripe: Stripe) -> list[int]:
+    """The payments of open intents that are not the recorded one of a live payment."""
+    return [
+        intent.payment
+        for number, intent in enumerate(stripe.intents)
+        if intent.payment >= 0
+        and intent.status not in ("succeeded", "canceled")
+        and (books.payments[intent.payment].state, books.payments[intent.payment].intent)
+        != ("live", number)
+    ]
+
+
 class Aftermath:
     """What becomes of a state. Everything is computed once for each pair of books and Stripe."""
 
@@ -73,8 +85,19 @@ class Aftermath:
                     after, _said = self._run(after, Visit("worker", order, is_late=True))
                     if after == before:
                         break
-            self._recovered[pair] = after
+            after = self._recovered[pair] = self._sweep(after)
         return after
+
+    def _sweep(self, pair: Pair) -> Pair:
+        """Until no intent is open that no row holds."""
+        for _ in range(ROUNDS):
+            strays = set(strays_of(*self._things(pair)))
+            if not strays:
+                break
+            for payment in strays:
+                order = self._things(pair)[0].payments[payment].order
+                pair, _said = self._run(pair, Visit("worker", order, step="sweep", payment=payment))
+        return pair
 
     def _broken_after_recovery(self, pair: Pair, facts: int, after: str) -> Violation | None:
         over = self.recover(pair)
@@ -94,6 +117,10 @@ class Aftermath:
                 return Violation("I2", f"order {number} is charged, and never recorded paid")
             if order.status == "canceling":
                 return Violation("I8", f"order {number} stays canceling for ever")
+        for payment in strays_of(books, stripe):
+            return Violation(
+                "I8", f"an intent of payment {payment} stays open, and none may use it"
+            )
         for number, attempt in enumerate(books.attempts):
             if attempt.state in b.LIVE:
                 return Violation("I8", f"attempt {number} stays {attempt.state} for ever")

@@ -19,16 +19,17 @@ CARDS = 4
 
 @dataclass(frozen=True)
 class Configuration:
-    """`budget`: how often each kind of visit and of bad luck may come. `limit`: of states; what is
+    """`begins`: with nothing; with a customer; prepared, with an intent too; known, with card 0
+    too; asked, where the app was given the client secret as well and its challenge has failed.
+    `budget`: how often each kind of visit and of bad luck may come. `limit`: of states; what is
     larger is seen breadth first, so that nothing shorter than its depth is left out."""
 
     name: str
     what: str
     budget: tuple[tuple[str, int], ...]
-    begins: str = "nothing"  # nothing, customer, prepared (and intent), known (and card 0), asked
+    begins: str = "nothing"
     cards: tuple[int, ...] = (0, 1)
     is_manual: bool = False
-    can_replace: bool = True
     is_single: bool = False
     has_two_users: bool = False
     has_zombies: bool = False
@@ -37,7 +38,7 @@ class Configuration:
     has_recovery: bool = True
     without: str = ""
     bug: str = ""
-    limit: int = 50_000
+    limit: int = 2_000_000
     naive: Callable[[], AnyService] | None = field(default=None, compare=False)
 
     @property
@@ -56,7 +57,7 @@ class Configuration:
     @property
     def manners(self) -> Manners:
         has_events = any(kind == "event" for kind, _ in self.budget)
-        return Manners(self.is_manual, self.can_replace, has_events)
+        return Manners(self.is_manual, has_events)
 
     def make_service(self) -> AnyService:
         if self.naive is not None:
@@ -89,7 +90,7 @@ class Configuration:
 
     @property
     def facts(self) -> Facts:
-        """`asked`: the app was given the client secret, and its challenge has failed."""
+        """What is known to somebody from the beginning."""
         return frozenset({("secret", "0")} if self.begins == "asked" else ())
 
     @property
@@ -116,6 +117,7 @@ class Configuration:
                 ("view", Visit("viewer", order, step="view")),
                 ("cancel", Visit("canceler", order, step="cancel")),
                 ("prepare", Visit("preparer", order, step="prepare")),
+                ("sweep", Visit("worker", order, step="sweep")),
                 ("delete", Visit("deleter", order, 0, step="delete")),
             ]
         return tuple((kind, visit) for kind, visit in visits if kind in kinds)
@@ -125,25 +127,24 @@ def budget(**counts: int) -> tuple[tuple[str, int], ...]:
     return tuple(counts.items())
 
 
-QUICK = ("known card", "prepared meanwhile")
-"""Of these `--quick` explores all that is within their limits."""
+QUICK = ("a look is old", "keys expire")
+"""These `--quick` explores."""
 CONFIGURATIONS = (
     Configuration(
         "first payment",
-        "a new user, nothing prepared: a double tap or another card, a lost or late call",
-        budget(pay=2, lost=1),
-        limit=120_000,
-    ),
-    Configuration(
-        "prepared order",
-        "the order is prepared: three requests, lost and late calls, recovery, a decline",
+        "a new user, nothing prepared: a double tap or another card, a lost or late call, declines",
         budget(pay=2, lost=1, decline=1),
-        begins="prepared",
     ),
     Configuration(
         "known card",
-        "one call per payment: three requests, two lost calls, recovery",
+        "one call per payment: two requests, a lost or late one, recovery in time and too late",
         budget(pay=2, work=1, late_work=1, lost=1),
+        begins="known",
+    ),
+    Configuration(
+        "three requests",
+        "somebody waits for an attempt and looks after another one has paid",
+        budget(pay=3, work=1),
         begins="known",
     ),
     Configuration(
@@ -161,20 +162,20 @@ CONFIGURATIONS = (
         "keys expire",
         "a day passes between any two steps and Stripe forgets its keys",
         budget(pay=2, lost=1, day=1),
-        limit=120_000,
+    ),
+    Configuration(
+        "zombies",
+        "processes and requests that wake up after such a day: still one charge, and recorded",
+        budget(pay=2, lost=1, day=1),
+        begins="customer",
+        has_zombies=True,
+        only=("I1", "I2"),
     ),
     Configuration(
         "3-D Secure",
         "challenges passed, failed and declined afterwards; another card meanwhile",
         budget(pay=2, challenge=1, fail=1, bank=1, lost=1),
         begins="known",
-    ),
-    Configuration(
-        "3-D Secure, no replacing",
-        "as above, on a Stripe that refuses another method while a challenge is pending",
-        budget(pay=2, challenge=1, fail=1, lost=1),
-        begins="known",
-        can_replace=False,
     ),
     Configuration(
         "3-D Secure, manual",
@@ -185,37 +186,57 @@ CONFIGURATIONS = (
     ),
     Configuration(
         "the app confirms",
-        "it was given the client secret and confirms by itself with a card of its own",
+        "it was given the client secret and confirms by itself with a card of its own, which Stripe"
+        " takes or refuses while a challenge is pending",
         budget(pay=2, own=1, challenge=1, fail=1, lost=1),
         begins="known",
     ),
     Configuration(
+        "a look is old",
+        "the app's challenges and declines on the intent for which a confirm of ours is late",
+        budget(pay=1, view=2, own=1, challenge=2, fail=2, decline=1, lost=1),
+        begins="asked",
+        cards=(0,),
+    ),
+    Configuration(
+        "told by a look",
+        "Stripe asks for a challenge and saves a 500 for it; then the app confirms by itself",
+        budget(pay=2, view=1, own=1, challenge=1, fail=1, error=1),
+        begins="known",
+    ),
+    Configuration(
         "events",
-        "events of every payment, at any time, repeated, late or never",
-        budget(pay=2, event=1, challenge=1, fail=1, decline=1),
+        "events of every payment, at any time, late or never; somebody looks meanwhile",
+        budget(pay=2, event=1, view=1, challenge=1, decline=1),
         begins="known",
     ),
     Configuration(
         "canceling",
-        "the merchant cancels the order while it is paid",
-        budget(pay=2, cancel=1, lost=1),
-        begins="prepared",
-    ),
-    Configuration(
-        "canceling, known card",
-        "the merchant cancels the order twice while it is paid with one call",
-        budget(pay=1, cancel=1, late_work=1, lost=1, decline=1),
+        "the merchant cancels the order while it is paid, and while its card holder is asked",
+        budget(pay=2, cancel=1, lost=1, challenge=1),
         begins="known",
     ),
     Configuration(
+        "canceled twice",
+        "the merchant cancels twice while the order is paid, and recovery goes on with it",
+        budget(pay=1, cancel=2, late_work=1, lost=1, challenge=1, decline=1),
+        begins="known",
+    ),
+    Configuration(
+        "canceled while prepared",
+        "the order is prepared, paid and canceled at once; what nobody recorded is swept",
+        budget(pay=1, prepare=2, cancel=1, sweep=1, lost=1),
+        begins="customer",
+    ),
+    Configuration(
         "prepared meanwhile",
-        "the order is prepared while it is paid",
-        budget(pay=1, prepare=2, lost=1, error=1),
+        "the order is prepared twice while it is paid; what nobody recorded is swept",
+        budget(pay=1, prepare=2, sweep=1, lost=1, error=1),
     ),
     Configuration(
         "customer deleted",
-        "the customer is deleted in the Dashboard",
-        budget(pay=2, delete_customer=1),
+        "the customer is deleted in the Dashboard, and two payers find out",
+        budget(pay=2, delete_customer=1, lost=1),
         begins="known",
     ),
     Configuration(
@@ -242,28 +263,5 @@ CONFIGURATIONS = (
         budget(pay=2, late_work=1, lost=1, challenge=1, fail=1),
         begins="prepared",
         is_single=True,
-    ),
-    Configuration(
-        "zombies",
-        "processes and requests that wake up after a day: still one charge",
-        budget(pay=2, lost=1, day=1),
-        begins="known",
-        has_zombies=True,
-        only=("I1",),
-    ),
-    Configuration(
-        "a look is old",
-        "challenges of ours and of the app's own confirm on one intent, looked at meanwhile",
-        budget(pay=1, view=2, own=1, challenge=2, fail=2, lost=1),
-        begins="known",
-        cards=(0,),
-    ),
-    Configuration(
-        "zombies, nothing prepared",
-        "the same before an intent was made: the first one is the only one",
-        budget(pay=2, day=1),
-        begins="customer",
-        has_zombies=True,
-        only=("I1", "I2"),
     ),
 )

@@ -68,6 +68,43 @@ class Pipeline(Settling):
             books = books._replace(payments=(*books.payments, b.Payment(visit.order)))
         return [self.go(books, visit, "customer", "prepares the order", payment=payment)]
 
+    # --- intents that no row holds (payments/strays.py) ------------------------------------------
+
+    def at_sweep(self, books: Books, visit: Visit) -> Moves:
+        """Look what Stripe has of a payment, beside what is recorded."""
+        numbers = range(len(books.payments)) if visit.payment < 0 else (visit.payment,)
+        moves = []
+        for number in numbers:
+            row = books.payments[number]
+            if row.customer < 0 or row.order != visit.order:
+                continue
+            request = Request("list_intents", customer=row.customer, owner=number)
+            looking = visit._replace(payment=number)
+            moves.append(self.call(books, looking, "swept", request, f"sweeps payment {number}"))
+        return moves or [Move(books, None, "there is nothing to sweep")]
+
+    def at_swept(self, books: Books, visit: Visit) -> Moves:
+        """One of them is recorded where none is; a stray is canceled, since it can never become the
+        recorded one: that row holds another one, or is retired."""
+        reply = visit.reply
+        assert reply is not None
+        row = books.payments[visit.payment]
+        if reply.kind != "ok":
+            return [Move(books, None, "Stripe lists none")]
+        if row.state == "live" and row.intent < 0:
+            books = b.with_payment(books, visit.payment, intent=reply.id)
+            if reply.status == "succeeded":
+                books = b.pay(books, visit.payment, None, reply.method)
+            return [Move(books, None, f"adopts intent {reply.id}")]
+        strays = [number for number in (reply.id, *reply.others) if number != row.intent]
+        if not strays:
+            return [Move(books, None, "there is no stray")]
+        request = Request("cancel", intent=strays[0])
+        return [self.call(books, visit, "stray_canceled", request, f"cancels stray {strays[0]}")]
+
+    def at_stray_canceled(self, books: Books, visit: Visit) -> Moves:
+        return [Move(books, None, "the next round looks again")]
+
     # --- events are hints (payments/hints.py) ----------------------------------------------------
 
     def at_hint(self, books: Books, visit: Visit) -> Moves:

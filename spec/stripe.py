@@ -12,6 +12,7 @@ from typing import NamedTuple
 FRESH, DEAD = -1, -2
 """Of a PaymentMethod; every other number is the customer whom it is attached to."""
 NOBODY = -1
+_BEST_FIRST = ("succeeded", "requires_action", "requires_confirmation", "requires_payment_method")
 APP = -2
 """Who confirmed: the app itself, with the client secret."""
 
@@ -55,7 +56,8 @@ class Request(NamedTuple):
 
 class Reply(NamedTuple):
     """`kind`: ok, declined, dead, foreign, gone, unexpected, none, limited, error (a first 5xx),
-    saved_error (a 5xx replayed from the key), lost (nothing came back)."""
+    saved_error (a 5xx replayed from the key), lost (nothing came back). `others`: what a list holds
+    beside `id`."""
 
     kind: str
     id: int = -1
@@ -63,6 +65,7 @@ class Reply(NamedTuple):
     error: str = ""
     method: int = -1
     is_replayed: bool = False
+    others: tuple[int, ...] = ()
 
 
 LOST = Reply("lost")
@@ -72,7 +75,6 @@ class Manners(NamedTuple):
     """How this account of Stripe is set up, and what no source settles."""
 
     is_manual: bool = False  # confirmation_method
-    can_replace: bool = True  # whether a confirm may replace a method in requires_action
     has_events: bool = False  # whether events are remembered (they are not when nobody reads them)
 
 
@@ -186,12 +188,22 @@ def _create_intent(
 def _list_intents(
     stripe: Stripe, request: Request, manners: Manners, luck: frozenset[str]
 ) -> list[Effect]:
-    """Newest first, as Stripe lists them."""
-    for number in range(len(stripe.intents) - 1, -1, -1):
-        intent = stripe.intents[number]
-        if (intent.customer, intent.payment) == (request.customer, request.owner):
-            return [Effect(stripe, Reply("ok", number), f"lists intent {number}")]
-    return [Effect(stripe, Reply("none"), "lists no intent of this payment")]
+    """Of those that are not canceled the one that went furthest is told first."""
+    found = [
+        number
+        for number, intent in enumerate(stripe.intents)
+        if (intent.customer, intent.payment) == (request.customer, request.owner)
+        and intent.status != "canceled"
+    ]
+    if not found:
+        return [Effect(stripe, Reply("none"), "lists no intent of this payment")]
+    best = min(
+        found, key=lambda number: (_BEST_FIRST.index(stripe.intents[number].status), -number)
+    )
+    intent = stripe.intents[best]
+    others = tuple(number for number in found if number != best)
+    reply = Reply("ok", best, intent.status, method=intent.method, others=others)
+    return [Effect(stripe, reply, f"lists intent {best}" + (" and others" if others else ""))]
 
 
 def _retrieve(
@@ -223,8 +235,9 @@ def _confirm(
         return _refused(stripe, "unexpected", f"refuses: the intent is {intent.status}")
     if request.method < 0:
         return _confirm_again(stripe, request, manners, luck)
-    if intent.status == "requires_action" and not manners.can_replace:
-        return _refused(stripe, "unexpected", "refuses: the intent waits for its challenge")
+    refusals = []
+    if intent.status == "requires_action":  # no source says whether it may be replaced
+        refusals = _refused(stripe, "unexpected", "refuses: the intent waits for its challenge")
     owner = stripe.methods[request.method]
     if owner == DEAD and intent.method != request.method:
         return _refused(stripe, "dead", "refuses: the card may not be used again")
@@ -232,7 +245,7 @@ def _confirm(
         return _refused(stripe, "foreign", "refuses: the card is another customer's")
     if owner == FRESH:  # tried without being attached: dead from now on, whatever comes of it
         stripe = stripe._replace(methods=_put(stripe.methods, request.method, DEAD))
-    return _try_to_charge(stripe, request, request.method, manners, luck)
+    return _try_to_charge(stripe, request, request.method, manners, luck) + refusals
 
 
 def _confirm_again(
