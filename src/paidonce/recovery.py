@@ -19,7 +19,11 @@ from paidonce.payments.context import (
     new_id,
     visitor_for,
 )
-from paidonce.payments.follow_up import follow_up, look_at_standing_payment
+from paidonce.payments.follow_up import (
+    follow_up,
+    look_at_standing_payment,
+    look_for_the_last_time,
+)
 from paidonce.payments.leases import check_pause_seconds
 from paidonce.payments.refund_work import take_refunds, work_on_refund
 from paidonce.payments.release import detach, take_to_detach
@@ -47,7 +51,7 @@ async def sweep_once(ctx: Context) -> int:
 async def look_once(ctx: Context) -> int:
     """Payments that only the app could have confirmed since: it has their client secret."""
     due = await ctx.db.transaction("look", lambda tx: _take_looks(ctx, tx))
-    await _all(_look(ctx, payment) for payment in due)
+    await _all(_look(ctx, payment, is_last=is_last) for payment, is_last in due)
     return len(due)
 
 
@@ -114,19 +118,22 @@ async def _alone(work: Coroutine[Any, Any, Any]) -> None:
         log.exception("recovery.failed")
 
 
-async def _take_looks(ctx: Context, tx: Transaction) -> list[PaymentRow]:
+async def _take_looks(ctx: Context, tx: Transaction) -> list[tuple[PaymentRow, bool]]:
+    """With whether it is the last look."""
     now = ctx.clock.now()
     due = await payments.list_to_look_at(tx, now, BATCH)
     for payment, secret_out_at in due:
-        age = now - secret_out_at
-        pause = max(FIRST_LOOK_PAUSE, age / 20)
-        await payments.look_at(tx, payment.id, now + pause if age < LAST_LOOK else None)
-    return [payment for payment, _ in due]
+        pause = max(FIRST_LOOK_PAUSE, (now - secret_out_at) / 20)
+        await payments.look_at(tx, payment.id, now + pause)
+    return [(payment, now - secret_out_at >= LAST_LOOK) for payment, secret_out_at in due]
 
 
-async def _look(ctx: Context, payment: PaymentRow) -> None:
+async def _look(ctx: Context, payment: PaymentRow, *, is_last: bool) -> None:
     visitor = visitor_for(ctx, Role.WORKER, new_id())
-    await look_at_standing_payment(ctx, payment.order_id, visitor)
+    if not is_last:
+        await look_at_standing_payment(ctx, payment.order_id, visitor)
+    elif await look_for_the_last_time(ctx, payment, visitor):
+        await ctx.db.transaction("last_look", lambda tx: payments.look_at(tx, payment.id, None))
 
 
 async def _take_due(ctx: Context, tx: Transaction, worker_id: str) -> list[AttemptRow]:

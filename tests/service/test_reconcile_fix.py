@@ -23,6 +23,8 @@ from support.planting import (
 )
 from support.service import NEEDS_3DS, running_service
 
+HOUR = 3600
+
 
 @pytest.fixture
 def shop(database_url: str, stripe_simulator: Any) -> Iterator[Shop]:
@@ -144,6 +146,59 @@ def test_a_forgotten_challenge_that_is_completed_is_recorded_by_recovery(shop: S
     shop.service.recover(60)
     assert shop.order(order_id)["status"] == "paid"
     assert shop.service.charges(order_id) == 1
+
+
+@pytest.mark.parametrize("has_row", [False, True], ids=["no row", "a row"])
+def test_an_old_challenge_that_is_completed_after_its_adoption_is_recorded_by_recovery(
+    shop: Shop, has_row: bool
+) -> None:
+    order_id, _ = adopted_challenge(shop, has_row=has_row)
+    shop.service.recover(60)
+    shop.service.recover(12 * HOUR)
+    shop.service.simulator.authenticate(shop.service.intent_of(order_id))
+    shop.service.recover(2 * HOUR)
+    assert shop.order(order_id)["status"] == "paid"
+    assert shop.service.charges(order_id) == 1
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["", "Stripe is away"])
+def test_an_adopted_challenge_that_nobody_completes_is_ended(shop: Shop, is_away: bool) -> None:
+    """A day after its adoption, or as soon as Stripe takes part again; then the order is paid."""
+    order_id, intent_id = adopted_challenge(shop, has_row=True)
+    shop.service.recover(60)
+    assert shop.intent(intent_id)["status"] == "requires_action"
+    if is_away:
+        look = {"method": "GET", "path": "/v1/payment_intents/*"}
+        shop.service.simulator.add_fault(kind="error_before", match=look)
+        shop.service.recover(25 * HOUR)
+        shop.service.simulator.clear_faults()
+    shop.service.recover(25 * HOUR)
+    assert shop.intent(intent_id)["status"] == "canceled"
+    assert shop.payment(order_id)["state"] == "canceled"
+    answer = shop.service.pay(order_id, shop.card())
+    assert answer.json()["status"] == "success"
+    assert shop.service.charges(order_id) == 1
+
+
+def adopted_challenge(shop: Shop, *, has_row: bool) -> tuple[str, str]:
+    """It waits for its card holder since two days, when the books begin to know of it again."""
+    order_id = shop.new_order()
+    assert shop.service.pay(order_id, shop.card(NEEDS_3DS)).json()["status"] == "requires_action"
+    intent_id = shop.service.intent_of(order_id)
+    shop.sql("DELETE FROM payment_events WHERE order_id = $1", order_id)
+    shop.sql("DELETE FROM payment_attempts WHERE order_id = $1", order_id)
+    if has_row:
+        shop.sql(
+            "UPDATE payments SET stripe_payment_intent_id = NULL, intent_params = NULL,"
+            " intent_requested_at = NULL, next_sweep_at = NULL, next_look_at = NULL"
+            " WHERE order_id = $1",
+            order_id,
+        )
+    else:
+        shop.sql("DELETE FROM payments WHERE order_id = $1", order_id)
+    shop.pass_time(48 * HOUR)
+    assert shop.reconcile(fix=True).only().is_fixed
+    return order_id, intent_id
 
 
 # --- what adoption refuses -----------------------------------------------------------------------

@@ -22,11 +22,14 @@ from paidonce.payments.context import (
 )
 from paidonce.payments.leases import wait_for_attempt
 from paidonce.payments.pay import drive
+from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, forgotten, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
 MAX_ROUNDS = 4
+UNFINISHED = (IntentStatus.REQUIRES_ACTION, IntentStatus.REQUIRES_CONFIRMATION)
+SETTLED = (IntentStatus.SUCCEEDED, IntentStatus.CANCELED, IntentStatus.REQUIRES_PAYMENT_METHOD)
 
 
 async def confirm_payment(
@@ -95,6 +98,23 @@ async def look_at_standing_payment(ctx: Context, order_id: str, visitor: Visitor
     if isinstance(intent, Failure):
         return errors.payment_processing() if visitor.role is Role.WORKER else None
     return await conclude_without_attempt(ctx, payment, intent)
+
+
+async def look_for_the_last_time(ctx: Context, payment: PaymentRow, visitor: Visitor) -> bool:
+    """No attempt of ours is live, and nobody looks afterwards: a challenge that is still open is
+    ended by canceling, so that it never charges unseen. False: it is not known what becomes of it.
+    """
+    if payment.stripe_payment_intent_id is None:
+        return True
+    intent_id, deadline = payment.stripe_payment_intent_id, visitor.deadline
+    intent = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+    if isinstance(intent, Intent) and intent.status in UNFINISHED:
+        request = cancel_request(ctx, payment)
+        intent = await ctx.gateway.cancel_intent(intent_id, request, deadline.left)
+    if isinstance(intent, Failure):
+        return False
+    await conclude_without_attempt(ctx, payment, intent)
+    return intent.status in SETTLED
 
 
 async def conclude_without_attempt(

@@ -128,7 +128,8 @@ async def adopt_intent(
     changed = await tx.execute(
         "UPDATE payments SET stripe_payment_intent_id = $4, stripe_customer_id = $2,"
         " intent_params = COALESCE(intent_params, $3),"
-        " intent_requested_at = COALESCE(intent_requested_at, $5), next_look_at = $5"
+        " intent_requested_at = COALESCE(intent_requested_at, $5), intent_adopted_at = $5,"
+        " next_look_at = $5"
         " WHERE id = $1 AND stripe_payment_intent_id IS NULL AND state = 'live'"
         " AND COALESCE(stripe_customer_id, $2) = $2",
         payment_id,
@@ -194,10 +195,11 @@ async def list_to_look_at(
     tx: Transaction, now: datetime, limit: int
 ) -> list[tuple[PaymentRow, datetime]]:
     """Live payments whose client secret is out and whose attempts are all over: the app may have
-    confirmed by itself. With the time the secret was last given out, as far as it is known."""
+    confirmed by itself. With the time the secret was last given out, as far as it is known: of an
+    adopted intent it is not, so that counts from its adoption."""
     rows = await tx.fetch(
-        f"SELECT {_PAYMENT}, COALESCE((SELECT max(action_at) FROM payment_attempts"
-        " WHERE payment_id = payments.id), created_at) AS secret_out_at FROM payments"
+        f"SELECT {_PAYMENT}, intent_adopted_at, (SELECT max(action_at) FROM payment_attempts"
+        " WHERE payment_id = payments.id) AS asked_at FROM payments"
         " WHERE state = 'live' AND next_look_at <= $1"
         " AND NOT EXISTS (SELECT 1 FROM payment_attempts"
         "   WHERE payment_id = payments.id AND state IN ('open', 'action'))"
@@ -205,7 +207,11 @@ async def list_to_look_at(
         now,
         limit,
     )
-    return [(row_as(PaymentRow, row), row["secret_out_at"]) for row in rows]
+    times = ("asked_at", "intent_adopted_at", "created_at")
+    return [
+        (row_as(PaymentRow, row), max(row[name] for name in times if row[name] is not None))
+        for row in rows
+    ]
 
 
 # --- intents that no row holds -------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 `payments.next_sweep_at`: when the worker looks for intents of this payment beside the recorded one.
 `payments.amount_refunded_minor`: what Stripe has given back of this payment's charge, as the look
-of `refunds_seen_at` saw it.
+of `refunds_seen_at` saw it. `payments.intent_adopted_at`: when its intent was found at Stripe.
 `installation.intents_known_until`: payments that were opened before it have a row in this database,
 or their intent a row in `forgotten_intents`. `comparisons`: those that have begun and not ended.
 """
@@ -60,6 +60,7 @@ def downgrade() -> None:
     naming.drop_index("idx_payments_sweep", "payments")
     for table, column in (
         ("installation", "intents_known_until"),
+        ("payments", "intent_adopted_at"),
         ("payments", "refunds_seen_at"),
         ("payments", "amount_refunded_minor"),
         ("payments", "next_sweep_at"),
@@ -78,6 +79,7 @@ def _payments() -> None:
         schema=schema,
     )
     op.add_column(payments, sa.Column("refunds_seen_at", TIME), schema=schema)
+    op.add_column(payments, sa.Column("intent_adopted_at", TIME), schema=schema)
     naming.create_index(
         "idx_payments_sweep", "payments", ["next_sweep_at"], where="next_sweep_at IS NOT NULL"
     )
