@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
 from paidonce.exits import load as _load
+from paidonce.exits import on_signals
 from paidonce.main import (
     backfill_customers,
     build_app,
@@ -202,9 +202,7 @@ async def _backfill(
 ) -> tuple[Counts, str | None]:
     """What was done, and why it is not all."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_signals(stop.set)
     with backfill_view.Progress(is_dry_run) as progress:
         complaint = None
         try:
@@ -243,9 +241,7 @@ def _stop_unless_ready(settings: Settings) -> None:
 
 async def _work_until_stopped(settings: Settings) -> None:
     drain = Drain()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, drain.begin)
+    on_signals(drain.begin)
     await run_worker_alone(settings, drain)
 
 

@@ -1,7 +1,6 @@
 """`paidonce events …`: arguments and printing only."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from paidonce import events_view
-from paidonce.exits import INCOMPLETE, fail, load
+from paidonce.exits import INCOMPLETE, fail, load, on_signals
 from paidonce.main import backfill_events, use_inbox
 from paidonce.observability import configure_logging
 from paidonce.settings import DatabaseSettings, OperatorSettings, SettingsError
@@ -101,9 +100,7 @@ def backfill(
 async def _backfill(settings: OperatorSettings, since: datetime) -> tuple[Counts, str | None]:
     """What was done, and why it is not all."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_signals(stop.set)
     counts = Counts()
 
     def report(seen: Counts) -> None:

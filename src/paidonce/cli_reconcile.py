@@ -1,14 +1,13 @@
 """`paidonce reconcile`: arguments and printing only."""
 
 import asyncio
-import signal
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from paidonce.domain.intent import Window
-from paidonce.exits import INCOMPLETE, fail, load
+from paidonce.exits import INCOMPLETE, fail, load, on_signals
 from paidonce.main import Compare, compare_books, dismiss_intent
 from paidonce.observability import configure_logging
 from paidonce.reconcile import CannotDismiss, Counts
@@ -56,7 +55,8 @@ def reconcile(
     view = make_view(output)
 
     async def compare() -> tuple[Counts, str | None]:
-        what, stop = Compare(window, order, rate), _stop_on_signals()
+        what, stop = Compare(window, order, rate), asyncio.Event()
+        on_signals(stop.set)
         return await compare_books(settings, what, fixing=fixing, show=view.show, stop=stop)
 
     try:
@@ -88,11 +88,3 @@ def _time(text: str | None) -> datetime | None:
         return None if text is None else parse_time(text, datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop

@@ -1,6 +1,10 @@
-"""How a command ends that cannot be done: one sentence on stderr and an exit code."""
+"""How a command ends: by a signal in order, or, where it cannot be done, with one sentence on
+stderr and an exit code."""
 
+import asyncio
+import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -15,6 +19,13 @@ REFUSED = 2
 def fail(sentence: str, code: int = REFUSED) -> NoReturn:
     print(f"paidonce: {sentence}", file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
+
+
+def on_signals(callback: Callable[[], object]) -> None:
+    """What Ctrl-C and SIGTERM do from now on, in the loop that runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, callback)
 
 
 def load(kind: type[AnySettings]) -> AnySettings:

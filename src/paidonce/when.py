@@ -10,6 +10,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 def parse_time(text: str, now: datetime) -> datetime:
     """`7d`, `12h` or `30m` ago, an ISO 8601 date or time (UTC where it says nothing else), or Unix
     seconds. Raises ValueError with a sentence."""
+    text = text.strip()
     age = _AGE.fullmatch(text)
     try:
         if age is not None:

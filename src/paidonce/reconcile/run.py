@@ -127,7 +127,7 @@ class Reconcile:
             async for intents in self._intents_of_order(customer_id, order_id):
                 self.counts.intents += len(intents)
                 await self.compare_page(intents)
-        for intent_id in self._scratch.unseen(intent_ids) if intent_ids else ():
+        for intent_id in self._scratch.unseen(intent_ids):
             await self._take_unlisted(intent_id)
         await self._take_put_off()
         return self.counts
@@ -181,7 +181,7 @@ class Reconcile:
             self.counts.charges += len(page)
             charges = [charge for charge in page if charge.is_succeeded]
             intent_ids = {charge.intent_id for charge in charges if charge.intent_id}
-            for intent_id in self._scratch.unseen(intent_ids) if intent_ids else ():
+            for intent_id in self._scratch.unseen(intent_ids):
                 await self._take_unlisted(intent_id)
             direct = [charge for charge in charges if charge.intent_id is None]
             if direct:
@@ -200,7 +200,7 @@ class Reconcile:
         async for page in self._stripe.pages(
             lambda after: gateway.list_customers_page(after, REQUEST_SECONDS, window)
         ):
-            unseen = self._scratch.unseen([customer.id for customer in page]) if page else set()
+            unseen = self._scratch.unseen([customer.id for customer in page])
             self._scratch.note_seen(unseen)
             self.counts.customers += len(unseen)
             for customer in page:

@@ -6,10 +6,9 @@ begun again: what is known already is only counted.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from paidonce.domain.intent import EventsPage, Failure
@@ -18,13 +17,13 @@ from paidonce.payments.hints import WANTED_TYPES
 from paidonce.store import inbox
 from paidonce.store.engine import Transaction
 from paidonce.webhooks.intake import is_event, judge
+from paidonce.when import parse_time
 
 LISTED_FOR = timedelta(days=30)
 """Stripe lists events of the last 30 days (https://docs.stripe.com/api/events/list)."""
 PAGE = 100
 MOST_FAULTS = 8
 LONGEST_PAUSE_SECONDS = 10.0
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class BadSince(ValueError):
@@ -48,21 +47,12 @@ class Counts:
 
 
 def read_since(text: str, now: datetime) -> datetime:
-    """`2026-11-20T00:00Z`, `2026-11-20` (UTC), or how long ago: `90m`, `12h`, `3d`.
-
-    Raises BadSince for what is neither, for the future, and for what Stripe does not list any more.
-    """
-    ago = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
+    """A time as a person writes it. Raises BadSince for what is none, for the future, and for what
+    Stripe does not list any more."""
     try:
-        if ago:
-            since = now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-        else:
-            since = datetime.fromisoformat(text.strip())
-            since = since if since.tzinfo else since.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise BadSince(
-            "--since is a time (2026-11-20T00:00Z) or how long ago (90m, 12h, 3d)."
-        ) from None
+        since = parse_time(text, now)
+    except ValueError as error:
+        raise BadSince(f"--since: {error}.") from None
     if since > now:
         raise BadSince("--since lies in the future.")
     first = now - LISTED_FOR
