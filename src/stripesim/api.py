@@ -167,6 +167,7 @@ class Api:
             raise keys.secret_key_required()
         saved = self._saved_outcome(call, request, raw)
         if saved is None and fault and fault.kind == "error_saved":
+            # Documented (docs.stripe.com/api/idempotent_requests): a 500 is saved like any answer.
             raise api_error(fault.status or 500, is_executed=True)
         return saved or self._execute(call, route, ids, raw)
 

@@ -46,8 +46,8 @@ def authenticate(
 
 
 def _wait_for_the_server(call: Call, intent: Json, authenticated_with: str | None) -> None:
-    """Documented: the server's confirm is "the next payment attempt", and every confirm may ask
-    for authentication."""
+    """Documented (docs.stripe.com/api/payment_intents/confirm): the server's confirm initiates the
+    next payment attempt, and every confirm may ask for authentication."""
     intent["status"] = "requires_confirmation"
     intent["_sim"].update(challenge=None, authenticated_with=authenticated_with)
     call.save(intent)
