@@ -39,8 +39,6 @@ LEFT_OUT = {
     "commit.host_table": "an upgrade of the host's own table; tests/migration/test_adoption.py",
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
-    "commit.last_look": "after a day it ends the looking, and another one would do the same;"
-    " tests/service/test_reconcile_fix.py",
     "commit.authorized": "no intent of ours is made with manual capture",
 }
 """Steps of the code that no flow passes, and why."""

@@ -1,6 +1,6 @@
 """3-D Secure, with both confirmation methods."""
 
-from proof.crash_points.flows.table import CONFIRM, WINDOW_OVER, flow
+from proof.crash_points.flows.table import CONFIRM, HOURS, WINDOW_OVER, flow
 from proof.crash_points.shop import DECLINED_AFTER_3DS, NEEDS_3DS, Shop
 
 
@@ -58,6 +58,20 @@ def challenge_abandoned(shop: Shop) -> None:
     shop.begin()
     shop.work(60)
     shop.work(WINDOW_OVER)
+
+
+@flow(ends="pending")
+def apps_challenge_abandoned(shop: Shop) -> None:
+    """The app asks for 3-D Secure by itself, nobody answers, and the last look ends it."""
+    order, card, other = shop.order(), shop.card(NEEDS_3DS), shop.card(NEEDS_3DS)
+    answer = shop.pay(order, card)
+    shop.authenticate(answer, "fail")
+    shop.confirm(order)
+    intent_id = answer.data["paymentIntentId"]
+    shop.at_stripe("POST", f"/v1/payment_intents/{intent_id}/confirm?payment_method={other}")
+    shop.begin()
+    shop.work(60)
+    shop.work(25 * HOURS)
 
 
 @flow(ends="paid", stripe_confirmation_method="manual")
