@@ -20,6 +20,8 @@ LARGE = 1_000_000
 
 
 async def healthy(scope: Any, _receive: Any, send: Any) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.6)
     body = b"x" * LARGE if scope["path"] == "/large" else b"ok"
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -142,3 +144,36 @@ def test_a_client_that_does_not_take_its_answers_is_cut(
             while found := connection.recv(1 << 20):
                 taken += len(found)
         assert taken < 9 * LARGE
+
+
+SLOW = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    "more",
+    [b"}", b"\x16\x03\x01", b"GET / HTTP/1.1\r\nno header\r\n\r\n", CHUNKED + b"zz\r\n"],
+    ids=["one byte too many", "no HTTP", "a bad head", "a bad body"],
+)
+def test_what_comes_behind_a_request_in_work_does_not_answer_it(
+    port: int, more: bytes, together: bool
+) -> None:
+    """A client would take the 400 for the answer to its payment, which goes on."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(SLOW + more if together else SLOW)
+        if not together:
+            time.sleep(0.1)
+            connection.sendall(more)
+        answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 200 OK") and b"400" not in answer
+
+
+def test_a_late_head_behind_a_request_in_work_does_not_cost_it_its_answer(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(SLOW + b"GET / HTTP/1.1\r\nHo")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        assert connection.recv(1000) == b""  # and then it is cut

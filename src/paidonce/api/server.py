@@ -56,10 +56,9 @@ class EnvelopeProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        is_working = self.cycle is not None and not self.cycle.response_complete
         if self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response("The head of the request is too large.")
-        elif self._head_timer is None and not is_working:
+        elif self._head_timer is None and not self._is_working:
             self._expect_head()  # uvicorn takes whatever came for the end of the idle time
 
     def on_message_begin(self) -> None:
@@ -109,6 +108,12 @@ class EnvelopeProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
+        """A request that came in whole before is answered first, and alone: its client would take
+        this answer for that one's."""
+        if self._is_working and (self.pipeline or not self.cycle.more_body):
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
         request_id = str(uuid4()).encode()
         body = _body(answer_for(errors.invalid_request(msg)).encode(), request_id)
         self.transport.write(
@@ -122,9 +127,20 @@ class EnvelopeProtocol(HttpToolsProtocol):
         self.transport.close()
         self._expect_taken()
 
+    @property
+    def _is_working(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _expect_head(self) -> None:
         self._stop_head_timer()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_late_head)
+
+    def _end_late_head(self) -> None:
+        """The one before it, which is still in work, is answered all the same."""
+        if self._is_working:
+            self._expect_head()
+        else:
+            self.transport.abort()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
