@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +20,9 @@ from paidonce.gateway import transport
 from paidonce.gateway.transport import AiohttpTransport, NeverSent
 from paidonce.payments import background
 from paidonce.payments.release import MOST_AT_ONCE
+from paidonce.store.engine import sqlite_path
 from support.envelope import assert_envelope, assert_error, assert_success
-from support.events import WEBHOOK_PATH, deliver, make_event
+from support.events import WEBHOOK_PATH, deliver, make_event, sign
 from support.saved_methods import DETACH_CALL, delete, listed, saved
 from support.service import GOOD, Running, StartService
 
@@ -72,6 +75,14 @@ def slow_bodies(service: Running, path: str, count: int, **headers: str) -> Iter
         for connection in found:
             connection.sendall(sent.encode())
         yield found
+
+
+@contextlib.contextmanager
+def held_writes(service: Running) -> Iterator[None]:
+    """Another process writes, and the service's own transactions wait for it."""
+    with contextlib.closing(sqlite3.connect(sqlite_path(service.settings.database_url))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 # --- requests ------------------------------------------------------------------------------------
@@ -217,6 +228,48 @@ async def test_one_user_with_slow_bodies_and_hundreds_of_duplicates_leaves_place
     assert len(answers) == 10
     assert {status for status, _, _ in answers} == {200}
     assert service.charges(order_id) == service.charges(other) == 1
+
+
+async def test_a_burst_of_stripe_comes_in_though_all_of_it_is_from_one_address(
+    start_service: StartService,
+) -> None:
+    """Nobody else is in its lane for long: what is not signed is refused at once."""
+    service = start_service(max_requests=8)
+    bodies_of = [
+        json.dumps(make_event("charge.succeeded", {"id": f"ch_{n}", "object": "charge"})).encode()
+        for n in range(8)
+    ]
+    async with aiohttp.ClientSession(service.url) as stripe:
+
+        async def send(body: bytes) -> int:
+            headers = {"Stripe-Signature": sign(service, body)}
+            async with stripe.post(WEBHOOK_PATH, data=body, headers=headers) as answer:
+                return answer.status
+
+        with held_writes(service):
+            sending = [asyncio.create_task(send(body)) for body in bodies_of]
+            await asyncio.sleep(0.5)
+            assert not any(task.done() for task in sending)
+        assert await asyncio.gather(*sending) == [200] * 8
+
+
+def test_a_merchant_who_waits_for_stripe_keeps_no_user_of_his_address_out(
+    start_service: StartService, threads: ThreadPoolExecutor
+) -> None:
+    """All of them come through a proxy that is not configured as one."""
+    service = start_service(max_requests=4)
+    orders, card = [service.order() for _ in range(2)], service.simulator.create_card(GOOD)
+    other = service.order("bob")
+    cancel = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
+    service.simulator.add_fault(match=cancel, kind="latency", seconds=1.5)
+    canceling = [
+        threads.submit(service.merchant, "POST", f"/api/orders/{order_id}/cancel")
+        for order_id in orders
+    ]
+    wait_for_stripe(service, 2)
+    assert_success(service.pay(other, card, user="bob"))
+    for answer in canceling:
+        assert answer.result().status_code == 200
 
 
 # --- to Stripe, and in the background ------------------------------------------------------------

@@ -18,10 +18,14 @@ MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
 
 
 class Lane:
-    """Room for `most` requests in work, and for as many bodies on their way."""
+    """Room for `most` requests in work, and for as many bodies on their way. `is_shared`: between
+    many, none of whom may take it all."""
 
-    def __init__(self, most: int, limit_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, most: int, limit_bytes: int = MAX_BODY_BYTES, *, is_shared: bool = True
+    ) -> None:
         self.arrivals = Arrivals(most, limit_bytes)
+        self.is_shared = is_shared
         self.free = most
         self.held: dict[str, int] = {}
 
@@ -34,7 +38,8 @@ class Place:
         self._holder: str | None = None
 
     def hold(self, holder: str) -> None:
-        """Take a place, or go on holding it in another name: an address's, then the user's.
+        """Take a place, or go on holding it in another name: an address's, then that of the user
+        or the merchant.
 
         Nobody gets more places than he leaves free: one alone gets half of a lane, n greedy ones
         get n of n + 1 parts, and who comes without a place finds one. Raises `too_many_requests`,
@@ -44,7 +49,7 @@ class Place:
         held = self._lane.held.get(holder, 0)
         if not self._lane.free:
             raise errors.service_overloaded()
-        if held >= self._lane.free:
+        if self._lane.is_shared and held >= self._lane.free:
             raise errors.too_many_requests()
         self._lane.free -= 1
         self._lane.held[holder] = held + 1
@@ -66,7 +71,8 @@ class Admission:
     def __init__(self, most_requests: int) -> None:
         self._changes = Lane(most_requests)
         self._reads = Lane(most_requests)
-        self._webhooks = Lane(most_requests, MAX_WEBHOOK_BODY_BYTES)
+        # Stripe delivers from few addresses, and what others send there is refused unsigned.
+        self._webhooks = Lane(most_requests, MAX_WEBHOOK_BODY_BYTES, is_shared=False)
         self._machines = Lane(MACHINE_LANE)
 
     def lane_of(self, scope: Scope) -> Lane:

@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi, views
+from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
@@ -34,7 +35,7 @@ class MerchantRoutes:
 
     async def put_products(self, request: Request) -> Response:
         """Add products to the price list, or replace them."""
-        self._authentication.merchant(request)
+        self._check(request)
         _, body = read_json_object(request)
         products = parse_products(body)
         await self._use_cases.put_products(products)
@@ -43,7 +44,7 @@ class MerchantRoutes:
 
     async def create_order(self, request: Request) -> Response:
         """Place an order of the host; the same call again answers the same order."""
-        self._authentication.merchant(request)
+        self._check(request)
         raw, body = read_json_object(request)
 
         async def work() -> Answer:
@@ -54,14 +55,14 @@ class MerchantRoutes:
 
     async def get_order(self, request: Request) -> Response:
         """One order of any user."""
-        self._authentication.merchant(request)
+        self._check(request)
         order = await self._use_cases.get_merchant_order(order_id_of(request))
         data = views.merchant_order_detail(order)
         return respond(request, success("Order retrieved successfully", data))
 
     async def cancel_order(self, request: Request) -> Response:
         """Cancel an order; refused while a payment of it may still succeed."""
-        self._authentication.merchant(request)
+        self._check(request)
         order_id = order_id_of(request)
         raw, _ = read_json_object(request, is_empty_allowed=True)
 
@@ -71,3 +72,8 @@ class MerchantRoutes:
             return success("Order canceled successfully", data)
 
         return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+
+    def _check(self, request: Request) -> None:
+        """The merchant's key; the request goes on in his name, whatever address he shares."""
+        self._authentication.merchant(request)
+        request.scope[PLACE].hold(PRINCIPAL)
