@@ -1,7 +1,5 @@
 """What a dead process, a lost webhook or a merchant leaves behind comes to a true end."""
 
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from structlog.testing import capture_logs
 
 from stripesim.testing import ControlError
 from support.envelope import assert_error, assert_requires_action, assert_success
-from support.events import make_event
+from support.events import WEBHOOK_PATH, make_event, post, sign
 from support.service import (
     DECLINED_AT_ATTACH,
     DECLINED_AT_CHARGE,
@@ -32,7 +30,6 @@ CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
 LOOK = {"method": "GET", "path": "/v1/payment_intents/*"}
 CANCEL = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
-WEBHOOK_PATH = "/api/webhooks/stripe"
 
 
 @pytest.fixture
@@ -312,19 +309,6 @@ def event(kind: str, subject: dict[str, Any], **changes: Any) -> bytes:
     return json.dumps(make_event(kind, subject, **changes)).encode()
 
 
-def signature(body: bytes, secret: str = WEBHOOK_SECRET, *, age_seconds: int = 0) -> str:
-    at = int(time.time()) - age_seconds
-    signed = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={signed}"
-
-
-def deliver(service: Running, body: bytes, header: str | None) -> requests.Response:
-    headers = {"Content-Type": "application/json"}
-    if header is not None:
-        headers["Stripe-Signature"] = header
-    return requests.post(f"{service.url}{WEBHOOK_PATH}", data=body, headers=headers, timeout=10)
-
-
 def stored_events(service: Running) -> list[dict[str, Any]]:
     return service.rows("SELECT id, type, state FROM stripe_events ORDER BY received_at")
 
@@ -334,15 +318,15 @@ SUBJECT = {"id": "pi_of_somebody", "object": "payment_intent", "metadata": {}}
 
 def test_an_event_that_is_not_signed_well_is_refused_and_not_stored(service: Running) -> None:
     body = event("payment_intent.succeeded", SUBJECT)
-    good = signature(body)
+    good = sign(service, body)
     refused = {
         "none": None,
         "empty": "",
         "garbage": "t=,v1=",
-        "wrong secret": signature(body, "whsec_of_somebody_else"),
-        "other body": signature(body + b" "),
-        "old": signature(body, age_seconds=310),
-        "future": signature(body, age_seconds=-310),
+        "wrong secret": sign(service, body, "whsec_of_somebody_else"),
+        "other body": sign(service, body + b" "),
+        "old": sign(service, body, age_seconds=310),
+        "future": sign(service, body, age_seconds=-310),
         "no time": good.partition(",")[2],
         "no v1": good.partition(",")[0],
         "v0 only": good.replace("v1=", "v0="),
@@ -351,18 +335,18 @@ def test_an_event_that_is_not_signed_well_is_refused_and_not_stored(service: Run
         "not ascii": "t=1,v1=\u00e9".encode().decode("latin-1"),
     }
     for case, header in refused.items():
-        answer = deliver(service, body, header)
+        answer = post(service, body, header)
         assert answer.json().get("code") == "invalid_signature", (case, answer.text)
         assert_error(answer, 400, "invalid_signature")
     assert stored_events(service) == []
-    assert_success(deliver(service, body, good))
+    assert_success(post(service, body, good))
     assert len(stored_events(service)) == 1
 
 
 def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(service: Running) -> None:
     no_events = [b"", b"{}", b"[]", b"null", b"not json", b'{"id": 1}', b"[" * 5000, b"\xff"]
     for body in no_events:
-        answer = deliver(service, body, signature(body))
+        answer = post(service, body, sign(service, body))
         assert answer.status_code == 400, (body[:20], answer.text)
         assert_error(answer, 400, "invalid_request")
     assert stored_events(service) == []
@@ -372,13 +356,16 @@ def test_both_secrets_count_while_one_replaces_the_other(start_service: StartSer
     service = start_service(stripe_webhook_secret="whsec_new, whsec_old")
     for secret in ("whsec_new", "whsec_old"):
         body = event("payment_intent.succeeded", SUBJECT)
-        assert_success(deliver(service, body, signature(body, secret)))
+        assert_success(post(service, body, sign(service, body, secret)))
     body = event("payment_intent.succeeded", SUBJECT)
-    both = f"{signature(body, 'whsec_gone')},{signature(body, 'whsec_old').partition(',')[2]}"
-    assert_success(deliver(service, body, both))
-    assert_error(deliver(service, body, signature(body, "whsec_gone")), 400, "invalid_signature")
+    second = sign(service, body, 'whsec_old').partition(',')[2]
+    both = f"{sign(service, body, 'whsec_gone')},{second}"
+        f"{sign(service, body, 'whsec_gone')},{sign(service, body, 'whsec_old').partition(',')[2]}"
+    )
+    assert_success(post(service, body, both))
+    assert_error(post(service, body, sign(service, body, "whsec_gone")), 400, "invalid_signature")
     assert_error(
-        deliver(service, body, signature(body, "whsec_new, whsec_old")), 400, "invalid_signature"
+        post(service, body, sign(service, body, "whsec_new, whsec_old")), 400, "invalid_signature"
     )
     assert len(stored_events(service)) == 3
 
@@ -390,7 +377,7 @@ def test_without_a_secret_there_is_no_webhook_endpoint(
     service = start_service(stripe_webhook_secret=secret)
     body = event("payment_intent.succeeded", SUBJECT)
     for key in ("", secret, WEBHOOK_SECRET):
-        assert_error(deliver(service, body, signature(body, key)), 404, "not_found")
+        assert_error(post(service, body, sign(service, body, key)), 404, "not_found")
     assert stored_events(service) == []
 
 
@@ -399,7 +386,7 @@ def test_events_of_live_mode_and_of_other_accounts_are_dropped(service: Running)
     subject = stripe_intent(service, service.intent_of(order_id))
     for changes in ({"livemode": True}, {"account": "acct_of_somebody_else"}):
         body = event("payment_intent.succeeded", subject, **changes)
-        assert_success(deliver(service, body, signature(body)))
+        assert_success(post(service, body, sign(service, body)))
     assert stored_events(service) == []
 
 
@@ -415,7 +402,7 @@ def test_unknown_types_and_intents_of_others_are_stored_once_and_ignored(
     ]
     for body in bodies:
         for _ in range(2):
-            assert_success(deliver(service, body, signature(body)))
+            assert_success(post(service, body, sign(service, body)))
     assert service.work() == len(bodies)
     states = {row["type"]: row["state"] for row in stored_events(service)}
     assert states["payment_method.detached"] in ("done", "ignored")
@@ -429,7 +416,7 @@ def test_an_event_is_a_hint_and_never_the_truth(service: Running) -> None:
     order_id = service.order()
     subject = {**stripe_intent(service, service.intent_of(order_id)), "status": "succeeded"}
     body = event("payment_intent.succeeded", subject)
-    assert_success(deliver(service, body, signature(body)))
+    assert_success(post(service, body, sign(service, body)))
     service.work()
     assert not is_paid(service, order_id)
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
@@ -442,7 +429,7 @@ def test_an_event_that_comes_before_its_row_waits_for_it(service: Running) -> No
     service.simulator.clear_faults()
     [subject] = intents_at_stripe(service)
     body = event("payment_intent.succeeded", subject)
-    assert_success(deliver(service, body, signature(body)))
+    assert_success(post(service, body, sign(service, body)))
     service.work()
     assert [row["state"] for row in stored_events(service)] == ["pending"]
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
@@ -459,7 +446,7 @@ def test_an_event_nobody_can_work_on_is_set_aside_and_not_tried_for_ever(
     service.order()
     [subject] = intents_at_stripe(service)
     body = event("payment_intent.succeeded", subject)
-    assert_success(deliver(service, body, signature(body)))
+    assert_success(post(service, body, sign(service, body)))
     service.simulator.clear_faults()
     service.simulator.add_fault(
         match={"method": "GET", "path": "/v1/payment_intents"}, kind="error_before"
@@ -479,7 +466,7 @@ def test_a_customer_deleted_at_stripe_is_forgotten_by_its_event(service: Running
         timeout=10,
     ).raise_for_status()
     body = event("customer.deleted", {"id": gone, "object": "customer", "metadata": {}})
-    assert_success(deliver(service, body, signature(body)))
+    assert_success(post(service, body, sign(service, body)))
     service.work()
     order_id = service.order()
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
