@@ -76,6 +76,8 @@ def run(stage: Stage, case: Case) -> Result:
         _play(shop, flow, case)
         if not case.plan:
             result.steps = shop.steps()
+            if not result.steps:
+                raise Broken("no step was passed")
         if case.after == "hears":
             shop.hear()
         _let_recovery_work(shop, flow.operator)

@@ -358,10 +358,8 @@ def test_both_secrets_count_while_one_replaces_the_other(start_service: StartSer
         body = event("payment_intent.succeeded", SUBJECT)
         assert_success(post(service, body, sign(service, body, secret)))
     body = event("payment_intent.succeeded", SUBJECT)
-    second = sign(service, body, 'whsec_old').partition(',')[2]
+    second = sign(service, body, "whsec_old").partition(",")[2]
     both = f"{sign(service, body, 'whsec_gone')},{second}"
-        f"{sign(service, body, 'whsec_gone')},{sign(service, body, 'whsec_old').partition(',')[2]}"
-    )
     assert_success(post(service, body, both))
     assert_error(post(service, body, sign(service, body, "whsec_gone")), 400, "invalid_signature")
     assert_error(
