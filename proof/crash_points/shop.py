@@ -390,6 +390,12 @@ class Shop:
         intent = self.stage.simulator.post(f"/v1/payment_intents/{intent_id}/confirm", form, key)
         self.asked.append(Asked(order_id, "app", card, begun, next(self._places), 200, intent))
 
+    def app_changes_card(self, order_id: str, answer: Answer, card: str) -> None:
+        """The intent of the answer is to be paid with another card."""
+        begun, intent_id = next(self._places), answer.data["paymentIntentId"]
+        self.at_stripe("POST", f"/v1/payment_intents/{intent_id}?payment_method={card}")
+        self.asked.append(Asked(order_id, "app", card, begun, next(self._places), 200))
+
     def at_stripe(self, method: str, path: str) -> None:
         """Somebody changes something in Stripe's dashboard."""
         simulator = self.stage.simulator

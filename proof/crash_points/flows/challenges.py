@@ -80,8 +80,7 @@ def challenge_again(shop: Shop) -> None:
     order, card, other = shop.order(), shop.card(NEEDS_3DS), shop.card(NEEDS_3DS)
     answer = shop.pay(order, card)
     shop.authenticate(answer)
-    intent_id = answer.data["paymentIntentId"]
-    shop.at_stripe("POST", f"/v1/payment_intents/{intent_id}?payment_method={other}")
+    shop.app_changes_card(order, answer, other)
     shop.begin()
     shop.authenticate(shop.confirm(order))
     shop.confirm(order)
