@@ -41,6 +41,8 @@ NEGATIVE = {400, 401, 402, 403, 404, 422, 429, 503}
 """Answers that say: nothing was charged by this request."""
 CLOSED = ("declined", "authentication_failed", "consumed", "refused", "abandoned")
 """States of an attempt that say: it never charges."""
+AT_STRIPE = ("app", "refund")
+"""Kinds of deeds there, of which we answer nothing."""
 STAYS_UNKNOWN = {"payment_processing"}
 """Codes of a 409 that says nothing either way; every other 409 is a refusal."""
 
@@ -60,8 +62,9 @@ class Order:
 class Asked:
     """One request of a client and the answer it really got.
 
-    `kind`: pay, confirm, look, cancel, or app (the app's own confirm at Stripe). `begun` and
-    `ended` are places in one global count; an answer that never came has `ended` and `status` None.
+    `kind`: pay, confirm, look, cancel, or at Stripe: app (its own confirm), refund (of all that was
+    taken, by somebody there). `begun` and `ended` are places in one global count; an answer
+    that never came has `ended` and `status` None.
     """
 
     order_id: str
@@ -86,6 +89,13 @@ class Asked:
             return False
         is_refusal = self.status == 409 and self.body.get("code") not in STAYS_UNKNOWN
         return is_refusal or self.status in NEGATIVE
+
+    @property
+    def says_refunded(self) -> bool:
+        """Or, to who wants to pay, that the order is not to be paid any more."""
+        if self.kind == "look":
+            return self.status == 200 and self.body.get("data", {}).get("status") == "refunded"
+        return self.status == 409 and self.body.get("code") == "order_not_payable"
 
     def __str__(self) -> str:
         told = "no answer" if self.status is None else f"{self.status} {self.body.get('code', '')}"
@@ -316,11 +326,19 @@ class _Case:
         paid_at = min((ask.ended or 0 for ask in self.asked if ask.says_paid), default=None)
         if paid_at is not None and not self.charged:
             yield "I6", "success was answered and nothing was charged"
+        refunds = [ask.begun for ask in self.asked if ask.kind == "refund" and ask.status == 200]
         for ask in self.asked:
             if ask.status is None:
                 continue
-            if ask.kind != "app" and not (ask.status in STATUSES and ask.body.keys() >= ENVELOPE):
+            is_refunded = any(begun < (ask.ended or 0) for begun in refunds)
+            if ask.kind not in AT_STRIPE and not (
+                ask.status in STATUSES and ask.body.keys() >= ENVELOPE
+            ):
                 yield "I6", f"no answer of ours: {ask} {sorted(ask.body)}"
+            if ask.kind == "look" and ask.says_refunded and not self.refunded:
+                yield "I6", f"nothing was given back, and: {ask}"
+            if is_refunded and ask.says_refunded:
+                continue
             if paid_at is not None and ask.begun > paid_at and self._denies(ask):
                 yield "I6", f"the order was answered as paid before, and now: {ask}"
         is_canceled = any(ask.kind == "cancel" and ask.status == 200 for ask in self.asked)
@@ -438,7 +456,9 @@ class _Case:
         """A later question gets the truth."""
         if not self.asked or self.asked[-1].kind != "look" or self.asked[-1].status != 200:
             return
-        if self.asked[-1].says_paid != (self.row["status"] == "paid"):
+        is_refunded = self.captured > 0 and self.captured == self.refunded
+        is_paid = self.row["status"] == "paid" and not is_refunded
+        if self.asked[-1].says_paid != is_paid:
             yield "I6", f"the last look says {self.asked[-1].body['data'].get('status')}"
 
 

@@ -250,6 +250,19 @@ class Clients:
         self.world.counts["app confirms"] += 1
         self.world.note(placed.user.name, f"confirms {found.get('id')} by itself: {said}")
 
+    # --- somebody at Stripe
+
+    def refund_at_stripe(self, charge: Json) -> None:
+        """All of a charge goes back; the auditor is told when."""
+        intent = self.stripe.get(f"/v1/payment_intents/{charge['payment_intent']}")
+        request = Request(intent["metadata"]["order_id"], "refund", None, self._next())
+        self.asked.append(request)
+        told = self.stripe.by_hand("POST", f"/v1/refunds?charge={charge['id']}")
+        request.ended = self._next()
+        request.status = 402 if "error" in told else 200
+        self.world.counts["refunds at Stripe"] += 1
+        self.world.note("clerk", f"refunds {charge['id']}: {told.get('status') or told}")
+
 
 def _pay_body(method: str | None, dice: random.Random) -> Json:
     keeps = dice.random() < 0.3

@@ -63,6 +63,10 @@ class Courier:
             for _ in range(dice.choice([1, 1, 2, 4])):
                 self._start(event_id, late_seconds(dice))
 
+    def send_again(self, event_id: str) -> None:
+        """As a person at the Dashboard asks for it."""
+        self._start(event_id, 0)
+
     def _start(self, event_id: str, delay: float) -> None:
         self.under_way += 1
         self._world.loop.spawn(None, self._deliver(event_id, delay))

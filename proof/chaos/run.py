@@ -14,7 +14,7 @@ from typing import Any
 from paidonce import worker
 from paidonce.payments.context import Context
 from proof.auditor import books_of, judge, read_stripe
-from proof.chaos import hand
+from proof.chaos import clerk, hand
 from proof.chaos.clients import Clients
 from proof.chaos.courier import Courier
 from proof.chaos.habits import UNIT_MINOR, Shopper
@@ -139,6 +139,9 @@ class Shop:
         ]
         if hand.is_there(self.world):
             people.append(asyncio.ensure_future(hand.live(self.world, self.stripe)))
+        has_clerk = clerk.is_there(self.world)
+        if has_clerk:
+            people.append(asyncio.ensure_future(clerk.live(self.world, self.clients)))
         longest = LONGEST_CHAOS
         if self.dice.random() < 0.12:
             people.append(asyncio.ensure_future(self._long_night()))
@@ -148,7 +151,7 @@ class Shop:
             if one.done() and one.exception() is not None:
                 raise one.exception() or RuntimeError
             one.cancel()
-        await self._calm_down()
+        await self._calm_down(has_clerk=has_clerk)
 
     def _put_products(self) -> None:
         now = self.world.clock.now().isoformat(timespec="microseconds")
@@ -183,7 +186,7 @@ class Shop:
 
     # --- the end
 
-    async def _calm_down(self) -> None:
+    async def _calm_down(self, *, has_clerk: bool) -> None:
         """Faults stop, what is under way arrives, recovery has its time, everybody looks again."""
         self.world.weather, self.stripe.outages = FAIR, []
         self.fleet.is_chaotic = False
@@ -192,6 +195,8 @@ class Shop:
             machine.is_dead = True
         self.fleet.start_instance("z", has_worker=False)
         self.fleet.instances = {"z": self.fleet.instances["z"]}
+        if has_clerk:
+            clerk.resend(self.clients, self.courier)
         while self.stripe.under_way or self.courier.under_way:
             await asyncio.sleep(ROUND_SECONDS)
         await self._recover()
@@ -232,7 +237,7 @@ class Shop:
         card = self.clients.new_card(placed.user, "good")
         answer = await self.clients.ask(placed, "pay", card, self.dice)
         status = before.body.get("data", {}).get("status")
-        if status == "canceled":
+        if status in ("canceled", "refunded"):
             wanted = answer.body.get("code") == "order_not_payable"
         else:
             wanted = answer.body.get("status") == "success" or (

@@ -148,6 +148,12 @@ def _denied_after_success(shop: Shop) -> None:
     _tell(shop, 1, status=404, body={**shop.asked[1].body, "status": "error"})
 
 
+def _called_refunded(shop: Shop) -> None:
+    body = copy.deepcopy(shop.asked[1].body)
+    body["data"]["status"] = "refunded"
+    _tell(shop, 1, body=body)
+
+
 def _attempt_declined_but_charged(shop: Shop) -> None:
     shop.books.of_order("payment_attempts", shop.orders[0].id)[0]["state"] = "declined"
 
@@ -231,6 +237,7 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a card that nobody asked for": (_card_that_nobody_named, "I6"),
     "declined and charged": (_declined_but_charged, "I6"),
     "denied after success": (_denied_after_success, "I6"),
+    "called refunded and kept": (_called_refunded, "I6"),
     "declined in our books and charged": (_attempt_declined_but_charged, "I6"),
     "failed in our books, and its challenge was passed": (_challenge_passed_after_the_end, "I6"),
     "a stack trace": (_stack_trace, "I6"),
