@@ -19,10 +19,15 @@ from support.processes import free_port
 LARGE = 1_000_000
 
 
-async def healthy(scope: Any, _receive: Any, send: Any) -> None:
+async def healthy(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(0.6)
     body = b"x" * LARGE if scope["path"] == "/large" else b"ok"
+    while scope["path"] == "/echo":
+        message = await receive()
+        body += b" " + message["body"]
+        if not message["more_body"]:
+            break
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -177,3 +182,30 @@ def test_a_late_head_behind_a_request_in_work_does_not_cost_it_its_answer(
         connection.sendall(SLOW + b"GET / HTTP/1.1\r\nHo")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
         assert connection.recv(1000) == b""  # and then it is cut
+
+
+OFFER = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+COUNTED = f"{OFFER}HTTP2-Settings: AAA\r\nContent-Length: 5\r\n\r\nhello"
+PIECES = f"{OFFER}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 150, 1000])
+@pytest.mark.parametrize("sent", [COUNTED, PIECES], ids=["counted", "chunked"])
+def test_an_offer_of_another_protocol_is_passed_over_and_the_body_is_read(
+    port: int, sent: str, size: int
+) -> None:
+    """Java's HttpClient makes this offer with every first request that is not under TLS."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for _ in range(2):
+            for start in range(0, len(sent), size):
+                connection.sendall(sent[start : start + size].encode())
+                time.sleep(0.001)
+            answer = connection.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert answer.split(b"\r\n\r\n")[1].replace(b" ", b"") == b"okhello"
+
+
+def test_a_tunnel_is_refused(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n")
+        assert b"200" not in connection.recv(1000)

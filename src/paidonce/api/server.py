@@ -9,6 +9,7 @@ from asyncio import TimerHandle
 from typing import Any
 from uuid import uuid4
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -35,6 +36,25 @@ TICK_SECONDS = 0.1
 CLOSE = (b"connection", b"close")
 
 
+class RequestParser(httptools.HttpRequestParser):
+    """Passes over an offer to change the protocol, as a server may (RFC 9110, 7.8): Java's client
+    makes one with every first request. httptools takes such a request to have no body, so its head
+    is read once more, without the offer."""
+
+    def __init__(self, protocol: "EnvelopeProtocol") -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        while data:
+            try:
+                return super().feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if not self._protocol.has_offer:
+                    raise
+                data = self._protocol.head_without_offer() + data[offer.args[0] :]
+
+
 class EnvelopeProtocol(HttpToolsProtocol):
     """HTTP/1.1 whose answers to what is no HTTP request, or one too many, are the envelope, and
     that waits for nothing longer than it may take: a head, its end, an answer's being taken."""
@@ -45,6 +65,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.parser = RequestParser(self)
         if len(self.connections) > MAX_CONNECTIONS + MORE_CONNECTIONS:
             transport.abort()
         elif len(self.connections) > MAX_CONNECTIONS:
@@ -68,7 +89,8 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
-        super().on_headers_complete()
+        if not self.has_offer:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0
@@ -76,7 +98,19 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0
-        super().on_message_complete()
+        if not self.has_offer:
+            super().on_message_complete()
+
+    @property
+    def has_offer(self) -> bool:
+        """A tunnel (CONNECT) is none: whoever asks for it sends something else than HTTP next."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def head_without_offer(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def pause_writing(self) -> None:
         super().pause_writing()
