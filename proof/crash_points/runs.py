@@ -78,7 +78,7 @@ def run(stage: Stage, case: Case) -> Result:
             result.steps = shop.steps()
             if not result.steps:
                 raise Broken("no step was passed")
-        if case.after == "hears":
+        if case.after == "hears" or flow.needs_events:
             shop.hear()
         _let_recovery_work(shop, flow.operator)
         result.findings += _verdict(shop, flow)

@@ -17,7 +17,7 @@ def _money_on_a_canceled_order(shop: Shop, number: str = OTHER_GOOD) -> str:
     return str(answer.data["paymentIntentId"])
 
 
-@flow(ends="canceled")
+@flow(ends="canceled", needs_events=True)
 def surplus(shop: Shop) -> None:
     """Money lands on a canceled order, and goes back."""
     _money_on_a_canceled_order(shop)
@@ -28,7 +28,7 @@ def surplus(shop: Shop) -> None:
     shop.work(60)
 
 
-@flow(ends="canceled")
+@flow(ends="canceled", needs_events=True)
 def surplus_and_a_saved_500(shop: Shop) -> None:
     """Money goes back, and Stripe saves a 500 under the refund's key after it made it."""
     _money_on_a_canceled_order(shop)
@@ -75,7 +75,7 @@ def surplus_given_back_by_hand(shop: Shop) -> None:
     shop.work(60)
 
 
-@flow(ends="canceled")
+@flow(ends="canceled", needs_events=True)
 def surplus_that_fails_later(shop: Shop) -> None:
     """The bank gives the refund back after days: the money is shown, and not sent again."""
     _money_on_a_canceled_order(shop, REFUND_FAILS)

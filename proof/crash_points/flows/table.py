@@ -23,7 +23,8 @@ WINDOW_OVER = 1000.0
 @dataclass(frozen=True)
 class Flow:
     """`ends`: the status of the last order, None where there is none to look at. `operator`: the
-    command that somebody gives in the end, whoever has left."""
+    command that somebody gives in the end, whoever has left. `needs_events`: nothing but an event
+    can tell what happened, and Stripe sends those that were not answered again."""
 
     name: str
     run: Callable[[Shop], None]
@@ -31,6 +32,7 @@ class Flow:
     settings: tuple[tuple[str, Any], ...] = ()
     is_start: bool = False
     operator: str = ""
+    needs_events: bool = False
 
     @property
     def title(self) -> str:
@@ -45,6 +47,7 @@ def flow(
     *,
     is_start: bool = False,
     operator: str = "",
+    needs_events: bool = False,
     name: str = "",
     **settings: Any,
 ) -> Callable[[Callable[[Shop], None]], Callable[[Shop], None]]:
@@ -52,7 +55,8 @@ def flow(
 
     def add(run: Callable[[Shop], None]) -> Callable[[Shop], None]:
         key = name or run.__name__
-        FLOWS[key] = Flow(key, run, ends, tuple(sorted(settings.items())), is_start, operator)
+        changes = tuple(sorted(settings.items()))
+        FLOWS[key] = Flow(key, run, ends, changes, is_start, operator, needs_events)
         return run
 
     return add
