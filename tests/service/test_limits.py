@@ -5,17 +5,21 @@ import contextlib
 import json
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import jwt
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from paidonce.api import bodies
+from paidonce.api import bodies, jwks
 from paidonce.gateway import transport
 from paidonce.gateway.transport import AiohttpTransport, NeverSent
 from paidonce.payments import background
@@ -270,6 +274,60 @@ def test_a_merchant_who_waits_for_stripe_keeps_no_user_of_his_address_out(
     assert_success(service.pay(other, card, user="bob"))
     for answer in canceling:
         assert answer.result().status_code == 200
+
+
+@contextlib.contextmanager
+def issuer(key: rsa.RSAPrivateKey, hang: threading.Event) -> Iterator[str]:
+    """The address of a real issuer's key set, which does not answer from `hang` on."""
+    entry = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    body = json.dumps({"keys": [{**entry, "kid": "known"}]}).encode()
+    is_over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if hang.is_set():
+                is_over.wait(10)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/jwks"
+    is_over.set()
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def test_made_up_tokens_that_wait_for_the_issuer_keep_no_user_of_their_address_out(
+    start_service: StartService, threads: ThreadPoolExecutor
+) -> None:
+    key, hang = rsa.generate_private_key(public_exponent=65537, key_size=2048), threading.Event()
+    with issuer(key, hang) as url:
+        service = start_service(max_requests=4, auth_jwt_secret="", auth_jwks_url=url)
+
+        def look(key_id: str) -> int:
+            claims = {"sub": "alice", "exp": int(service.clock.now().timestamp()) + 3600}
+            token = jwt.encode(claims, key, "RS256", headers={"kid": key_id})
+            headers = {"Authorization": f"Bearer {token}"}
+            orders = f"{service.url}/api/mobile-app/orders"
+            return requests.get(orders, headers=headers, timeout=20).status_code
+
+        assert look("known") == 200
+        hang.set()
+        service.clock.added += jwks.ASK_AGAIN_AFTER_SECONDS + 1
+        made_up = [threads.submit(look, "made-up") for _ in range(2)]
+        time.sleep(0.5)
+        assert not any(answer.done() for answer in made_up)
+        assert look("known") == 200
+    assert {answer.result() for answer in made_up} == {401}
 
 
 # --- to Stripe, and in the background ------------------------------------------------------------

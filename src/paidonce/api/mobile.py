@@ -175,7 +175,10 @@ class MobileRoutes:
         return respond(request, success(message, views.saved_method(method)))
 
     async def _user(self, request: Request) -> Principal:
-        """The token's user, in whose name the request goes on: he may hold so many places."""
+        """The token's user, in whose name the request goes on: he may hold so many places. Who
+        waits for the issuer's keys holds none, and keeps nobody of his address out."""
+        place = request.scope[PLACE]
+        place.leave()
         user = await self._authentication.user(request)
-        request.scope[PLACE].hold(f"user={user.user_id}")
+        place.hold(f"user={user.user_id}")
         return user
