@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import encode_json
@@ -124,3 +125,15 @@ def test_the_client_is_the_right_most_address_that_is_not_ours(
     headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
     scope = {"type": "http", "client": (peer, 1) if peer else None, "headers": headers}
     assert ClientAddresses(settings.trusted_proxy_networks).of(scope) == expected
+
+
+def test_a_proxy_that_is_not_trusted_is_named_once() -> None:
+    addresses = ClientAddresses([])
+    with capture_logs() as lines:
+        addresses.of({"client": ("10.0.0.1", 1), "headers": []})
+        for _ in range(2):
+            forwarded = [(b"x-forwarded-for", b"192.0.2.1")]
+            assert addresses.of({"client": ("10.0.0.1", 1), "headers": forwarded}) == "10.0.0.1"
+    assert [(line["event"], line["address"]) for line in lines] == [
+        ("proxy.not_trusted", "10.0.0.1")
+    ]

@@ -5,8 +5,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.types import Scope
 
+from paidonce.observability import get_logger
+
 Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"  # a peer without an address: a Unix socket
+log = get_logger(__name__)
 
 
 class ClientAddresses:
@@ -14,6 +17,7 @@ class ClientAddresses:
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted = tuple(trusted)
+        self._has_warned = False
 
     def of(self, scope: Scope) -> str:
         """The address as text, IPv4 also when it came inside IPv6.
@@ -33,7 +37,14 @@ class ClientAddresses:
                 nearest = address
                 if not self._is_trusted(address):
                     break
+        elif not self._has_warned and _forwarded_for(scope):
+            self._warn_of(nearest)
         return str(nearest)
+
+    def _warn_of(self, proxy: Address) -> None:
+        """Once: all who come through it count as one, and the declines of some keep all out."""
+        self._has_warned = True
+        log.warning("proxy.not_trusted", address=str(proxy), setting="TRUSTED_PROXIES")
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
