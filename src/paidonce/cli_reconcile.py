@@ -47,6 +47,8 @@ def reconcile(
     if yes:
         raise typer.BadParameter("--yes goes with --dismiss alone")
     window = Window(_time(since), _time(until))
+    if window.since and window.since > datetime.now(UTC):
+        raise typer.BadParameter("--since lies in the future")
     if window.since and window.until and window.since >= window.until:
         raise typer.BadParameter("--since must be before --until")
     fixing = load(Settings) if fix else None

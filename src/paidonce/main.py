@@ -123,7 +123,8 @@ async def check_account(
     account_id = await ctx.gateway.retrieve_account_id(START_CALL_SECONDS)
     if isinstance(account_id, Failure):
         if needs_answer and account_id.http_status != FORBIDDEN:
-            raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {account_id.message}.")
+            why = account_id.message if account_id.http_status else "the connection failed"
+            raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {why.rstrip('.')}.")
         log.warning("account.not_checked", reason=account_id.reason.value)
         return
     recorded = ctx.installation.stripe_account_id

@@ -187,6 +187,13 @@ class Settings(OperatorSettings, TokenSettings):
             raise ValueError("must be a publishable key (pk_test_… or pk_live_…)")
         return value
 
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, value: SecretStr) -> SecretStr:
+        if not all(part.startswith("whsec_") for part in _split(value.get_secret_value())):
+            raise ValueError("must be empty or comma separated secrets (whsec_…)")
+        return value
+
     @field_validator("payment_method_types")
     @classmethod
     def _method_types(cls, value: str) -> str:

@@ -108,7 +108,7 @@ def test_a_process_says_by_its_exit_code_what_came_of_it(
     done = run_process(sqlite_url, "http://127.0.0.1:9")
     assert done.code == 2
     [sentence] = done.stderr.splitlines()
-    assert "Stripe does not answer" in sentence
+    assert "Stripe does not answer: the connection failed." in sentence
 
 
 def test_findings_are_printed_in_three_ways_and_fixed_once(
@@ -219,6 +219,7 @@ def test_a_short_silence_of_stripe_is_waited_for(
     ("options", "word"),
     [
         (["--since", "yesterday"], "yesterday"),
+        (["--since", "2999-01-01"], "--since lies in the future"),
         (["--format", "xml"], "xml"),
         (["--order", "11111111-2222-4333-8444-555555555555"], "not in our books"),
     ],

@@ -59,6 +59,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"DATABASE_URL": "postgresql://u:p@ss:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://u:p:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
         ({"STRIPE_API_BASE": "localhost"}, "STRIPE_API_BASE"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_a,we_1"}, "STRIPE_WEBHOOK_SECRET"),
         ({"STRIPE_CONFIRMATION_METHOD": "sometimes"}, "STRIPE_CONFIRMATION_METHOD"),
         ({"PAYMENT_METHOD_POLICY": "maybe"}, "PAYMENT_METHOD_POLICY"),
         ({"STRIPE_USE_SDK": "perhaps"}, "STRIPE_USE_SDK"),
