@@ -128,7 +128,7 @@ def recorded(found: Json) -> Iterable[str]:
 PARTS: tuple[tuple[str, str, str, Callable[[Json], Iterable[str]]], ...] = (
     (
         "Every point at which it can die",
-        'make crash-points ARGS="--sample --pairs 60"',
+        "make crash-points",
         "crash-points.json",
         crash_points,
     ),

@@ -7,11 +7,11 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from e2e.serving import environment
 from paidonce.cli import app
 from paidonce.observability import configure_logging
 from paidonce.payments import restore
 from support.envelope import assert_error, assert_success
+from support.environment import environment
 from support.events import deliver, inbox, list_events
 from support.planting import Shop, forgotten_charge, forgotten_intent
 from support.service import running_service
