@@ -30,6 +30,7 @@ from paidonce.settings import Settings, TokenSettings
 from paidonce.tokens import make_token
 
 START_SECONDS = 50.0
+TICK_SECONDS = 0.1
 STOP_SECONDS = 30.0
 TERMINAL_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")  # they would take over ours
 CHOSEN_PORTS = range(10_000, 32_000)  # below the ephemeral ones of Linux, macOS and Windows
@@ -55,7 +56,7 @@ class Demo:
         self._is_temporary = data_dir is None
         self._data_dir = data_dir or Path(tempfile.mkdtemp(prefix="paidonce-demo-"))
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._stop = threading.Event()
+        self._is_stopped = False  # by a signal, whose handler may take no lock: no Event
         self.url = f"http://127.0.0.1:{self._port}"
         self.page_url = f"{self.url}/demo"
         self.stripe_url = f"http://127.0.0.1:{self._stripe_port}"
@@ -66,7 +67,7 @@ class Demo:
 
     def __enter__(self) -> "Demo":
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stop.set())
+            signal.signal(number, self._on_signal)
         try:
             for port in (self._port, self._stripe_port):
                 _check_free(port)
@@ -86,7 +87,8 @@ class Demo:
 
     def wait(self) -> None:
         """Until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
-        while not self._stop.wait(0.2):
+        while not self._is_stopped:
+            time.sleep(TICK_SECONDS)
             for process in self._processes:
                 if process.poll() is not None:
                     raise DemoError(f"a process of the demo ended with {process.returncode}")
@@ -141,6 +143,9 @@ address that this prints for the answer's paymentIntentId, then POST …/pay/con
 Ctrl-C stops the demo.
 """
 
+    def _on_signal(self, *_: object) -> None:
+        self._is_stopped = True
+
     def _read_or_make_environment(self) -> dict[str, str]:
         """Keys and secrets; kept with the data when the data is kept."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
@@ -193,13 +198,13 @@ Ctrl-C stops the demo.
 
     def _wait_until_up(self, url: str) -> None:
         ends_at = time.monotonic() + START_SECONDS
-        while time.monotonic() < ends_at and not self._stop.is_set():
+        while time.monotonic() < ends_at and not self._is_stopped:
             if self._processes[-1].poll() is not None:
                 raise DemoError("a process of the demo could not start; its words stand above.")
             with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):  # noqa: S310
                 return
             time.sleep(0.05)
-        if self._stop.is_set():
+        if self._is_stopped:
             raise DemoError("stopped while starting.")
         raise DemoError(f"{url} did not answer within {START_SECONDS:.0f} s.")
 
