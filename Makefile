@@ -36,7 +36,7 @@ planted: setup ## plant each bug in a copy of the source; the proof has to find 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
 
-crash-points: setup ## die at every step of every flow, on both databases (ARGS="--flow known_card")
+crash-points: setup ## die at every step of every flow, on both databases (ARGS="--flow known_card --pairs 0")
 	@.venv/bin/python -m proof.crash_points $(ARGS)
 
 spec: setup ## explore the model of the pay pipeline (ARGS="--quick", "--only NAME", "--trace NAME")

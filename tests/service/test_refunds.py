@@ -52,19 +52,6 @@ def listening(service: Running) -> Running:
     return service
 
 
-def stripe(service: Running, method: str, path: str, **form: Any) -> dict[str, Any]:
-    answer = requests.request(
-        method,
-        f"{service.simulator.url}{path}",
-        data=form or None,
-        headers={"Authorization": f"Bearer {service.simulator.secret_key}"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    return data
-
-
 def execute(service: Running, sql: str, *args: Any) -> None:
     async def work(tx: Any) -> None:
         await tx.execute(sql, *args)
@@ -85,7 +72,7 @@ def pass_time(service: Running, seconds: float) -> None:
 
 def charge_by_hand(service: Running, intent_id: str, number: str = GOOD) -> None:
     card = service.simulator.create_card(number)
-    stripe(service, "POST", f"/v1/payment_intents/{intent_id}/confirm", payment_method=card)
+    service.stripe("POST", f"/v1/payment_intents/{intent_id}/confirm", payment_method=card)
 
 
 def retire(service: Running, order_id: str, status: str | None = None) -> str:
@@ -115,7 +102,7 @@ def states(service: Running) -> list[str]:
 
 
 def refunds_at_stripe(service: Running) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = stripe(service, "GET", "/v1/refunds?limit=100")["data"]
+    found: list[dict[str, Any]] = service.stripe("GET", "/v1/refunds?limit=100")["data"]
     return found
 
 
@@ -219,7 +206,7 @@ def test_without_the_policy_the_money_stays_and_is_shown(start: StartService) ->
 
 def test_what_was_given_back_by_hand_is_not_given_back_again(service: Running) -> None:
     order_id, retired = paid_twice(service)
-    stripe(service, "POST", "/v1/refunds", payment_intent=retired, amount=4_000)
+    service.stripe("POST", "/v1/refunds", payment_intent=retired, amount=4_000)
     hear(service)
     hear(service)
     assert [row["amount_minor"] for row in refund_rows(service)] == [40_000]
@@ -232,7 +219,7 @@ def test_a_charge_refunded_by_hand_meanwhile_is_told_to_a_person(service: Runnin
     service.simulator.add_fault(match=REFUND, kind="rate_limit")
     hear(service)
     service.simulator.clear_faults()
-    stripe(service, "POST", "/v1/refunds", payment_intent=retired)
+    service.stripe("POST", "/v1/refunds", payment_intent=retired)
     pass_time(service, 2 * HOUR)
     [row] = refund_rows(service)
     assert (row["state"], row["failure_reason"]) == ("refused", "charge_already_refunded")
@@ -254,7 +241,7 @@ def test_what_stripe_will_never_refund_is_told_to_a_person_at_once(
     order_id = paid_order(service, number)
     if by_hand is not None:
         intent_id = service.intent_of(order_id)
-        stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=by_hand)
+        service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=by_hand)
     ask_for(service, order_id, 4_000)
     service.work()
     [row] = refund_rows(service)
@@ -283,7 +270,7 @@ def test_an_older_look_does_not_take_a_refund_back(service: Running) -> None:
     order_id = paid_order(service)
     intent_id = service.intent_of(order_id)
     older = look(service, intent_id)
-    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=4_000)
+    service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=4_000)
     hear(service)
     write_down(service, order_id, older)
     assert service.order_view(order_id)["paymentStatus"] == "partially_refunded"
@@ -293,12 +280,12 @@ def test_an_older_look_does_not_take_a_refund_back(service: Running) -> None:
 def test_a_look_of_a_clock_that_was_ahead_does_not_stand_for_ever(service: Running) -> None:
     order_id = paid_order(service)
     intent_id = service.intent_of(order_id)
-    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=1_000)
+    service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=1_000)
     service.clock.added += DAY
     write_down(service, order_id, look(service, intent_id))
     service.clock.added -= DAY
     assert service.order_view(order_id)["paymentStatus"] == "partially_refunded"
-    stripe(service, "POST", "/v1/refunds", payment_intent=intent_id, amount=3_000)
+    service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=3_000)
     hear(service)
     assert assert_balanced(service, order_id) == PRICE_MINOR - 4_000
 
@@ -426,7 +413,7 @@ def test_a_saved_error_without_a_refund_of_ours_gets_the_next_key(service: Runni
     service.simulator.clear_faults()
     [made] = refunds_at_stripe(service)
     renamed = {"metadata[refund_id]": "of somebody else"}
-    stripe(service, "POST", f"/v1/refunds/{made['id']}", **renamed)
+    service.stripe("POST", f"/v1/refunds/{made['id']}", **renamed)
     for _ in range(2):
         pass_time(service, 60)
     assert [key.rpartition(":")[2] for key in keys(service)] == ["0", "0", "1"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-import requests
 
 from paidonce.gateway import client
 from paidonce.observability import render_metrics, set_step_hook
@@ -27,6 +26,7 @@ from support.service import (
     NEEDS_3DS,
     WEBHOOK_SECRET,
     Running,
+    at_stripe,
     running_service,
 )
 
@@ -101,19 +101,6 @@ def execute(service: Running, sql: str, *args: Any) -> None:
         await tx.execute(sql, *args)
 
     service.run(service.context.db.transaction("test", work))
-
-
-def stripe(world: World, method: str, path: str, **form: Any) -> dict[str, Any]:
-    answer = requests.request(
-        method,
-        f"{world.simulator.url}{path}",
-        data=form or None,
-        headers={"Authorization": f"Bearer {world.simulator.secret_key}"},
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    return data
 
 
 def pay_in_next_generation(service: Running, order_id: str, number: str = GOOD) -> str:
@@ -228,7 +215,7 @@ def test_a_forgotten_intent_that_stripe_has_canceled_stands_in_nobodys_way(world
     with world.serving(copy) as service:
         card = service.simulator.create_card(GOOD)
         assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
-        stripe(world, "POST", f"/v1/payment_intents/{intent_id}/cancel")
+        at_stripe(world.simulator, "POST", f"/v1/payment_intents/{intent_id}/cancel")
         service.recover(90)
         assert standing(service) == []
         assert_success(service.pay(order_id, card))
@@ -256,7 +243,7 @@ def test_the_comparison_reads_every_page_and_goes_on_where_it_was_stopped(
 ) -> None:
     copy, order_id, intent_id = forget(world)
     for _ in range(7):
-        stripe(world, "POST", "/v1/payment_intents", amount=100, currency="usd")
+        at_stripe(world.simulator, "POST", "/v1/payment_intents", amount=100, currency="usd")
     monkeypatch.setattr(client, "PAGE_SIZE", 3)
     world.simulator.add_fault(match={**LIST, "nth": 2}, kind="error_before")
     with world.serving(copy) as service:
@@ -276,9 +263,11 @@ def test_what_is_not_ours_or_is_over_refuses_nobody(world: World, name: str) -> 
         namespace = "f" * 32 if name == "namespace" else service.context.installation.namespace
         metadata = {"order_id": order_id, "payment_id": "pay_x", "namespace": namespace}
         form = {f"metadata[{key}]": value for key, value in metadata.items()}
-        made = stripe(world, "POST", "/v1/payment_intents", amount=100, currency="usd", **form)
+        made = at_stripe(
+            world.simulator, "POST", "/v1/payment_intents", amount=100, currency="usd", **form
+        )
         if name == "status":
-            stripe(world, "POST", f"/v1/payment_intents/{made['id']}/cancel")
+            at_stripe(world.simulator, "POST", f"/v1/payment_intents/{made['id']}/cancel")
     with world.serving() as service:
         assert standing(service) == []
         assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
@@ -438,7 +427,7 @@ def test_a_database_put_back_during_the_comparison_is_compared_again(
     the very one that was begun with, or one with a later mark."""
     copy, order_id, intent_id = forget(world)
     for _ in range(4):
-        stripe(world, "POST", "/v1/payment_intents", amount=100, currency="usd")
+        at_stripe(world.simulator, "POST", "/v1/payment_intents", amount=100, currency="usd")
     world.put_back(copy)
     monkeypatch.setattr(client, "PAGE_SIZE", 5)
     world.simulator.add_fault(match={**LIST, "nth": 2}, kind="error_before")
@@ -497,7 +486,7 @@ def test_an_event_about_an_intent_that_has_no_payment_is_a_reason_too(world: Wor
         execute(service, "DELETE FROM forgotten_intents")
         url = f"{service.url}/api/webhooks/stripe"
         service.simulator.set_webhook_target(url, WEBHOOK_SECRET)
-        stripe(world, "POST", "/v1/refunds", payment_intent=intent_id, amount=1)
+        at_stripe(world.simulator, "POST", "/v1/refunds", payment_intent=intent_id, amount=1)
         service.simulator.flush_webhooks()
         service.work()
         assert standing(service) == [intent_id]

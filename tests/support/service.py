@@ -130,17 +130,7 @@ class Running:
     # --- at Stripe
 
     def stripe(self, method: str, path: str, **form: Any) -> dict[str, Any]:
-        """A call that a person makes at Stripe, not the service."""
-        answer = requests.request(
-            method,
-            f"{self.simulator.url}{path}",
-            data=form or None,
-            headers={"Authorization": f"Bearer {self.simulator.secret_key}"},
-            timeout=10,
-        )
-        assert answer.status_code == 200, answer.text
-        data: dict[str, Any] = answer.json()
-        return data
+        return at_stripe(self.simulator, method, path, **form)
 
     # --- behind the scenes
 
@@ -225,6 +215,20 @@ def make_settings(database_url: str, simulator: Any, **changes: Any) -> Settings
         "merchant_api_key": MERCHANT_API_KEY,
     }
     return Settings(**{**values, **changes})
+
+
+def at_stripe(simulator: Any, method: str, path: str, **form: Any) -> dict[str, Any]:
+    """A call that a person makes at Stripe, not the service."""
+    answer = requests.request(
+        method,
+        f"{simulator.url}{path}",
+        data=form or None,
+        headers={"Authorization": f"Bearer {simulator.secret_key}"},
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    data: dict[str, Any] = answer.json()
+    return data
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ ADVICE: dict[Kind, str] = {
     Kind.REFUND_NOT_RECORDED: "Resend the event charge.refunded from Stripe's dashboard; until then"
     " our balance of the order is wrong.",
     Kind.FORGOTTEN_INTENT: "`--fix` adopts it where it is its order's only one. What it leaves, its"
-    " line says why.",
+    " line says why; `--dismiss` then opens its order again.",
     Kind.ORPHAN_INTENT: "`--fix` cancels it, so that it can never charge. What it leaves, its line"
     " says why.",
     Kind.MISSING_INTENT: "Stripe does not know the intent of a payment. Check that the key is of"
