@@ -1,7 +1,7 @@
 """SetupIntents: save a card without paying; create, retrieve, update, confirm, cancel, list.
 
 The hosted challenge page serves PaymentIntents only: a card that has to authenticate is set up
-here without one (see docs/stripesim.md).
+here without one (see docs/simulator.md).
 """
 
 from typing import Any
