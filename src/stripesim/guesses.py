@@ -1,147 +1,177 @@
 """Facts nobody has seen recorded. Every one is a guess: correct it here when Stripe shows better.
 
 What is recorded, asserted against Stripe's test mode or written in its documentation stands with
-the code that uses it; this file holds only what is inferred or remembered.
+the code that uses it; this file holds only what is inferred or remembered. Every entry has its
+grade: [C] seen in other people's code and notes, [I] inferred from something that is known, [G] a
+guess.
 """
 
 # --- the wire ------------------------------------------------------------------------------------
 
-BAD_ARRAY_KEYS = (  # recorded up to the dash's first half; the tail is a guess
+# [C] The first half is recorded, up to the brackets; the rest is not.
+BAD_ARRAY_KEYS = (
     "If passing an array with explicit keys (e.g. foo[0]=a&foo[1]=b), the keys must be consecutive "
     "integers starting at 0."
 )
+# [G] The code is documented, the text nobody wrote down.
 RATE_LIMIT_MESSAGE = (
     "Request rate limit exceeded. You can learn more about rate limits here "
     "https://stripe.com/docs/rate-limits."
 )
+# [C] The first sentence; the end is a guess.
 KEY_IN_USE_MESSAGE = (
     "There is currently another in-progress request using this Idempotent Key (that probably means "
     "you submitted twice, and the other request is still going through): {key}. Please try again "
     "later."
 )
+# [C]
 TOO_DEEP_MESSAGE = "You cannot expand more than 4 levels of a property. Property: {path}"
+# [I] 400 without code and param is asserted, the text is not.
 UNKNOWN_VERSION_MESSAGE = "Invalid Stripe API version: {version}"
+# [C]
 NOT_A_FORM_MESSAGE = (
     "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If "
     "you have any questions, we can help at https://support.stripe.com/."
 )
 
-# --- metadata ------------------------------------------------------------------------------------
-
-METADATA_MOST_KEYS = 50
-METADATA_LONGEST_NAME = 40
-METADATA_LONGEST_VALUE = 500
-
 # --- customers ------------------------------------------------------------------------------------
 
-# Refused for sure: no @, `name@com` (no dot in the domain), white space, other than ASCII's @.
+# [I] Refused for sure: no @, `name@com` (no dot in the domain), white space, other than ASCII's @.
 EMAIL_PATTERN = "[^@\\s\uff20]+@[^@\\s\uff20]+\\.[^@\\s\uff20.]+"
 
 # --- PaymentMethods ------------------------------------------------------------------------------
 
-# "Not a test card" may be refused at tokenisation or at the charge; here at tokenisation.
+# [C] "Not a test card" may be refused at tokenisation or at the charge; here at tokenisation.
 NOT_A_TEST_CARD_MESSAGE = (
     "Your card was declined. Your request was in test mode, but used a non test (live) card. For a "
     "list of valid test cards, visit: https://stripe.com/docs/testing."
 )
-# Attaching a method that is dead: only the shape is recorded; the text is the shorter spelling.
+# [C] Attaching a method that is dead: only the shape is recorded; the text is the shorter spelling.
 ATTACH_DEAD_MESSAGE = (
     "This PaymentMethod was previously used without being attached to a Customer or was detached "
     "from a Customer, and may not be used again."
 )
-# A method used with setup_future_usage and no customer can still be attached (documented); whether
-# it can pay again before that is unknown. Here it cannot.
+# [G] A method used with setup_future_usage and no customer can still be attached (documented);
+# whether it can pay again before that is unknown. Here it cannot.
 KEPT_METHOD_CAN_PAY_UNATTACHED = False
-# A method parked in an unfinished authentication belongs to that one PaymentIntent; another
+# [G] A method parked in an unfinished authentication belongs to that one PaymentIntent; another
 # PaymentIntent gets the reuse error.
 PARKED_METHOD_CAN_PAY_ELSEWHERE = False
 
 # --- PaymentIntents ------------------------------------------------------------------------------
 
-LARGEST_AMOUNT = 99_999_999
+# [C]
 AMOUNT_TOO_LARGE_MESSAGE = "Amount must be no more than {amount}"
+# [G]
 THREE_DECIMAL_MESSAGE = (
     "Invalid amount: {amount}. Amounts in {currency} must be rounded to the nearest ten, since "
     "three-decimal currencies are charged with two."
 )
+# [C] Up to the status; the list is inferred from its neighbours.
 CANNOT_CONFIRM_STATUS_MESSAGE = (
     "You cannot confirm this PaymentIntent because it has a status of {status}. Only a "
     "PaymentIntent with one of the following statuses may be confirmed: requires_payment_method, "
     "requires_confirmation, requires_action."
 )
+# [G]
 STRICT_REQUIRES_ACTION_MESSAGE = (
     "You cannot confirm this PaymentIntent with another payment method because it has a status of "
     "requires_action. Finish or cancel the pending authentication first."
 )
+# [C]
 MANUAL_WITH_PUBLISHABLE_KEY_MESSAGE = (
     "This PaymentIntent with ID: {id} cannot be confirmed using your publishable key because its "
     "`confirmation_method` is set to `manual`. Please use your secret key instead, or create a "
     "PaymentIntent with `confirmation_method` set to `automatic`."
 )
+# [C]
 FOREIGN_INTENT_MESSAGE = (
     "The client_secret provided does not match any associated PaymentIntent on this account. "
     "Ensure the publishable key used belongs to the same account that created the PaymentIntent."
 )
+# [I]
 ONLY_WITH_CONFIRM_MESSAGE = (
     "The parameter `{name}` cannot be passed when creating a PaymentIntent unless `confirm` is set "
     "to true."
 )
+# [C]
 BAD_METHOD_TYPE_MESSAGE = (
     "The payment method type provided: {type} is invalid. Please ensure the provided type is "
     "activated in your dashboard (https://dashboard.stripe.com/account/payments/settings) and your "
     "account is enabled for any preview features that you are trying to use."
 )
-# The code is documented (changelog of 2026-09-30.endive), the text is not.
+# [G] The code is documented (changelog of 2026-09-30.endive), the text is not.
 NO_METHOD_TYPES_MESSAGE = (
     "The parameter payment_method_types is no longer supported in this API version. Use "
     "allowed_payment_method_types instead."
 )
+# [C]
 TYPES_AND_AUTOMATIC_MESSAGE = (
     "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."
 )
+# [C]
 WRONG_METHOD_TYPE_MESSAGE = (
     "The PaymentMethod provided ({type}) is not allowed for this PaymentIntent. Please attach a "
     "PaymentMethod of one of the following types: {allowed}. Alternatively update the allowed "
     'payment_method_types for this PaymentIntent to include "{type}".'
 )
+# [C]
 CAPTURE_TOO_MUCH_MESSAGE = (
     "The payment_intent could not be captured because the requested capture amount is greater than "
     "the amount you can capture for this charge."
 )
-AUTHORIZATION_SECONDS = 7 * 24 * 3600  # how long an uncaptured card payment is held
+# [I] How long an uncaptured card payment is held: documented per network, from 5 to 30 days.
+AUTHORIZATION_SECONDS = 7 * 24 * 3600
+# [I] The reasons that Stripe gives itself are listed by the SDK; which one is not.
 EXPIRED_AUTHORIZATION_REASON = "automatic"
-MOST_CONFIRMS = 100  # Stripe: "a variable upper limit"; afterwards the intent is canceled
-# A partial capture releases the rest, shown in the charge's amount_refunded.
+# [G] Documented is "a variable upper limit", after which the intent is canceled.
+MOST_CONFIRMS = 100
+# [C] A partial capture releases the rest, shown in the charge's amount_refunded.
 PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED = True
 
 # --- charges without a PaymentIntent -------------------------------------------------------------
 
+# [G]
 SOURCE_TYPE_MESSAGE = "Invalid source object: {type} is not supported here, only card."
-LINKED_SOURCE_MISSING_STATUS = 404  # the text is recorded, its status only in old notes
+# [C] The text is recorded, its status only in old notes.
+LINKED_SOURCE_MISSING_STATUS = 404
+# [C]
 CHARGE_CAPTURE_TOO_MUCH_MESSAGE = (
     "You cannot capture a charge for an amount greater than it already has."
 )
+# [G]
 CHARGE_FAILED_MESSAGE = "Charge {id} has failed and cannot be captured."
+# [G]
 CHARGE_EXPIRED_MESSAGE = "Charge {id} has expired and can no longer be captured."
 
 # --- refunds -------------------------------------------------------------------------------------
 
-REFUND_SETTLES_AFTER_SECONDS = 5  # …7726: pending -> succeeded
-REFUND_FAILS_AFTER_SECONDS = 5  # …5126: succeeded -> failed
+# [G] …7726: pending -> succeeded.
+REFUND_SETTLES_AFTER_SECONDS = 5
+# [G] …5126: succeeded -> failed.
+REFUND_FAILS_AFTER_SECONDS = 5
 
 # --- tokens --------------------------------------------------------------------------------------
 
+# [C]
 TOKEN_USED_MESSAGE = "You cannot use a Stripe token more than once: {id}."  # noqa: S105
 
 # --- versions ------------------------------------------------------------------------------------
 
 # First version date at which recordings show an additive field; the day between two recordings is
 # unknown, so the later one's month is taken.
+
+# [I]
 CUSTOMER_ACCOUNT_SINCE = "2025-11-17"
+# [I]
 MANAGED_PAYMENTS_SINCE = "2026-04-01"
+# [I]
 PAYMENT_RECORD_SINCE = "2026-07-01"
+# [I]
 REFUND_OWNER_SINCE = "2026-07-01"
-ERROR_METHOD_TYPE_SINCE = "2026-07-01"  # last_payment_error.payment_method_type
-SHARED_TOKEN_UNTIL = "2026-10-28"  # noqa: S105  (recorded until 2026-08, unknown to SDK 16.1.0)
-# Older versions recorded in 2026 show every additive field of 2026.
+# [I] last_payment_error.payment_method_type
+ERROR_METHOD_TYPE_SINCE = "2026-07-01"
+# [I] Recorded until 2026-08, unknown to SDK 16.1.0.
+SHARED_TOKEN_UNTIL = "2026-10-28"  # noqa: S105
+# [I] Older versions recorded in 2026 show every additive field of 2026.
 ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE = "2025-09-30"

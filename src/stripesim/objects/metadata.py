@@ -1,11 +1,15 @@
-"""Metadata: merged name by name; an empty value unsets one name, an empty string all of them."""
+"""Metadata: merged name by name; an empty value unsets one name, an empty string all of them.
+
+Documented (docs.stripe.com/api/metadata): at most 50 keys, names of 40 characters without square
+brackets, values of 500.
+"""
 
 from typing import Any
 
-from stripesim import guesses
 from stripesim.wire.errors import invalid_request
 
 Json = dict[str, Any]
+MOST_KEYS, LONGEST_NAME, LONGEST_VALUE = 50, 40, 500
 
 
 def merged(current: Json, change: Any) -> Json:
@@ -14,17 +18,17 @@ def merged(current: Json, change: Any) -> Json:
         return {} if change == "" else current
     out = {**current, **change}
     out = {name: value for name, value in out.items() if value != ""}
-    if len(out) > guesses.METADATA_MOST_KEYS:
+    if len(out) > MOST_KEYS:
         raise invalid_request(
-            f"You can have at most {guesses.METADATA_MOST_KEYS} metadata keys per object.",
+            f"You can have at most {MOST_KEYS} metadata keys per object.",
             param="metadata",
         )
     for name, value in out.items():
-        if len(name) > guesses.METADATA_LONGEST_NAME or len(value) > guesses.METADATA_LONGEST_VALUE:
+        if len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE:
             raise invalid_request(
-                f"Metadata names can have up to {guesses.METADATA_LONGEST_NAME} characters and "
-                f"values up to {guesses.METADATA_LONGEST_VALUE}.",
-                param=f"metadata[{name[: guesses.METADATA_LONGEST_NAME]}]",
+                f"Metadata names can have up to {LONGEST_NAME} characters and "
+                f"values up to {LONGEST_VALUE}.",
+                param=f"metadata[{name[:LONGEST_NAME]}]",
             )
     return out
 

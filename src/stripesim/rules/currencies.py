@@ -6,6 +6,7 @@ Minimums are those of docs.stripe.com/currencies#minimum-and-maximum-charge-amou
 from stripesim import guesses
 from stripesim.wire.errors import StripeError, invalid_request
 
+LARGEST_AMOUNT = 99_999_999  # SDK: "supports up to eight digits"
 ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
@@ -56,8 +57,8 @@ def check_amount(amount: int, currency: str) -> None:
     """Raises StripeError 400 when the amount (minor units) cannot be charged in the currency."""
     if amount <= 0:
         raise invalid_request(ZERO_MESSAGE, code="parameter_invalid_integer", param="amount")
-    if amount > guesses.LARGEST_AMOUNT:
-        shown = f"{major(guesses.LARGEST_AMOUNT, currency)} {currency}"
+    if amount > LARGEST_AMOUNT:
+        shown = f"{major(LARGEST_AMOUNT, currency)} {currency}"
         raise _amount_error("amount_too_large", guesses.AMOUNT_TOO_LARGE_MESSAGE, shown)
     smallest, shown = MINIMUMS.get(currency, (0, ""))
     if amount < smallest:
