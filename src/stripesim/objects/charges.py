@@ -10,6 +10,7 @@ from stripesim.objects import payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
+from stripesim.rules import states
 from stripesim.rules.cards import Card, Decline
 from stripesim.world import Call
 
@@ -41,7 +42,6 @@ def make(
         "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "STRIPESIM",
-        "captured": False,
         "created": call.now,
         "currency": intent["currency"],
         "customer": intent["customer"],
@@ -75,14 +75,13 @@ def make(
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
         "receipt_url": None if decline else f"https://pay.stripe.com/receipts/payment/{charge_id}",
-        "refunded": False,
         "review": None,
         "shipping": intent["shipping"],
         "source": None,
         "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
-        "status": "failed" if decline else "succeeded",
+        **states.CHARGE_FIELDS[states.begin("charge", "declined" if decline else "authorized")],
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
         "_sim": {"card": card.name},

@@ -11,6 +11,7 @@ from stripesim.objects import charges, disputes, payment_methods, sources
 from stripesim.objects.events import emit
 from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import refusals, settle
+from stripesim.rules import states
 from stripesim.rules.cards import Authentication, Decline
 from stripesim.rules.currencies import check_amount, check_currency
 from stripesim.wire.errors import StripeError, invalid_request, refused
@@ -177,8 +178,9 @@ def capture(call: Call, params: Json, charge_id: str) -> Json:
 def expire(call: Call, charge_id: str) -> None:
     """A hold that was not captured in time is released."""
     charge = call.world.objects.get("charge", charge_id)
-    if charge is None or charge["captured"] or charge["refunded"]:
+    if charge is None or states.state_of(charge) != "held":
         return
-    charge.update(amount_refunded=charge["amount"], refunded=True)
+    states.move(charge, "released")
+    charge["amount_refunded"] = charge["amount"]
     call.save(charge)
     emit(call, "charge.expired", charge)

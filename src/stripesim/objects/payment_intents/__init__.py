@@ -1,9 +1,6 @@
 """PaymentIntents.
 
-requires_payment_method -> requires_confirmation -> (requires_action)
-    -> requires_capture | succeeded
-any of them but succeeded -> canceled
-a decline or a failed authentication -> requires_payment_method
+The states and what moves them: `rules.states`.
 
 lifecycle.py  create, retrieve, update, list
 confirm.py    which method, may it pay, does it have to authenticate

@@ -4,6 +4,7 @@ from typing import Any
 
 from stripesim.objects import payment_methods
 from stripesim.objects.payment_intents import settle
+from stripesim.rules import states
 from stripesim.wire.errors import StripeError
 from stripesim.world import Call
 
@@ -48,7 +49,7 @@ def authenticate(
 def _wait_for_the_server(call: Call, intent: Json, authenticated_with: str | None) -> None:
     """Documented (docs.stripe.com/api/payment_intents/confirm): the server's confirm initiates the
     next payment attempt, and every confirm may ask for authentication."""
-    intent["status"] = "requires_confirmation"
+    states.move(intent, "authentication_passed")
     intent["_sim"].update(challenge=None, authenticated_with=authenticated_with)
     call.save(intent)
 

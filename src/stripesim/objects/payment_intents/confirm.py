@@ -7,12 +7,12 @@ from stripesim import guesses
 from stripesim.objects import confirmation_tokens, payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.payment_intents import refusals, settle
+from stripesim.rules import states
 from stripesim.rules.cards import PROCESSING_ERROR, Authentication
 from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.world import Call
 
 Json = dict[str, Any]
-CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 CHALLENGE_PATH = "/3d_secure_2/hosted"
 
 
@@ -40,7 +40,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
 def _check_state(call: Call, intent: Json) -> None:
     if intent["status"] in ("succeeded", "requires_capture"):
         raise refusals.already_confirmed(call, intent)
-    if intent["status"] not in CONFIRMABLE:
+    if not states.allows(intent, "confirm"):
         raise refusals.cannot_confirm(call, intent)
     if call.is_publishable and intent["confirmation_method"] == "manual":
         raise invalid_request(
@@ -212,7 +212,7 @@ def _begin_challenge(call: Call, intent: Json, method: Json, params: Json) -> No
                 "type": "three_d_secure_redirect",
             },
         }
-    intent["status"] = "requires_action"
+    states.move(intent, "authentication_asked")
     intent["_sim"]["challenge"] = {
         "id": challenge_id,
         "payment_method": method["id"],

@@ -11,6 +11,7 @@ from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import confirm as confirming
 from stripesim.objects.payment_intents import refusals, settle
+from stripesim.rules import states
 from stripesim.rules.currencies import check_amount, check_currency
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.params import is_method_type
@@ -61,7 +62,7 @@ def create(call: Call, params: Json) -> Json:
     if not is_confirming:
         _choose_method(call, intent, params)
     elif params.get("payment_method"):
-        intent["status"] = "requires_confirmation"
+        states.move(intent, "method_named")
     call.add(intent)
     call.world.ledger.append(
         "payment_intent", call.now, payment_intent=intent["id"], customer=intent["customer"]
@@ -83,7 +84,8 @@ def _choose_method(call: Call, intent: Json, params: Json) -> None:
     else:
         return
     confirming.check_owner(call, intent, method, in_body=False)
-    intent.update(payment_method=method["id"], status="requires_confirmation", next_action=None)
+    states.move(intent, "method_named")
+    intent.update(payment_method=method["id"], next_action=None)
     intent["_sim"].update(challenge=None)
 
 
@@ -137,7 +139,7 @@ def _shape(call: Call, params: Json, currency: str) -> Json:
         "source": None,
         "statement_descriptor": unset(params.get("statement_descriptor")),
         "statement_descriptor_suffix": unset(params.get("statement_descriptor_suffix")),
-        "status": "requires_payment_method",
+        "status": states.begin("payment_intent", "created"),
         "transfer_data": None,
         "transfer_group": unset(params.get("transfer_group")),
         "_sim": {"challenge": None, "authenticated_with": None, "return_url": None, "confirms": 0},
@@ -245,7 +247,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
         intent["payment_method_options"].setdefault(kind, {}).update(options or {})
     if "payment_method" in params or params.get("payment_method_data"):
         _update_method(call, intent, params)
-    if params and intent["status"] in refusals.UPDATABLE:
+    if params and states.allows(intent, "update"):
         intent["last_payment_error"] = None
     call.save(intent)
     return intent
@@ -254,7 +256,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
 def _update_fixed(call: Call, intent: Json, params: Json) -> None:
     """Amount, currency, types and customer: only while nothing was paid."""
     for name in ("amount", "currency", "payment_method_types", "capture_method"):
-        if name in params and intent["status"] not in refusals.UPDATABLE:
+        if name in params and not states.allows(intent, "update"):
             raise refusals.not_updatable(call, intent, name)
     if "currency" in params:
         intent["currency"] = check_currency(params["currency"])
@@ -276,10 +278,11 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
 
 
 def _update_method(call: Call, intent: Json, params: Json) -> None:
-    if intent["status"] not in refusals.UPDATABLE:
+    if not states.allows(intent, "update"):
         raise refusals.not_updatable(call, intent, "payment_method")
     if params.get("payment_method") == "":
-        intent.update(payment_method=None, status="requires_payment_method", next_action=None)
+        states.move(intent, "method_removed")
+        intent.update(payment_method=None, next_action=None)
         intent["_sim"]["challenge"] = None
         return
     _choose_method(call, intent, params)
@@ -287,7 +290,7 @@ def _update_method(call: Call, intent: Json, params: Json) -> None:
 
 def capture(call: Call, params: Json, intent_id: str) -> Json:
     intent = load(call, intent_id, params)
-    if intent["status"] != "requires_capture":
+    if not states.allows(intent, "capture"):
         raise refusals.not_capturable(call, intent)
     capturable = int(intent["amount_capturable"])
     amount = int(params["amount_to_capture"]) if "amount_to_capture" in params else capturable
@@ -308,7 +311,7 @@ def capture(call: Call, params: Json, intent_id: str) -> Json:
 
 def cancel(call: Call, params: Json, intent_id: str) -> Json:
     intent = load(call, intent_id, params)
-    if intent["status"] not in refusals.CANCELABLE:
+    if not states.allows(intent, "cancel"):
         raise refusals.not_cancelable(call, intent)
     settle.cancel(call, intent, params.get("cancellation_reason") or None)
     return intent

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stripesim import guesses
+from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
 from stripesim.wire.versions import render
 from stripesim.world import Call
@@ -10,14 +11,8 @@ from stripesim.world import Call
 Json = dict[str, Any]
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 CARD_ERROR = "card_error"
-UPDATABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
-CANCELABLE = (
-    "requires_payment_method",
-    "requires_capture",
-    "requires_confirmation",
-    "requires_action",
-    "processing",
-)
+UPDATABLE = ", ".join(CALLS[("payment_intent", "update")])
+CANCELABLE = ", ".join(CALLS[("payment_intent", "cancel")])
 CUSTOMER_IS_FIXED = (
     "You cannot modify `customer` on a PaymentIntent once it already has been set. To fulfill a "
     "payment with a different Customer, cancel this PaymentIntent and create a new one."
@@ -91,7 +86,7 @@ def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
         intent,
         f"This PaymentIntent's {name} could not be updated because it has a status of "
         f"{intent['status']}. You may only update the {name} of a PaymentIntent with one of the "
-        f"following statuses: {', '.join(UPDATABLE)}.",
+        f"following statuses: {UPDATABLE}.",
         param=name,
     )
 
@@ -102,7 +97,7 @@ def not_cancelable(call: Call, intent: Json) -> StripeError:
         intent,
         f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only "
         "a PaymentIntent with one of the following statuses may be canceled: "
-        f"{', '.join(CANCELABLE)}.",
+        f"{CANCELABLE}.",
     )
 
 

@@ -6,7 +6,7 @@ from stripesim import guesses
 from stripesim.objects import balance_transactions, charges, disputes, payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.payment_intents import refusals
-from stripesim.rules import cards
+from stripesim.rules import cards, states
 from stripesim.rules.cards import Decline
 from stripesim.wire.errors import StripeError
 from stripesim.wire.versions import render
@@ -42,14 +42,16 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
     _keep_or_consume(call, intent, method)
     emit(call, "charge.succeeded", paid)
     if is_held:
-        intent.update(status="requires_capture", amount_capturable=intent["amount"])
+        states.move(intent, "money_held")
+        intent["amount_capturable"] = intent["amount"]
         call.save(intent)
         expires_at = call.now + guesses.AUTHORIZATION_SECONDS
         call.world.timers.add(expires_at, EXPIRE_AUTHORIZATION, intent["id"])
         emit(call, "payment_intent.amount_capturable_updated", intent)
     else:
         disputes.open_for(call, paid)
-        intent.update(status="succeeded", amount_received=intent["amount"])
+        states.move(intent, "money_taken")
+        intent["amount_received"] = intent["amount"]
         call.save(intent)
         emit(call, "payment_intent.succeeded", intent)
 
@@ -63,7 +65,8 @@ def take_money(call: Call, paid: Json, amount: int) -> None:
     paid["balance_transaction"] = balance_transactions.record(
         call, kind="charge", source=paid, amount=amount, available_at_once=at_once
     )
-    paid.update(captured=True, amount_captured=amount)
+    states.move(paid, "captured")
+    paid["amount_captured"] = amount
     call.world.ledger.append(
         "captured",
         call.now,
@@ -120,8 +123,8 @@ def fail(
         method["_sim"].update(state="dead", parked_by=None)
     call.save(method)
     error.extra["payment_method"] = render(method)
+    states.move(intent, "attempt_failed")
     intent.update(
-        status="requires_payment_method",
         payment_method=None,
         next_action=None,
         last_payment_error={
@@ -153,7 +156,8 @@ def capture(call: Call, intent: Json, amount: int) -> None:
     if held is None:
         raise LookupError(intent["latest_charge"])
     take_held(call, held, amount)
-    intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+    states.move(intent, "captured")
+    intent.update(amount_received=amount, amount_capturable=0)
     call.save(intent)
     emit(call, "payment_intent.succeeded", intent)
 
@@ -173,11 +177,12 @@ def cancel(call: Call, intent: Json, reason: str | None) -> None:
     if intent["status"] == "requires_capture":
         held = call.world.objects.get("charge", intent["latest_charge"])
         if held is not None:
-            held.update(amount_refunded=held["amount"], refunded=True)
+            states.move(held, "released")
+            held["amount_refunded"] = held["amount"]
             call.save(held)
             emit(call, "charge.refunded", held)
+    states.move(intent, "canceled")
     intent.update(
-        status="canceled",
         canceled_at=call.now,
         cancellation_reason=reason,
         amount_capturable=0,
