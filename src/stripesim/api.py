@@ -6,7 +6,6 @@ executed one after the other and the store is never seen half-written.
 
 import hashlib
 import json
-import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.control.faults import Fault
+from stripesim.control.recent import Recent
+from stripesim.control.redact import redacted, redacted_text
 from stripesim.http import Answer, Request
 from stripesim.ids import ACCOUNT_ID
 from stripesim.objects import direct_charges, refunds
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
-from stripesim.rules.cards import passes_luhn
 from stripesim.store.journal import SavedAnswer
 from stripesim.wire import expand, forms, included, keys, params, versions
 from stripesim.wire.errors import StripeError
@@ -28,8 +28,6 @@ from stripesim.world import Call, World
 Json = dict[str, Any]
 KEY_LIFETIME_SECONDS = 24 * 3600
 LONGEST_KEY = 255
-SECRET_PARAMS = frozenset({"number", "cvc", "client_secret", "key", "account_number", "iban"})
-DIGITS = re.compile(r"^[\d -]{12,25}$")
 API_ERROR_MESSAGE = (
     "Error while communicating with one of our backends.  Sorry about that!  We have been notified "
     "of the problem.  If you have any questions, we can help at https://support.stripe.com/."
@@ -68,6 +66,7 @@ class Api:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.recent = Recent()
         self._router = Router()
 
     def execute(self, request: Request, fault: Fault | None = None) -> Answer:
@@ -260,9 +259,9 @@ class Api:
             at=self.world.clock.now(),
             request_id=str(call.request_id),
             method=request.method,
-            path=request.path,
+            path=redacted_text(request.path),
             params=redacted(raw),
-            idempotency_key=call.idempotency_key,
+            idempotency_key=redacted_text(call.idempotency_key) if call.idempotency_key else None,
             status=outcome.status if outcome else None,
             error_code=outcome.error_code if outcome else None,
             replayed=bool(outcome and outcome.replay_of),
@@ -284,7 +283,9 @@ class Api:
             headers["Stripe-Should-Retry"] = "false"
         headers.update(outcome.headers or {})
         headers.update(cors_headers(request))
-        return Answer(outcome.status, outcome.body.encode(), headers)
+        answer = Answer(outcome.status, outcome.body.encode(), headers)
+        self.recent.note(str(call.request_id), request, answer)
+        return answer
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -295,17 +296,6 @@ def fingerprint(raw: Json) -> str:
     """Equal for requests with the same parameters in any order."""
     text = json.dumps(raw, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def redacted(value: Any, name: str = "") -> Any:
-    """Parameters as the log may hold them: no card numbers, no secrets."""
-    if isinstance(value, dict):
-        return {inner: redacted(v, inner) for inner, v in value.items()}
-    if isinstance(value, list):
-        return [redacted(v, name) for v in value]
-    digits = str(value).replace(" ", "").replace("-", "")
-    looks_like_card = DIGITS.match(str(value)) and digits.isdigit() and passes_luhn(digits)
-    return "[redacted]" if name in SECRET_PARAMS or looks_like_card else value
 
 
 def api_error(status: int, *, is_executed: bool = False) -> StripeError:

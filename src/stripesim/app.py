@@ -48,7 +48,7 @@ class App:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path.startswith("/_sim/"):
+        if path == "/_sim" or path.startswith("/_sim/"):
             await self.control(scope, receive, send)
         elif path.startswith(CHALLENGE_PATH):
             await self.challenge(scope, receive, send)

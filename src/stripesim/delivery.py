@@ -127,16 +127,17 @@ class Courier:
         endpoints = {e["id"]: e for e in self._world.enabled_endpoints()}
         endpoint = endpoints.get(delivery.endpoint)
         event = self._world.objects.get("event", delivery.event)
-        is_delivered = False
+        answered = "the endpoint is gone or disabled"
         if endpoint and event:
-            is_delivered = await self._post(endpoint, event)
+            answered = await self._post(endpoint, event)
+        is_delivered = answered.startswith("2")
         with self._world.database.transaction():
             if is_delivered:
-                self._world.deliveries.delivered(delivery.seq)
+                self._world.deliveries.delivered(delivery.seq, answered)
             elif endpoint is None or delivery.attempts + 1 >= MOST_ATTEMPTS:
-                self._world.deliveries.failed(delivery.seq)
+                self._world.deliveries.failed(delivery.seq, answered)
             else:
-                self._world.deliveries.retry(delivery.seq, self._next_try(delivery))
+                self._world.deliveries.retry(delivery.seq, self._next_try(delivery), answered)
         return is_delivered
 
     def _next_try(self, delivery: Delivery) -> float:
@@ -144,9 +145,10 @@ class Courier:
         wait = RETRY_SECONDS[tried] if tried < len(RETRY_SECONDS) else THEN_EVERY_SECONDS
         return self._world.clock.now() + wait
 
-    async def _post(self, endpoint: Json, event: Json) -> bool:
+    async def _post(self, endpoint: Json, event: Json) -> str:
+        """The status of the answer as text, or what went wrong."""
         if self._session is None:
-            return False
+            return "the simulator is stopping"
         payload = json.dumps(render(event), indent=2).encode()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
@@ -157,9 +159,9 @@ class Courier:
             async with self._session.post(
                 endpoint["url"], data=payload, headers=headers, allow_redirects=False
             ) as answer:
-                return 200 <= answer.status < 300
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return False
+                return str(answer.status)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return f"no answer ({type(error).__name__})"
 
 
 def signature(secret: str, payload: bytes, timestamp: int) -> str:

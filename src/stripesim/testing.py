@@ -14,10 +14,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Self
-from urllib.parse import urlencode
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode
 
 from stripesim.config import Config
+
+if TYPE_CHECKING:
+    from stripesim.receiver import WebhookInbox
 
 Json = dict[str, Any]
 SECRET_KEY = "sk_test_stripesim"  # noqa: S105  every test key means the same account
@@ -51,16 +55,65 @@ class ControlClient:
         query = f"?{urlencode({'group_by': group_by})}" if group_by else ""
         return self._control("GET", f"/_sim/audit{query}")
 
-    def requests(self, after: int = 0) -> list[Json]:
-        """Every API request with `seq` greater than `after`."""
-        found: list[Json] = self._control("GET", f"/_sim/requests?after={after}")["requests"]
-        return found
+    def state(self) -> Json:
+        """`epoch` (another one after a reset), `last_seq` of the request log, `now`, …"""
+        return self._control("GET", "/_sim/state")
 
-    def add_fault(self, *, kind: str, match: Json | None = None, **fault: Any) -> None:
-        """`add_fault(kind="drop_response", match={"path": "*/confirm", "nth": 1})`."""
-        self._control(
-            "POST", "/_sim/faults", {"match": match or {}, "fault": {"kind": kind, **fault}}
-        )
+    def requests(self, after: int = 0, limit: int | None = None) -> list[Json]:
+        """Every API request with `seq` greater than `after`, or the first `limit` of them."""
+        bound = "" if limit is None else f"&limit={limit}"
+        return self._list(f"/_sim/requests?after={after}{bound}", "requests")
+
+    def last_requests(self, count: int) -> list[Json]:
+        """The newest `count` (at most 1,000) API requests, in their order."""
+        return self._list(f"/_sim/requests?last={count}", "requests")
+
+    def request(self, seq: int) -> Json:
+        """One API request with `request_headers`, `answer_headers` and `answer`, redacted.
+
+        The three are None when it is not among the last requests, which are kept in memory.
+        """
+        return self._control("GET", f"/_sim/requests/{seq}")
+
+    def objects(self, kind: str, after: str | None = None, limit: int = 25) -> list[Json]:
+        """A page of the objects of a kind ("customer"), newest first, behind the id `after`."""
+        query = urlencode({"kind": kind, "limit": limit} | ({"after": after} if after else {}))
+        return self._list(f"/_sim/objects?{query}", "objects")
+
+    def object(self, object_id: str) -> Json:
+        """The object as it is now, whatever its kind; secrets are redacted."""
+        return self._control("GET", f"/_sim/objects/{quote(object_id, safe='')}")
+
+    def events(self, after: str | None = None, limit: int = 25) -> list[Json]:
+        """A page of the events, newest first, behind the id `after`.
+
+        Each is `{"id", "type", "created", "about": {"id", "object"}, "request", "deliveries"}`, a
+        delivery `{"endpoint", "url", "state", "attempts", "due_at", "answered"}` with the state
+        "pending", "delivered" or "failed".
+        """
+        query = urlencode({"limit": limit} | ({"after": after} if after else {}))
+        return self._list(f"/_sim/events?{query}", "events")
+
+    def resend_event(self, event_id: str) -> Json:
+        """Queue the event once more for every endpoint that wants it; returns it as `events`."""
+        return self._control("POST", f"/_sim/events/{quote(event_id, safe='')}/resend")
+
+    def challenges(self) -> list[Json]:
+        """The pending 3-D Secure challenges among the newest 200 PaymentIntents."""
+        return self._list("/_sim/challenges", "challenges")
+
+    def faults(self) -> list[Json]:
+        """The rules: `{"id", "match", "fault", "matched", "struck"}`."""
+        return self._list("/_sim/faults", "faults")
+
+    def add_fault(self, *, kind: str, match: Json | None = None, **fault: Any) -> int:
+        """`add_fault(kind="drop_response", match={"path": "*/confirm", "nth": 1})`; its id."""
+        rule = {"match": match or {}, "fault": {"kind": kind, **fault}}
+        return int(self._control("POST", "/_sim/faults", rule)["faults"][-1]["id"])
+
+    def remove_fault(self, fault_id: int) -> None:
+        """Remove one rule; what a `hold` of it held goes on."""
+        self._control("DELETE", f"/_sim/faults/{fault_id}")
 
     def clear_faults(self) -> None:
         """Remove all rules; what a `hold` held goes on."""
@@ -76,6 +129,22 @@ class ControlClient:
     def set_webhook_target(self, url: str | None, secret: str | None = None) -> None:
         """Send every event there; None stops it."""
         self._control("POST", "/_sim/webhooks", {"url": url, "secret": secret})
+
+    @contextlib.contextmanager
+    def receive_webhooks(self) -> Iterator["WebhookInbox"]:
+        """Every event until the end of the `with` comes to the inbox, signed and checked.
+
+        `inbox.wait_for("charge.succeeded")` is the delivery, with `.object`, and `.body` and
+        `.signature` for the handler under test.
+        """
+        from stripesim.receiver import WebhookInbox  # noqa: PLC0415  loads a web server
+
+        with WebhookInbox() as inbox:
+            self.set_webhook_target(inbox.url, inbox.secret)
+            try:
+                yield inbox
+            finally:
+                self.set_webhook_target(None)
 
     def flush_webhooks(self) -> Json:
         """Send everything pending once, now; `{"delivered", "failed", "pending"}`."""
@@ -106,6 +175,10 @@ class ControlClient:
             {"Authorization": f"Bearer {self.publishable_key}"},
         )
         return str(answer["id"])
+
+    def _list(self, path: str, name: str) -> list[Json]:
+        found: list[Json] = self._control("GET", path)[name]
+        return found
 
     def _control(self, method: str, path: str, body: Json | None = None) -> Json:
         headers = {"Content-Type": "application/json"}

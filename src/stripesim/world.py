@@ -2,6 +2,7 @@
 
 import json
 import random
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ class World:
         self.clock = clock or Clock()
         self.clock.advanced_seconds = float(self.database.get_meta("advanced_seconds") or 0)
         self.webhooks = WebhookSettings()
+        self.epoch = secrets.token_hex(4)  # another one after each start and reset
         self._enabled_endpoints: list[Json] | None = None
         self._seed_everything()
         self._add_configured_endpoint()
@@ -102,6 +104,7 @@ class World:
         self.database.empty()
         self.clock.advanced_seconds = 0
         self.webhooks = WebhookSettings()
+        self.epoch = secrets.token_hex(4)
         self.forget_endpoints()
         self._seed_everything()
         self._add_configured_endpoint()

@@ -1,12 +1,13 @@
 """The simulator's own tests: real HTTP against a real server, the official SDK as a client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 import stripe
 
+from stripesim.receiver import WebhookInbox
 from stripesim.testing import ControlClient, SimulatorThread
 
 Json = dict[str, Any]
@@ -108,3 +109,9 @@ def client(stripe_simulator: SimulatorThread) -> stripe.StripeClient:
     return stripe.StripeClient(
         stripe_simulator.secret_key, base_addresses={"api": stripe_simulator.url}
     )
+
+
+@pytest.fixture
+def inbox(stripe_simulator: SimulatorThread) -> Iterator[WebhookInbox]:
+    with stripe_simulator.receive_webhooks() as opened:
+        yield opened

@@ -223,3 +223,18 @@ def test_cut_connections_and_a_stop_in_mid_request_leave_no_complaints(wire_to, 
             assert isinstance(held.exception(), requests.ConnectionError)
     complaints = capfd.readouterr().err
     assert "Traceback" not in complaints and "ASGI" not in complaints, complaints
+
+
+@pytest.mark.parametrize("kind", ["latency", "hold"])
+def test_a_request_that_waited_over_a_reset_is_cut_and_not_executed(wire, kind):
+    strike(wire, kind, seconds=0.2)
+    with ThreadPoolExecutor(1) as pool:
+        headers = {"Authorization": "Bearer sk_test_x", "Idempotency-Key": "k"}
+        waiting = pool.submit(requests.post, wire.simulator.url + PATH, headers=headers)
+        ends_at = time.monotonic() + 5
+        while not wire.simulator.faults()[0]["struck"]:
+            assert time.monotonic() < ends_at
+        wire.simulator.reset()
+        assert wire.ok(PATH, {}, idempotency_key="k")
+        assert isinstance(waiting.exception(5), requests.ConnectionError)
+    assert customers(wire) == 1

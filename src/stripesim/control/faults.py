@@ -28,11 +28,15 @@ class BadFault(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong. `seconds` for latency and slow_body, `status` for the error kinds."""
+    """What goes wrong. `seconds` for latency and slow_body, `status` for the error kinds.
+
+    `removed` is set when its rule is taken away: until then a `hold` holds.
+    """
 
     kind: str
     seconds: float = 1.0
     status: int | None = None
+    removed: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Rule:
     nth: int | None = None
     times: int | None = None
     probability: float | None = None
+    id: int = 0
     matched: int = 0
     struck: int = 0
     pattern: re.Pattern[str] = field(default=re.compile(".*"), repr=False)
@@ -64,6 +69,7 @@ class Rule:
 
     def shown(self) -> Json:
         return {
+            "id": self.id,
             "match": {
                 "method": self.method,
                 "path": self.path,
@@ -87,22 +93,29 @@ class Faults:
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self.rules: list[Rule] = []
-        self._cleared = asyncio.Event()
+        self._last_id = 0
 
     def add(self, body: Json) -> Rule:
         """Raises BadFault. Unused fields are ignored."""
         rule = read_rule(body)
+        self._last_id += 1
+        rule.id = self._last_id
         self.rules.append(rule)
         return rule
 
+    def remove(self, rule_id: int) -> bool:
+        """What the rule holds goes on. False when there is no such rule."""
+        rule = next((rule for rule in self.rules if rule.id == rule_id), None)
+        if rule is None:
+            return False
+        self.rules.remove(rule)
+        rule.fault.removed.set()
+        return True
+
     def clear(self) -> None:
         """Remove all rules; what they hold goes on."""
-        self.rules.clear()
-        self._cleared.set()
-        self._cleared = asyncio.Event()
-
-    async def wait_until_cleared(self) -> None:
-        await self._cleared.wait()
+        for rule in [*self.rules]:
+            self.remove(rule.id)
 
     def strike(self, method: str, path: str) -> Fault | None:
         """The fault of the first rule that strikes at this request."""

@@ -32,13 +32,17 @@ SLOW_PIECES = 10
 WAITING = ("latency", "hold")
 
 
+class BelongsToThePast(Exception):
+    """The store was emptied while the request waited; it may not be executed in the new one."""
+
+
 class Gate:
     """Lets API requests in, one at a time per idempotency key, with the faults of the rules."""
 
     def __init__(self, api: Api, faults: Faults) -> None:
         self._api = api
         self._faults = faults
-        self._keys_in_flight: set[str] = set()
+        self._keys_in_flight: set[tuple[str, str]] = set()  # with the epoch of the store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await read_request(scope, receive)
@@ -50,28 +54,34 @@ class Gate:
             self._api.log_cut(request, fault)
             await cut_connection(scope, receive)
             return
-        answer = await self._execute(request, fault)
+        try:
+            answer = await self._execute(request, fault)
+        except BelongsToThePast:
+            await cut_connection(scope, receive)
+            return
         await _send(scope, receive, send, answer, fault)
 
     async def _execute(self, request: Request, fault: Fault | None) -> Answer:
         refusal = refusal_of(request, fault)
         if refusal is not None:
             return self._api.refuse(request, refusal, fault)
-        key = idempotency_key(request)
-        if key and key in self._keys_in_flight:
+        key, epoch = idempotency_key(request), self._api.world.epoch
+        if key and (epoch, key) in self._keys_in_flight:
             return self._api.refuse(request, key_in_use(key), fault)
         if fault is None or fault.kind not in WAITING:
             return self._api.execute(request, fault)
         if key:
-            self._keys_in_flight.add(key)
+            self._keys_in_flight.add((epoch, key))
         try:
             if fault.kind == "hold":
-                await self._faults.wait_until_cleared()
+                await fault.removed.wait()
             else:
                 await asyncio.sleep(fault.seconds)
+            if self._api.world.epoch != epoch:
+                raise BelongsToThePast
             return self._api.execute(request, fault)
         finally:
-            self._keys_in_flight.discard(key or "")
+            self._keys_in_flight.discard((epoch, key or ""))
 
 
 async def _send(

@@ -1,14 +1,15 @@
-"""`/_sim/…`: JSON in, JSON out; loopback only unless a token is set."""
+"""`/_sim/…`: JSON in, JSON out, and the page; loopback only unless a token is set."""
 
-import hmac
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from stripesim.api import Api
+from stripesim.control.access import Refused, check_access
 from stripesim.control.faults import BadFault, Faults
+from stripesim.control.page import is_of_page, page_file
+from stripesim.control.views import Views
 from stripesim.delivery import Courier
 from stripesim.http import (
     Answer,
@@ -29,7 +30,10 @@ MODES = ("deliver", "pause", "drop")
 FURTHEST_ADVANCE = 10 * 366 * 24 * 3600  # ten years at once
 MOST_COPIES = 100
 OUTCOMES = ("success", "fail", "again")
-INTENT_PREFIX, INTENT_SUFFIX = "/_sim/payment_intents/", "/authenticate"
+PAGE_OF_LIST = 25
+LARGEST_PAGE = 1000
+ID = "{id}"
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class BadControl(Exception):
@@ -48,14 +52,24 @@ class ControlPlane:
         self._api = api
         self._faults = faults
         self._courier = courier
+        self._views = Views(world, api, faults)
         self._calls: dict[tuple[str, str], Callable[[Request, Json], Awaitable[Json]]] = {
             ("GET", "/_sim/health"): self._health,
             ("POST", "/_sim/reset"): self._reset,
             ("GET", "/_sim/audit"): self._audit,
+            ("GET", "/_sim/state"): self._state,
             ("GET", "/_sim/requests"): self._requests,
+            ("GET", "/_sim/requests/{id}"): self._request,
+            ("GET", "/_sim/objects"): self._objects,
+            ("GET", "/_sim/objects/{id}"): self._object,
+            ("GET", "/_sim/events"): self._events,
+            ("POST", "/_sim/events/{id}/resend"): self._resend,
+            ("GET", "/_sim/challenges"): self._challenges,
+            ("POST", "/_sim/payment_intents/{id}/authenticate"): self._authenticate,
             ("GET", "/_sim/faults"): self._list_faults,
             ("POST", "/_sim/faults"): self._add_fault,
             ("DELETE", "/_sim/faults"): self._clear_faults,
+            ("DELETE", "/_sim/faults/{id}"): self._remove_fault,
             ("GET", "/_sim/clock"): self._clock,
             ("POST", "/_sim/clock"): self._advance,
             ("GET", "/_sim/webhooks"): self._show_webhooks,
@@ -66,35 +80,34 @@ class ControlPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = await read_request(scope, receive)
         try:
-            self._check_access(request)
-            answer = await self._answer(request)
-        except BadControl as error:
-            answer = json_answer(error.status, {"error": {"message": str(error)}})
+            is_page = is_of_page(request.method, request.path)
+            check_access(request, self._world.config.control_token, is_page=is_page)
+            answer = page_file(request.path) if is_page else await self._answer(request)
+            if answer is None:
+                raise BadControl(404, "no such file of the page")
+        except (BadControl, Refused) as error:
+            answer = json_answer(error.status, {"error": {"message": str(error)}}, HEADERS)
         except BadFault as error:
-            answer = json_answer(400, {"error": {"message": str(error)}})
+            answer = json_answer(400, {"error": {"message": str(error)}}, HEADERS)
         await send_answer(send, answer)
-
-    def _check_access(self, request: Request) -> None:
-        token = self._world.config.control_token
-        if token:
-            given = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, f"Bearer {token}".encode()):
-                raise BadControl(401, "the control plane needs its token as Bearer")
-            return
-        if not _is_loopback(request.client_ip):
-            raise BadControl(403, "the control plane is open to this machine only; set a token")
 
     async def _answer(self, request: Request) -> Answer:
         body = _read_json(request)
-        if request.path.startswith(INTENT_PREFIX) and request.path.endswith(INTENT_SUFFIX):
-            if request.method != "POST":
-                raise BadControl(405, "use POST")
-            return json_answer(200, self._authenticate(request, body))
-        call = self._calls.get((request.method, request.path))
+        pattern = self._pattern(request.path)
+        call = self._calls.get((request.method, pattern))
         if call is None:
-            known = any(path == request.path for _, path in self._calls)
-            raise BadControl(405 if known else 404, "no such call of the control plane")
-        return json_answer(200, await call(request, body))
+            methods = [method for method, path in self._calls if path == pattern]
+            if methods:
+                raise BadControl(405, f"use {' or '.join(methods)}")
+            raise BadControl(404, "no such call of the control plane")
+        return json_answer(200, await call(request, body), HEADERS)
+
+    def _pattern(self, path: str) -> str:
+        """The path as the table has it: an id can stand behind its kind."""
+        if any(known == path for _, known in self._calls):
+            return path
+        steps = path.split("/")
+        return "/".join([*steps[:3], ID, *steps[4:]]) if len(steps) > 3 else path
 
     async def _health(self, request: Request, body: Json) -> Json:
         del request, body
@@ -104,6 +117,7 @@ class ControlPlane:
         del request, body
         self._faults.clear()
         self._world.reset()
+        self._api.recent.clear()
         await self._courier.begin_anew()
         return {"status": "empty"}
 
@@ -111,12 +125,49 @@ class ControlPlane:
         del body
         return self._world.ledger.audit(_query(request, "group_by"))
 
+    async def _state(self, request: Request, body: Json) -> Json:
+        del request, body
+        return self._views.state()
+
     async def _requests(self, request: Request, body: Json) -> Json:
         del body
-        after = _query(request, "after") or "0"
-        if not (after.isdecimal() and after.isascii() and len(after) <= 18):
-            raise BadControl(400, "after has to be a number")
-        return {"requests": self._world.journal.list_requests(int(after))}
+        last = _whole_number(request, "last")
+        if last is not None:
+            return {"requests": self._world.journal.last_requests(min(last, LARGEST_PAGE))}
+        after, limit = _whole_number(request, "after"), _whole_number(request, "limit")
+        return {"requests": self._world.journal.list_requests(after or 0, limit)}
+
+    async def _request(self, request: Request, body: Json) -> Json:
+        del body
+        seq = _id(request)
+        return _found(self._views.request(int(seq)) if _is_whole(seq) else None, "request", seq)
+
+    async def _objects(self, request: Request, body: Json) -> Json:
+        del body
+        after, kind = self._cursor(request), _query(request, "kind")
+        return self._views.objects(kind, after, _page_size(request))
+
+    async def _object(self, request: Request, body: Json) -> Json:
+        del body
+        return _found(self._views.object(_id(request)), "object", _id(request))
+
+    async def _events(self, request: Request, body: Json) -> Json:
+        del body
+        return self._views.events(self._cursor(request), _page_size(request))
+
+    async def _resend(self, request: Request, body: Json) -> Json:
+        del body
+        return _found(self._views.resend(_id(request)), "event", _id(request))
+
+    async def _challenges(self, request: Request, body: Json) -> Json:
+        del request, body
+        return self._views.challenges()
+
+    def _cursor(self, request: Request) -> str | None:
+        after = _query(request, "after")
+        if after and self._world.objects.find(after) is None:
+            raise BadControl(400, f"after: no such object: {after}")
+        return after
 
     async def _list_faults(self, request: Request, body: Json) -> Json:
         del request, body
@@ -128,6 +179,12 @@ class ControlPlane:
 
     async def _clear_faults(self, request: Request, body: Json) -> Json:
         self._faults.clear()
+        return await self._list_faults(request, body)
+
+    async def _remove_fault(self, request: Request, body: Json) -> Json:
+        rule_id = _id(request)
+        if not (_is_whole(rule_id) and self._faults.remove(int(rule_id))):
+            raise BadControl(404, f"no such fault: {rule_id}")
         return await self._list_faults(request, body)
 
     async def _clock(self, request: Request, body: Json) -> Json:
@@ -185,11 +242,11 @@ class ControlPlane:
         del request, body
         return await self._courier.flush()
 
-    def _authenticate(self, request: Request, body: Json) -> Json:
+    async def _authenticate(self, request: Request, body: Json) -> Json:
         outcome = body.get("outcome")
         if outcome not in OUTCOMES:
             raise BadControl(400, f"outcome has to be one of {', '.join(OUTCOMES)}")
-        intent_id = request.path.removeprefix(INTENT_PREFIX).removesuffix(INTENT_SUFFIX)
+        intent_id = _id(request)
         intent = self._world.objects.get("payment_intent", intent_id)
         if intent is None:
             raise BadControl(404, f"no such payment_intent: {intent_id}")
@@ -208,13 +265,6 @@ class ControlPlane:
         return rendered
 
 
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False
-
-
 def _read_json(request: Request) -> Json:
     if not request.body:
         return {}
@@ -230,6 +280,35 @@ def _read_json(request: Request) -> Json:
 def _query(request: Request, name: str) -> str | None:
     values = parse_qs(request.query).get(name)
     return values[0] if values else None
+
+
+def _id(request: Request) -> str:
+    """`/_sim/kind/{id}…`"""
+    return request.path.split("/")[3]
+
+
+def _found(value: Json | None, noun: str, wanted: str) -> Json:
+    if value is None:
+        raise BadControl(404, f"no such {noun}: {wanted}")
+    return value
+
+
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) <= 18
+
+
+def _whole_number(request: Request, name: str) -> int | None:
+    text = _query(request, name)
+    if text is None:
+        return None
+    if not _is_whole(text):
+        raise BadControl(400, f"{name} has to be a number")
+    return int(text)
+
+
+def _page_size(request: Request) -> int:
+    limit = _whole_number(request, "limit")
+    return PAGE_OF_LIST if limit is None else max(1, min(limit, LARGEST_PAGE))
 
 
 def _number(body: Json, name: str, default: float, *, most: float = 2**53) -> float:

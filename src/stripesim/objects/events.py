@@ -8,7 +8,7 @@ from typing import Any
 from stripesim.config import API_VERSION
 from stripesim.objects.listing import list_page, reject_unknown_cursor
 from stripesim.wire.versions import render
-from stripesim.world import Call
+from stripesim.world import Call, World
 
 Json = dict[str, Any]
 
@@ -38,6 +38,14 @@ def emit(call: Call, kind: str, obj: Json, previous_attributes: Json | None = No
     for endpoint in endpoints:
         for _ in range(1 + world.webhooks.duplicate):
             world.deliveries.add(event["id"], endpoint["id"], due_at)
+
+
+def resend(world: World, event: Json) -> int:
+    """Queue the event once more, now, for every endpoint that wants it; how many do."""
+    endpoints = [e for e in world.enabled_endpoints() if _wants(e["enabled_events"], event["type"])]
+    for endpoint in endpoints:
+        world.deliveries.add(event["id"], endpoint["id"], world.clock.now())
+    return len(endpoints)
 
 
 def _wants(enabled_events: list[str], kind: str) -> bool:

@@ -80,7 +80,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     endpoint TEXT NOT NULL,
     state TEXT NOT NULL,      -- pending -> delivered | failed
     attempts INTEGER NOT NULL DEFAULT 0,
-    due_at REAL NOT NULL
+    due_at REAL NOT NULL,
+    answered TEXT             -- what the last attempt met: a status, or what went wrong
 );
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event);
@@ -92,6 +93,7 @@ CREATE TABLE IF NOT EXISTS timers (
 );
 CREATE INDEX IF NOT EXISTS timers_due ON timers (due_at);
 """
+LATER_COLUMNS = (("deliveries", "answered", "TEXT"),)  # a file of an older version lacks them
 TABLES = (
     "meta objects idempotency requests ledger ledger_labels deliveries timers".split()  # noqa: SIM905
 )
@@ -112,6 +114,9 @@ class Database:
         ):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(SCHEMA)
+        for table, column, kind in LATER_COLUMNS:
+            if column not in {row[1] for row in self.rows(f"PRAGMA table_info({table})")}:
+                self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

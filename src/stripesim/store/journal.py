@@ -70,9 +70,25 @@ class Journal:
             fault,
         )
 
-    def list_requests(self, after: int) -> list[Json]:
+    def list_requests(self, after: int, limit: int | None = None) -> list[Json]:
+        """In their order, those behind `after`; the first `limit` of them, all without one."""
+        return self._read("seq > ? ORDER BY seq LIMIT ?", after, -1 if limit is None else limit)
+
+    def last_requests(self, limit: int) -> list[Json]:
+        """The newest, in their order."""
+        return self._read("TRUE ORDER BY seq DESC LIMIT ?", limit)[::-1]
+
+    def get_request(self, seq: int) -> Json | None:
+        found = self._read("seq = ?", seq)
+        return found[0] if found else None
+
+    def last_seq(self) -> int:
+        found = self._db.row("SELECT max(seq) FROM requests")
+        return int(found[0] or 0) if found else 0
+
+    def _read(self, condition: str, *values: Any) -> list[Json]:
         rows = self._db.rows(
-            f"SELECT {', '.join(LOG_COLUMNS)} FROM requests WHERE seq > ? ORDER BY seq", after
+            f"SELECT {', '.join(LOG_COLUMNS)} FROM requests WHERE {condition}", *values
         )
         found = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in rows]
         for entry in found:

@@ -42,6 +42,20 @@ class Objects:
         found = self._db.row("SELECT body FROM objects WHERE id = ? AND kind = ?", object_id, kind)
         return json.loads(found[0]) if found else None
 
+    def find(self, object_id: str) -> Json | None:
+        """The object of whatever kind."""
+        found = self._db.row("SELECT body FROM objects WHERE id = ?", object_id)
+        return json.loads(found[0]) if found else None
+
+    def kinds(self) -> list[str]:
+        """The kinds that there are, by one step through the index each."""
+        rows = self._db.rows(
+            "WITH RECURSIVE found(kind) AS (SELECT min(kind) FROM objects UNION ALL SELECT (SELECT"
+            " min(kind) FROM objects WHERE objects.kind > found.kind) FROM found"
+            " WHERE found.kind IS NOT NULL) SELECT kind FROM found WHERE kind IS NOT NULL"
+        )
+        return [row[0] for row in rows]
+
     def insert(self, obj: Json) -> None:
         self._db.execute(
             "INSERT INTO objects (id, kind, created, customer, payment_intent, charge, type,"

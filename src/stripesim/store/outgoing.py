@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from stripesim.store.database import Database
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,21 @@ class Deliveries:
         found = self._db.row("SELECT min(due_at) FROM deliveries WHERE state = 'pending'")
         return found[0] if found else None
 
-    def delivered(self, seq: int) -> None:
-        self._db.execute(
-            "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1 WHERE seq = ?", seq
-        )
+    def delivered(self, seq: int, answered: str) -> None:
+        self._tried("state = 'delivered'", seq, answered)
 
-    def retry(self, seq: int, due_at: float) -> None:
-        self._db.execute(
-            "UPDATE deliveries SET attempts = attempts + 1, due_at = ? WHERE seq = ?", due_at, seq
-        )
+    def retry(self, seq: int, due_at: float, answered: str) -> None:
+        self._tried("due_at = ?", seq, answered, due_at)
 
-    def failed(self, seq: int) -> None:
+    def failed(self, seq: int, answered: str) -> None:
+        self._tried("state = 'failed'", seq, answered)
+
+    def _tried(self, change: str, seq: int, answered: str, *values: float) -> None:
         self._db.execute(
-            "UPDATE deliveries SET state = 'failed', attempts = attempts + 1 WHERE seq = ?", seq
+            f"UPDATE deliveries SET {change}, attempts = attempts + 1, answered = ? WHERE seq = ?",
+            *values,
+            answered,
+            seq,
         )
 
     def pending_of_event(self, event: str) -> int:
@@ -72,6 +77,16 @@ class Deliveries:
             "SELECT count(*) FROM deliveries WHERE event = ? AND state = 'pending'", event
         )
         return int(found[0]) if found else 0
+
+    def of_event(self, event: str) -> list[Json]:
+        """`{"endpoint", "state", "attempts", "due_at", "answered"}` of each, oldest first."""
+        rows = self._db.rows(
+            "SELECT endpoint, state, attempts, due_at, answered FROM deliveries WHERE event = ?"
+            " ORDER BY seq",
+            event,
+        )
+        names = ("endpoint", "state", "attempts", "due_at", "answered")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def pending(self) -> int:
         found = self._db.row("SELECT count(*) FROM deliveries WHERE state = 'pending'")
