@@ -55,6 +55,10 @@ ENDPOINTS = {
     "POST /v1/setup_intents/{id}": "setup_intent_update",
     "POST /v1/setup_intents/{id}/confirm": "setup_intent_confirm",
     "POST /v1/setup_intents/{id}/cancel": "setup_intent_cancel",
+    "POST /v1/payment_intents/{id}/verify_microdeposits": "payment_intent_verify_microdeposits",
+    "POST /v1/setup_intents/{id}/verify_microdeposits": "setup_intent_verify_microdeposits",
+    "GET /v1/setup_attempts": "setup_attempt_list",
+    "GET /v1/mandates/{id}": "mandate_retrieve",
     "GET /v1/charges": "charge_list",
     "GET /v1/charges/{id}": "charge_retrieve",
     "GET /v1/charges/{id}/refunds": "charge_list_refunds",
@@ -89,9 +93,11 @@ OBJECTS = [
     "ConfirmationToken",
     "Customer",
     "Dispute",
+    "Mandate",
     "PaymentIntent",
     "PaymentMethod",
     "Refund",
+    "SetupAttempt",
     "SetupIntent",
 ]
 

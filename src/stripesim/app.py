@@ -21,7 +21,7 @@ from stripesim.http import (
     json_answer,
     send_answer,
 )
-from stripesim.objects.payment_intents.confirm import CHALLENGE_PATH
+from stripesim.objects.challenges import CHALLENGE_PATH
 from stripesim.world import World
 
 

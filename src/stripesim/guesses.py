@@ -84,15 +84,10 @@ MANUAL_WITH_PUBLISHABLE_KEY_MESSAGE = (
     "`confirmation_method` is set to `manual`. Please use your secret key instead, or create a "
     "PaymentIntent with `confirmation_method` set to `automatic`."
 )
-# [C]
-FOREIGN_INTENT_MESSAGE = (
-    "The client_secret provided does not match any associated PaymentIntent on this account. "
-    "Ensure the publishable key used belongs to the same account that created the PaymentIntent."
-)
 # [I]
 ONLY_WITH_CONFIRM_MESSAGE = (
-    "The parameter `{name}` cannot be passed when creating a PaymentIntent unless `confirm` is set "
-    "to true."
+    "The parameter `{name}` cannot be passed when creating a {intent} unless `confirm` is set to "
+    "true."
 )
 # [C]
 BAD_METHOD_TYPE_MESSAGE = (
@@ -111,9 +106,9 @@ TYPES_AND_AUTOMATIC_MESSAGE = (
 )
 # [C]
 WRONG_METHOD_TYPE_MESSAGE = (
-    "The PaymentMethod provided ({type}) is not allowed for this PaymentIntent. Please attach a "
+    "The PaymentMethod provided ({type}) is not allowed for this {intent}. Please attach a "
     "PaymentMethod of one of the following types: {allowed}. Alternatively update the allowed "
-    'payment_method_types for this PaymentIntent to include "{type}".'
+    'payment_method_types for this {intent} to include "{type}".'
 )
 # [C]
 CAPTURE_TOO_MUCH_MESSAGE = (
@@ -128,6 +123,43 @@ EXPIRED_AUTHORIZATION_REASON = "automatic"
 MOST_CONFIRMS = 100
 # [C] A partial capture releases the rest, shown in the charge's amount_refunded.
 PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED = True
+
+# --- clients with the publishable key ------------------------------------------------------------
+
+# [G] That a client cannot say these is documented, the answer is not.
+SERVER_ONLY_MESSAGE = (
+    "The parameter `{name}` cannot be passed with a publishable API key. Please use a secret API "
+    "key instead."
+)
+# [G] The rule is the SDK's, the text is not.
+CLIENT_USAGE_MESSAGE = (
+    "With a publishable API key, `setup_future_usage` can only be updated from `on_session` to "
+    "`off_session`."
+)
+
+# [I] The mobile SDKs expand this one; what a client does not see it cannot expand.
+CLIENT_EXPANDS = ("payment_method",)
+
+# --- SetupIntents --------------------------------------------------------------------------------
+
+# [I] In the words of a PaymentIntent's refusal. An account of 2024 was told "A `return_url` must be
+# specified because this Setup Intent is configured to …".
+SETUP_NO_RETURN_URL_MESSAGE = (
+    "This SetupIntent is configured to accept payment methods enabled in your Dashboard. Because "
+    "some of these payment methods might redirect your customer off of your page, you must provide "
+    "a `return_url`. If you don't want to accept redirect-based payment methods, set "
+    "`automatic_payment_methods[enabled]` to `true` and "
+    "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
+    "Payment Intents."
+)
+# [I] Probed at this version; older recordings show what was asked for.
+USAGE_IGNORED_SINCE = "2026-08-26"
+# [G] The rule is the SDK's, the text is not.
+TO_SELF_AND_CUSTOMER_MESSAGE = (
+    "You cannot set `attach_to_self` to true when setting up a PaymentMethod for a Customer."
+)
+# [G] SDK: single-use mandates are not for cards; the text is a guess.
+SINGLE_USE_CARD_MESSAGE = "Single-use mandates are not supported for payment methods of type card."
 
 # --- charges without a PaymentIntent -------------------------------------------------------------
 

@@ -13,15 +13,17 @@ from stripesim.objects import (
     direct_charges,
     disputes,
     events,
+    mandates,
     payment_methods,
     refunds,
-    setup_intents,
+    setup_attempts,
     sources,
     tokens,
     webhook_endpoints,
 )
 from stripesim.objects.listing import list_page
 from stripesim.objects.payment_intents import lifecycle
+from stripesim.objects.setup_intents import lifecycle as setup_intents
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -73,10 +75,10 @@ SECRET_ONLY: dict[str, Handler] = {
     "POST /v1/payment_intents/{id}/cancel": lifecycle.cancel,
     "POST /v1/setup_intents": setup_intents.create,
     "GET /v1/setup_intents": setup_intents.list_intents,
-    "GET /v1/setup_intents/{id}": setup_intents.retrieve,
     "POST /v1/setup_intents/{id}": setup_intents.update,
-    "POST /v1/setup_intents/{id}/confirm": setup_intents.confirm,
     "POST /v1/setup_intents/{id}/cancel": setup_intents.cancel,
+    "GET /v1/setup_attempts": setup_attempts.list_attempts,
+    "GET /v1/mandates/{id}": mandates.retrieve,
     "POST /v1/charges": direct_charges.create,
     "GET /v1/charges": charges.list_charges,
     "GET /v1/charges/{id}": charges.retrieve,
@@ -114,6 +116,10 @@ PUBLISHABLE_TOO: dict[str, Handler] = {
     "POST /v1/tokens": tokens.create,
     "GET /v1/payment_intents/{id}": lifecycle.retrieve,
     "POST /v1/payment_intents/{id}/confirm": lifecycle.confirm,
+    "POST /v1/payment_intents/{id}/verify_microdeposits": lifecycle.verify_microdeposits,
+    "GET /v1/setup_intents/{id}": setup_intents.retrieve,
+    "POST /v1/setup_intents/{id}/confirm": setup_intents.confirm,
+    "POST /v1/setup_intents/{id}/verify_microdeposits": setup_intents.verify_microdeposits,
 }
 
 

@@ -151,11 +151,12 @@ class ControlClient:
         return self._control("POST", "/_sim/webhooks/flush")
 
     def authenticate(self, intent_id: str, outcome: str = "success") -> Json:
-        """Press a button of the challenge page: "success" or "fail". Returns the PaymentIntent.
+        """Press a button of the challenge page: "success" or "fail". Returns the intent.
 
         "again" is a success after which the server's confirm (`manual`) meets another challenge.
         """
-        path = f"/_sim/payment_intents/{intent_id}/authenticate"
+        folder = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
+        path = f"/_sim/{folder}/{intent_id}/authenticate"
         return self._control("POST", path, {"outcome": outcome})
 
     def create_card(self, number: str = "4242424242424242", **params: Any) -> str:

@@ -21,7 +21,7 @@ SDK = {
 REFUND_STATUSES = {"pending", "requires_action", "succeeded", "failed", "canceled"}
 # Files that write the status of something else than these objects.
 OTHERS = {"webhook_endpoints.py", "balance_transactions.py", "setup_attempts.py"}
-NOT_YET = {"refunds.py", "disputes.py", "setup_intents.py"}
+NOT_YET = {"refunds.py", "disputes.py"}
 WRITES = re.compile(
     r"""\["(status|captured|refunded)"\] = |\.update\([^)]*\b(status|captured|refunded)="""
 )

@@ -143,7 +143,11 @@ def test_when_a_card_asks(wire, number, on_session, off_session, off_session_onc
 
     assert outcome() == on_session
     assert outcome(off_session="true") == off_session
-    wire.ok("/v1/setup_intents", {"customer": customer, "payment_method": card, "confirm": "true"})
+    form = {"customer": customer, "payment_method": card, "confirm": "true"}
+    setup = wire.ok("/v1/setup_intents", form)
+    assert (setup["status"] == "requires_action") == (on_session == "action")
+    if setup["status"] == "requires_action":
+        assert wire.simulator.authenticate(setup["id"])["status"] == "succeeded"
     assert outcome(off_session="true") == off_session_once_set_up
 
 

@@ -1,7 +1,8 @@
 """What the card holder sees: plain HTML, no JavaScript, for a phone, in light and dark."""
 
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Self
 
 from stripesim.rules.currencies import major
 
@@ -33,17 +34,31 @@ small { display: block; margin-top: 16px; color: var(--muted); }
 """
 
 
+@dataclass(frozen=True)
+class Words:
+    """How the page speaks of a payment, or of a card that is saved without one."""
+
+    noun: str
+    title: str
+    question: str
+
+    @classmethod
+    def of(cls, intent: Json) -> Self:
+        if intent["object"] == "setup_intent":
+            return cls("Card", "Confirm your card", "it is you who saves this card")
+        return cls("Payment", "Confirm your payment", "it is you who pays")
+
+
 def challenge_page(intent: Json, method: Json, complete_url: str, fail_url: str) -> str:
     """The two buttons. Each is the only one of its form; both post to addresses of their own."""
-    currency = intent["currency"]
+    words = Words.of(intent)
     card = method["card"]
     return _page(
-        "Confirm your payment",
-        f"""<h1>Confirm your payment</h1>
-<p>Your bank asks you to confirm that it is you who pays.</p>
+        words.title,
+        f"""<h1>{words.title}</h1>
+<p>Your bank asks you to confirm that {words.question}.</p>
 <dl>
-<dt>Amount</dt><dd>{escape(major(intent["amount"], currency))} {escape(currency.upper())}</dd>
-<dt>Card</dt><dd>{escape(_brand(card["display_brand"]))} ending in {escape(card["last4"])}</dd>
+{_amount(intent)}<dt>Card</dt><dd>{_brand(card["display_brand"])} ending in {card["last4"]}</dd>
 </dl>
 <form method="post" action="{escape(complete_url)}">
 <button type="submit">Complete authentication</button>
@@ -55,9 +70,16 @@ def challenge_page(intent: Json, method: Json, complete_url: str, fail_url: str)
     )
 
 
+def _amount(intent: Json) -> str:
+    if "amount" not in intent:
+        return ""
+    amount, currency = escape(major(intent["amount"], intent["currency"])), intent["currency"]
+    return f"<dt>Amount</dt><dd>{amount} {escape(currency.upper())}</dd>\n"
+
+
 def _brand(name: str) -> str:
     """As card holders know it."""
-    return BRANDS.get(name, name.replace("_", " ").title())
+    return escape(BRANDS.get(name, name.replace("_", " ").title()))
 
 
 def message_page(title: str, text: str) -> str:

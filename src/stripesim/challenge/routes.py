@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from stripesim.api import Api
-from stripesim.challenge.page import challenge_page, message_page
+from stripesim.challenge.outcome import ChallengeIsOver, decide
+from stripesim.challenge.page import Words, challenge_page, message_page
 from stripesim.http import (
     Answer,
     Receive,
@@ -16,13 +17,12 @@ from stripesim.http import (
     read_request,
     send_answer,
 )
-from stripesim.objects.payment_intents.authenticate import ChallengeIsOver, authenticate
-from stripesim.objects.payment_intents.confirm import CHALLENGE_PATH
+from stripesim.objects.challenges import CHALLENGE_PATH
 from stripesim.world import World
 
 Json = dict[str, Any]
 COMPLETE, FAIL = f"{CHALLENGE_PATH}/complete", f"{CHALLENGE_PATH}/fail"
-UNKNOWN = "This link does not belong to a payment."
+UNKNOWN = "This link does not belong to a payment or to a card that is saved."
 OVER = "This authentication is over. Nothing more can be confirmed or charged here."
 
 
@@ -49,8 +49,9 @@ class Challenge:
 
     def _intent(self, query: dict[str, str]) -> Json | None:
         """The intent of the link, only with its client secret."""
-        intent = self._world.objects.get("payment_intent", query.get("payment_intent", ""))
-        secret = query.get("payment_intent_client_secret", "")
+        kind = "setup_intent" if "setup_intent" in query else "payment_intent"
+        intent = self._world.objects.get(kind, query.get(kind, ""))
+        secret = query.get(f"{kind}_client_secret", "")
         if intent and hmac.compare_digest(secret.encode(), intent["client_secret"].encode()):
             return intent
         return None
@@ -72,30 +73,32 @@ class Challenge:
         try:
             with self._world.database.transaction():
                 call = self._api.call_of_time()
-                authenticate(call, intent, query.get("source", ""), is_passed=is_passed)
+                decide(call, intent, query.get("source", ""), is_passed=is_passed)
         except ChallengeIsOver:
             return html_answer(409, message_page("Nothing to confirm", OVER))
         has_worked = is_passed and intent["status"] != "requires_payment_method"
         return_url = (challenge or {}).get("return_url")
         if not return_url:
-            return html_answer(200, _result_page(has_worked=has_worked))
+            return html_answer(200, _result_page(intent, has_worked=has_worked))
         location = _with_result(return_url, intent, has_worked=has_worked)
         return Answer(303, b"", {"Location": location, "Cache-Control": "no-store"})
 
 
-def _result_page(*, has_worked: bool) -> str:
+def _result_page(intent: Json, *, has_worked: bool) -> str:
+    noun = Words.of(intent).noun
     if has_worked:
-        return message_page("Payment confirmed", "You can go back to the shop now.")
-    return message_page("Payment not confirmed", "You can go back to the shop and try again.")
+        return message_page(f"{noun} confirmed", "You can go back to the shop now.")
+    return message_page(f"{noun} not confirmed", "You can go back to the shop and try again.")
 
 
 def _with_result(return_url: str, intent: Json, *, has_worked: bool) -> str:
     """The return_url with Stripe's three parameters, keeping its own."""
     parts = urlsplit(return_url)
+    kind = intent["object"]
     result = urlencode(
         {
-            "payment_intent": intent["id"],
-            "payment_intent_client_secret": intent["client_secret"],
+            kind: intent["id"],
+            f"{kind}_client_secret": intent["client_secret"],
             "redirect_status": "succeeded" if has_worked else "failed",
         }
     )

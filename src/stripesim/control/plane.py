@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from stripesim.api import Api
+from stripesim.challenge.outcome import ChallengeIsOver, decide
 from stripesim.control.access import Refused, check_access
 from stripesim.control.faults import BadFault, Faults
 from stripesim.control.page import is_of_page, page_file
@@ -21,7 +22,6 @@ from stripesim.http import (
     read_request,
     send_answer,
 )
-from stripesim.objects.payment_intents.authenticate import ChallengeIsOver, authenticate
 from stripesim.wire.versions import render
 from stripesim.world import WebhookSettings, World
 
@@ -66,6 +66,7 @@ class ControlPlane:
             ("POST", "/_sim/events/{id}/resend"): self._resend,
             ("GET", "/_sim/challenges"): self._challenges,
             ("POST", "/_sim/payment_intents/{id}/authenticate"): self._authenticate,
+            ("POST", "/_sim/setup_intents/{id}/authenticate"): self._authenticate,
             ("GET", "/_sim/faults"): self._list_faults,
             ("POST", "/_sim/faults"): self._add_fault,
             ("DELETE", "/_sim/faults"): self._clear_faults,
@@ -247,12 +248,13 @@ class ControlPlane:
         if outcome not in OUTCOMES:
             raise BadControl(400, f"outcome has to be one of {', '.join(OUTCOMES)}")
         intent_id = _id(request)
-        intent = self._world.objects.get("payment_intent", intent_id)
+        kind = "setup_intent" if intent_id.startswith("seti_") else "payment_intent"
+        intent = self._world.objects.get(kind, intent_id)
         if intent is None:
-            raise BadControl(404, f"no such payment_intent: {intent_id}")
+            raise BadControl(404, f"no such {kind}: {intent_id}")
         try:
             with self._world.database.transaction():
-                authenticate(
+                decide(
                     self._api.call_of_time(),
                     intent,
                     None,

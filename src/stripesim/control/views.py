@@ -15,7 +15,7 @@ from stripesim.wire.versions import render
 from stripesim.world import World
 
 Json = dict[str, Any]
-CHALLENGES_AMONG = 200  # the newest PaymentIntents that are looked through for a challenge
+CHALLENGES_AMONG = 200  # the newest of each kind of intent that are looked through for a challenge
 
 
 class Views:
@@ -80,10 +80,13 @@ class Views:
         return self._event(event)
 
     def challenges(self) -> Json:
-        """The pending ones among the newest PaymentIntents."""
-        query = PageQuery(kind="payment_intent", limit=CHALLENGES_AMONG)
-        found, _ = self._world.objects.page(query)
-        pending = [intent for intent in found if intent["status"] == "requires_action"]
+        """The pending ones among the newest PaymentIntents and SetupIntents."""
+        pending = [
+            intent
+            for kind in ("payment_intent", "setup_intent")
+            for intent in self._world.objects.page(PageQuery(kind, CHALLENGES_AMONG))[0]
+            if intent["status"] == "requires_action"
+        ]
         return {"challenges": [_challenge(intent) for intent in pending]}
 
     def _page(self, kind: str, after: str | None, limit: int) -> tuple[list[Json], bool]:
@@ -114,10 +117,11 @@ def _answer(body: bytes) -> Any:
 
 
 def _challenge(intent: Json) -> Json:
+    """A SetupIntent has no amount."""
     return {
         "id": intent["id"],
-        "amount": intent["amount"],
-        "currency": intent["currency"],
+        "amount": intent.get("amount"),
+        "currency": intent.get("currency"),
         "created": intent["created"],
         "payment_method": intent["payment_method"],
     }

@@ -134,15 +134,6 @@ def _card_details(
 ) -> Json:
     """Recorded: a declined charge has no authorized amount."""
     card = method["card"]
-    secure = {
-        "authentication_flow": "challenge",
-        "electronic_commerce_indicator": "05",
-        "exemption_indicator": None,
-        "result": "authenticated",
-        "result_reason": None,
-        "transaction_id": call.world.ids.text(36),
-        "version": "2.2.0",
-    }
     return {
         "amount_authorized": amount_authorized,
         "authorization_code": str(call.world.ids.number(0, 999999)).zfill(6),
@@ -169,8 +160,21 @@ def _card_details(
         "network_transaction_id": str(call.world.ids.number(10**14, 10**15 - 1)),
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
         "regulated_status": "unregulated",
-        "three_d_secure": secure if is_authenticated else None,
+        "three_d_secure": authentication(call) if is_authenticated else None,
         "wallet": None,
+    }
+
+
+def authentication(call: Call) -> Json:
+    """How a passed challenge is shown."""
+    return {
+        "authentication_flow": "challenge",
+        "electronic_commerce_indicator": "05",
+        "exemption_indicator": None,
+        "result": "authenticated",
+        "result_reason": None,
+        "transaction_id": call.world.ids.text(36),
+        "version": "2.2.0",
     }
 
 

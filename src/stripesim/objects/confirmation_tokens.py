@@ -62,19 +62,21 @@ def apply(call: Call, intent: Json, params: Json) -> Json:
     token = call.load_param(
         "confirmation_token", params["confirmation_token"], noun=NOUN, param="confirmation_token"
     )
-    if token["payment_intent"] or token["expires_at"] <= call.now:
+    is_used = token["payment_intent"] or token["setup_intent"]
+    if is_used or token["expires_at"] <= call.now:
         raise invalid_request(
             f"The confirmation token {token['id']} was already used or has expired.",
             code="payment_intent_confirmation_token_invalid",
             param="confirmation_token",
         )
     usage = token["setup_future_usage"]
-    if usage and intent["setup_future_usage"] and usage != intent["setup_future_usage"]:
+    own_usage = intent.get("setup_future_usage")
+    if usage and own_usage and usage != own_usage:
         raise invalid_request(
             "The setup_future_usage of the confirmation token does not match the PaymentIntent's.",
             param="confirmation_token",
         )
-    token["payment_intent"] = intent["id"]
+    token[intent["object"]] = intent["id"]
     call.save(token)
     brought = {
         "payment_method": token["_sim"]["payment_method"],

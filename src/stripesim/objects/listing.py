@@ -12,6 +12,7 @@ NOUNS = {
     "setup_intent": "setupintent",
     "balance_transaction": "balance transaction",
     "webhook_endpoint": "webhook endpoint",
+    "setup_attempt": "setup attempt",
 }
 BOTH_CURSORS = "Received both starting_after and ending_before parameters. Please pass in only one."
 

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS objects (
     kind TEXT NOT NULL,
     created INTEGER NOT NULL,
     listed INTEGER NOT NULL DEFAULT 1,
-    customer TEXT, payment_intent TEXT, charge TEXT, type TEXT, email TEXT,
+    customer TEXT, payment_intent TEXT, charge TEXT, type TEXT, email TEXT, ref TEXT,
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS objects_kind ON objects (kind, created, seq);
@@ -32,6 +32,8 @@ CREATE INDEX IF NOT EXISTS objects_type ON objects (kind, type, created, seq)
     WHERE type IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_email ON objects (kind, email, created, seq)
     WHERE email IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_ref ON objects (kind, ref, created, seq)
+    WHERE ref IS NOT NULL;
 CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY,
     created REAL NOT NULL,
@@ -113,10 +115,17 @@ class Database:
             "cache_size=-65536",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
+        self._add_new_columns()
         self._connection.executescript(SCHEMA)
         for table, column, kind in LATER_COLUMNS:
             if column not in {row[1] for row in self.rows(f"PRAGMA table_info({table})")}:
                 self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+    def _add_new_columns(self) -> None:
+        """A file of an earlier version gets the columns that came later."""
+        columns = {row[1] for row in self.rows("PRAGMA table_info(objects)")}
+        if columns and "ref" not in columns:
+            self.execute("ALTER TABLE objects ADD COLUMN ref TEXT")
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

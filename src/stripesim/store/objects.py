@@ -12,6 +12,8 @@ from stripesim.store.database import Database
 
 Json = dict[str, Any]
 COLUMNS = ("customer", "payment_intent", "charge", "type", "email")
+# Kinds that are looked up by one more of their fields, which stands in the column `ref`.
+REFERENCES = {"setup_intent": "payment_method", "setup_attempt": "setup_intent"}
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -59,10 +61,10 @@ class Objects:
     def insert(self, obj: Json) -> None:
         self._db.execute(
             "INSERT INTO objects (id, kind, created, customer, payment_intent, charge, type,"
-            " email, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " email, ref, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             obj["id"],
             obj["object"],
-            obj["created"],
+            obj["created"] if "created" in obj else obj["_sim"]["created"],
             *_column_values(obj),
             json.dumps(obj, separators=(",", ":")),
         )
@@ -70,7 +72,7 @@ class Objects:
     def update(self, obj: Json) -> None:
         self._db.execute(
             "UPDATE objects SET customer = ?, payment_intent = ?, charge = ?, type = ?, email = ?,"
-            " body = ? WHERE id = ?",
+            " ref = ?, body = ? WHERE id = ?",
             *_column_values(obj),
             json.dumps(obj, separators=(",", ":")),
             obj["id"],
@@ -131,5 +133,8 @@ class Objects:
 
 
 def _column_values(obj: Json) -> list[str | None]:
-    values = (obj.get(column) for column in COLUMNS)
+    values = [obj.get(column) for column in COLUMNS]
+    if obj.get("attach_to_self"):  # a SetupIntent has no type of its own
+        values[COLUMNS.index("type")] = "attach_to_self"
+    values.append(obj.get(REFERENCES.get(obj["object"], "")))
     return [value if isinstance(value, str) else None for value in values]

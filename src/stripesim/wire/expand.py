@@ -16,9 +16,11 @@ KINDS = {
     "ch_": "charge",
     "cus_": "customer",
     "du_": "dispute",
+    "mandate_": "mandate",
     "pi_": "payment_intent",
     "pm_": "payment_method",
     "re_": "refund",
+    "setatt_": "setup_attempt",
     "seti_": "setup_intent",
     "txn_": "balance_transaction",
 }
@@ -34,6 +36,8 @@ def expand(call: Call, value: Json, paths: list[str]) -> None:
     """Expand in place. Raises StripeError 400 for a path that names nothing expandable."""
     for path in paths:
         steps = path.split(".")
+        if call.is_publishable and path not in guesses.CLIENT_EXPANDS:
+            raise _cannot(path)
         if len([s for s in steps if s != "data"]) > DEEPEST:
             raise invalid_request(guesses.TOO_DEEP_MESSAGE.format(path=path))
         _expand(call, value, steps, path)

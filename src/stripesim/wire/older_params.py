@@ -88,6 +88,8 @@ ENDPOINTS: dict[str, Json] = {
 FURTHER: dict[str, Json] = {
     "POST /v1/customers": {"card": "any", "source": "any"},
     "POST /v1/customers/{id}": {"card": "any", "default_source": "string", "source": "any"},
+    "POST /v1/setup_intents": {"usage": "string"},  # probed: any text is taken
+    "POST /v1/setup_intents/{id}": {"usage": "string"},
     "POST /v1/payment_intents": {"save_payment_method": "boolean"},
     "POST /v1/payment_intents/{id}": {"save_payment_method": "boolean"},
     "POST /v1/payment_intents/{id}/confirm": {"save_payment_method": "boolean"},

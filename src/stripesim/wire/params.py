@@ -80,8 +80,15 @@ def check(endpoint: str, raw: Json, *, from_client_library: bool) -> Json:
     extra: Json = {}
     if from_client_library:
         extra = {k: v for k, v in raw.items() if k in CLIENT_LIBRARY_PARAMS}
-        raw = {k: v for k, v in raw.items() if k not in extra}
+        raw = _without_library_params(raw)
+        if isinstance(raw.get("payment_method_data"), dict):
+            inner = _without_library_params(raw["payment_method_data"])
+            raw = {**raw, "payment_method_data": inner}
     return {**extra, **_fields(table, raw, "")}
+
+
+def _without_library_params(raw: Json) -> Json:
+    return {name: value for name, value in raw.items() if name not in CLIENT_LIBRARY_PARAMS}
 
 
 def _fields(table: Json, raw: Json, prefix: str) -> Json:

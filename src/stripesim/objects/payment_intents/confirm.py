@@ -1,11 +1,9 @@
 """Confirming: which method pays, whether it may, and whether its holder has to authenticate."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from stripesim import guesses
-from stripesim.objects import confirmation_tokens, payment_methods
-from stripesim.objects.events import emit
+from stripesim.objects import challenges, confirmation_tokens, payment_methods
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
 from stripesim.rules.cards import PROCESSING_ERROR, Authentication
@@ -13,7 +11,6 @@ from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.world import Call
 
 Json = dict[str, Any]
-CHALLENGE_PATH = "/3d_secure_2/hosted"
 
 
 def confirm(call: Call, intent: Json, params: Json) -> Json:
@@ -27,11 +24,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
         raise invalid_request(refusals.CARDS_ONLY, param="payment_method")
     _apply(intent, params)
     _check_return_url(call, intent, params)
-    is_pending_with_it = (
-        intent["status"] == "requires_action"
-        and (intent["_sim"]["challenge"] or {}).get("payment_method") == method["id"]
-    )
-    if is_pending_with_it:  # the challenge goes on; a repeat does not begin another
+    if challenges.is_pending_with(intent, method):  # the challenge goes on
         call.save(intent)
         return intent
     return _attempt(call, intent, method, params)
@@ -103,7 +96,9 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
     if method["type"] not in intent["payment_method_types"]:
         raise invalid_request(
             guesses.WRONG_METHOD_TYPE_MESSAGE.format(
-                type=method["type"], allowed=", ".join(intent["payment_method_types"])
+                intent="PaymentIntent",
+                type=method["type"],
+                allowed=", ".join(intent["payment_method_types"]),
             ),
             code="payment_intent_incompatible_payment_method",
             param="payment_method",
@@ -122,15 +117,7 @@ def _apply(intent: Json, params: Json) -> None:
 
 
 def _check_return_url(call: Call, intent: Json, params: Json) -> None:
-    """Recorded: with redirect methods in the dashboard a confirm needs a return_url."""
-    automatic = intent["automatic_payment_methods"]
-    may_redirect = bool(automatic and automatic["allow_redirects"] == "always")
-    if (
-        call.world.config.dashboard_methods
-        and may_redirect
-        and not (params.get("return_url") or intent["_sim"]["return_url"])
-        and not call.is_publishable
-    ):
+    if challenges.lacks_return_url(call, intent, params):
         raise refusals.no_return_url(call, intent)
     if params.get("return_url"):
         intent["_sim"]["return_url"] = params["return_url"]
@@ -146,7 +133,8 @@ def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
             raise settle.fail(call, intent, method, _authentication_required())
         if params.get("error_on_requires_action"):
             raise settle.fail(call, intent, method, _action_not_handled())
-        _begin_challenge(call, intent, method, params)
+        challenge_id = call.world.ids.payment("payatt", call.now)
+        challenges.begin(call, intent, method, params, challenge_id)
         return intent
     settle.charge(call, intent, method, is_authenticated=is_authenticated)
     return intent
@@ -154,19 +142,15 @@ def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
 
 def _has_to_authenticate(call: Call, intent: Json, method: Json, *, off_session: bool) -> bool:
     """Raises StripeError 402 where asking the bank itself ends in a decline."""
-    card = payment_methods.card_of(method)
-    how = card.authentication
-    options = intent["payment_method_options"].get("card") or {}
-    is_requested = options.get("request_three_d_secure") in ("any", "challenge") and not off_session
-    if how is Authentication.ALWAYS:
-        return True
-    if how is Authentication.UNLESS_SET_UP:
-        return not (off_session and method["_sim"]["is_set_up"])
-    if how is Authentication.ON_SESSION:
-        return not off_session
-    if how is Authentication.OPTIONAL_BROKEN and is_requested:
+    how = payment_methods.card_of(method).authentication
+    is_wanted = challenges.is_requested(intent) and not off_session
+    if how is Authentication.OPTIONAL_BROKEN and is_wanted:
         raise settle.declined(call, intent, method, PROCESSING_ERROR)
-    return how is Authentication.OPTIONAL and is_requested
+    if not off_session:
+        return challenges.asks_on_session(how, is_wanted=is_wanted)
+    if how is Authentication.UNLESS_SET_UP:
+        return not method["_sim"]["is_set_up"]
+    return how is Authentication.ALWAYS
 
 
 def _authentication_required() -> StripeError:
@@ -187,47 +171,3 @@ def _action_not_handled() -> StripeError:
         code="authentication_required",
         extra={"decline_code": "authentication_not_handled"},
     )
-
-
-def _begin_challenge(call: Call, intent: Json, method: Json, params: Json) -> None:
-    """The intent waits for its holder; the method is kept for this intent alone."""
-    payment_methods.pass_checks(method)
-    if method["_sim"]["state"] == "fresh":
-        method["_sim"].update(state="parked", parked_by=intent["id"])
-    call.save(method)
-    challenge_id = call.world.ids.payment("payatt", call.now)
-    address = _challenge_address(call, intent, challenge_id)
-    return_url = params.get("return_url") or intent["_sim"]["return_url"]
-    if return_url and not params.get("use_stripe_sdk"):
-        intent["next_action"] = {
-            "redirect_to_url": {"return_url": return_url, "url": address},
-            "type": "redirect_to_url",
-        }
-    else:
-        intent["next_action"] = {
-            "type": "use_stripe_sdk",
-            "use_stripe_sdk": {
-                "source": challenge_id,
-                "stripe_js": address,
-                "type": "three_d_secure_redirect",
-            },
-        }
-    states.move(intent, "authentication_asked")
-    intent["_sim"]["challenge"] = {
-        "id": challenge_id,
-        "payment_method": method["id"],
-        "return_url": return_url,
-    }
-    call.save(intent)
-    emit(call, "payment_intent.requires_action", intent)
-
-
-def _challenge_address(call: Call, intent: Json, challenge_id: str) -> str:
-    query = urlencode(
-        {
-            "payment_intent": intent["id"],
-            "payment_intent_client_secret": intent["client_secret"],
-            "source": challenge_id,
-        }
-    )
-    return f"{call.base_url}{CHALLENGE_PATH}?{query}"

@@ -1,11 +1,10 @@
 """PaymentIntents: create, retrieve, update, confirm, capture, cancel, list."""
 
-import hmac
 from typing import Any
 
 from stripesim import guesses
 from stripesim.ids import ACCOUNT_PART
-from stripesim.objects import payment_methods
+from stripesim.objects import clients, payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -19,7 +18,7 @@ from stripesim.wire.versions import ASYNC_CAPTURE, AUTOMATIC_METHODS, ENDIVE
 from stripesim.world import Call
 
 Json = dict[str, Any]
-NOUN = "payment_intent"
+KIND = "payment_intent"
 CARD_OPTIONS: Json = {
     "installments": None,
     "mandate_options": None,
@@ -40,13 +39,6 @@ CONFIRM_PARAMS = (
     "payment_method", "payment_method_data", "confirmation_token", "return_url", "off_session",
     "error_on_requires_action", "use_stripe_sdk",
 )  # fmt: skip
-SHOWN_TO_CLIENTS = (
-    "id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at",
-    "cancellation_reason", "capture_method", "client_secret", "confirmation_method", "created",
-    "currency", "description", "last_payment_error", "livemode", "next_action", "payment_method",
-    "payment_method_configuration_details", "payment_method_types", "processing", "receipt_email",
-    "setup_future_usage", "shipping", "source", "status",
-)  # fmt: skip
 
 
 def create(call: Call, params: Json) -> Json:
@@ -57,7 +49,10 @@ def create(call: Call, params: Json) -> Json:
     is_confirming = bool(params.get("confirm"))
     for name in ONLY_WITH_CONFIRM:
         if params.get(name) and not is_confirming and name != "use_stripe_sdk":
-            raise invalid_request(guesses.ONLY_WITH_CONFIRM_MESSAGE.format(name=name), param=name)
+            raise invalid_request(
+                guesses.ONLY_WITH_CONFIRM_MESSAGE.format(name=name, intent="PaymentIntent"),
+                param=name,
+            )
     intent = _shape(call, params, currency)
     if not is_confirming:
         _choose_method(call, intent, params)
@@ -199,42 +194,23 @@ def _shipping(given: Json | None) -> Json | None:
     return {**shipping, **given, "address": {**address, **(given.get("address") or {})}}
 
 
-def load(call: Call, intent_id: str, params: Json) -> Json:
-    """The intent; a publishable key needs its client secret."""
-    intent = call.load("payment_intent", intent_id, noun=NOUN, param="intent")
-    if call.is_publishable:
-        given = params.get("client_secret")
-        if not given:
-            raise invalid_request(
-                "Missing required param: client_secret.",
-                code="parameter_missing",
-                param="client_secret",
-            )
-        if not hmac.compare_digest(str(given).encode(), str(intent["client_secret"]).encode()):
-            raise invalid_request(
-                guesses.FOREIGN_INTENT_MESSAGE, code="resource_missing", param="client_secret"
-            )
-    return intent
-
-
-def shown(call: Call, intent: Json) -> Json:
-    """With a publishable key Stripe shows only what a client needs."""
-    if not call.is_publishable:
-        return intent
-    return {name: intent[name] for name in SHOWN_TO_CLIENTS}
-
-
 def retrieve(call: Call, params: Json, intent_id: str) -> Json:
-    return shown(call, load(call, intent_id, params))
+    return clients.shown(call, clients.load(call, KIND, intent_id, params))
 
 
 def confirm(call: Call, params: Json, intent_id: str) -> Json:
-    intent = load(call, intent_id, params)
-    return shown(call, confirming.confirm(call, intent, params))
+    intent = clients.load(call, KIND, intent_id, params)
+    clients.check_confirm(call, intent, params)
+    return clients.shown(call, confirming.confirm(call, intent, params))
+
+
+def verify_microdeposits(call: Call, params: Json, intent_id: str) -> Json:
+    """Refused, since no card has any."""
+    raise refusals.no_microdeposits(call, clients.load(call, KIND, intent_id, params))
 
 
 def update(call: Call, params: Json, intent_id: str) -> Json:
-    intent = load(call, intent_id, params)
+    intent = clients.load(call, KIND, intent_id, params)
     _update_fixed(call, intent, params)
     for name in PLAIN:
         if name in params:
@@ -289,7 +265,7 @@ def _update_method(call: Call, intent: Json, params: Json) -> None:
 
 
 def capture(call: Call, params: Json, intent_id: str) -> Json:
-    intent = load(call, intent_id, params)
+    intent = clients.load(call, KIND, intent_id, params)
     if not states.allows(intent, "capture"):
         raise refusals.not_capturable(call, intent)
     capturable = int(intent["amount_capturable"])
@@ -310,7 +286,7 @@ def capture(call: Call, params: Json, intent_id: str) -> Json:
 
 
 def cancel(call: Call, params: Json, intent_id: str) -> Json:
-    intent = load(call, intent_id, params)
+    intent = clients.load(call, KIND, intent_id, params)
     if not states.allows(intent, "cancel"):
         raise refusals.not_cancelable(call, intent)
     settle.cancel(call, intent, params.get("cancellation_reason") or None)

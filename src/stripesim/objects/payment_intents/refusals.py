@@ -111,6 +111,17 @@ def not_capturable(call: Call, intent: Json) -> StripeError:
     )
 
 
+def no_microdeposits(call: Call, intent: Json) -> StripeError:
+    """In the words recorded of a SetupIntent."""
+    return refused(
+        f"This PaymentIntent cannot be actioned on because it has a status of {intent['status']}. "
+        "Only a PaymentIntent with one of the following statuses may be actioned on: "
+        '["requires_action"].',
+        code="intent_invalid_state",
+        payment_intent=render(intent, call.version),
+    )
+
+
 def capture_too_much(call: Call, intent: Json) -> StripeError:
     return refused(
         guesses.CAPTURE_TOO_MUCH_MESSAGE,

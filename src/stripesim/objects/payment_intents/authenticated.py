@@ -1,4 +1,4 @@
-"""The end of a 3-D Secure challenge: what the page's two buttons do."""
+"""What follows when a PaymentIntent's challenge was passed or failed."""
 
 from typing import Any
 
@@ -11,31 +11,10 @@ from stripesim.world import Call
 Json = dict[str, Any]
 
 
-class ChallengeIsOver(Exception):
-    """The challenge was decided before, replaced by another, or its intent was canceled."""
-
-
-def authenticate(
-    call: Call,
-    intent: Json,
-    challenge_id: str | None,
-    *,
-    is_passed: bool,
-    is_asked_again: bool = False,
-) -> Json:
-    """Decide the pending challenge (a certain one, or the current one when None).
-
-    Automatic confirmation charges at once; manual confirmation returns to `requires_confirmation`
-    and the server has to confirm again, which `is_asked_again` meets another challenge. Returns the
-    intent; a decline after the authentication is in its `last_payment_error`. Raises
-    ChallengeIsOver.
-    """
-    challenge = intent["_sim"]["challenge"]
-    if challenge is None or (challenge_id is not None and challenge["id"] != challenge_id):
-        raise ChallengeIsOver
-    method = call.world.objects.get("payment_method", challenge["payment_method"])
-    if method is None:
-        raise ChallengeIsOver
+def authenticated(
+    call: Call, intent: Json, method: Json, *, is_passed: bool, is_asked_again: bool
+) -> None:
+    """Automatic confirmation charges at once; manual confirmation waits for the server."""
     intent["next_action"] = None
     if not is_passed:
         settle.fail(call, intent, method, settle.failed_authentication())
@@ -43,7 +22,6 @@ def authenticate(
         _wait_for_the_server(call, intent, None if is_asked_again else method["id"])
     else:
         _charge(call, intent, method)
-    return intent
 
 
 def _wait_for_the_server(call: Call, intent: Json, authenticated_with: str | None) -> None:
