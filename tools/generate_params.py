@@ -15,6 +15,7 @@ import argparse
 import importlib
 import inspect
 import json
+import operator
 import pathlib
 import sys
 import types
@@ -62,13 +63,19 @@ ENDPOINTS = {
     "GET /v1/charges": "charge_list",
     "GET /v1/charges/{id}": "charge_retrieve",
     "GET /v1/charges/{id}/refunds": "charge_list_refunds",
+    "GET /v1/charges/{id}/refunds/{id}": "charge_retrieve_refund",
     "GET /v1/invoice_payments": "invoice_payment_list",
     "POST /v1/refunds": "refund_create",
     "GET /v1/refunds": "refund_list",
     "GET /v1/refunds/{id}": "refund_retrieve",
     "POST /v1/refunds/{id}": "refund_update",
+    "POST /v1/refunds/{id}/cancel": "refund_cancel",
+    "POST /v1/test_helpers/refunds/{id}/expire": "test_helpers._refund_expire",
+    "GET /v1/balance": "balance_retrieve",
     "GET /v1/balance_transactions": "balance_transaction_list",
     "GET /v1/balance_transactions/{id}": "balance_transaction_retrieve",
+    "GET /v1/radar/early_fraud_warnings": "radar._early_fraud_warning_list",
+    "GET /v1/radar/early_fraud_warnings/{id}": "radar._early_fraud_warning_retrieve",
     "GET /v1/disputes": "dispute_list",
     "GET /v1/disputes/{id}": "dispute_retrieve",
     "POST /v1/disputes/{id}": "dispute_update",
@@ -99,6 +106,7 @@ OBJECTS = [
     "Refund",
     "SetupAttempt",
     "SetupIntent",
+    "radar.EarlyFraudWarning",
 ]
 
 Node = str | dict[str, t.Any]
@@ -202,13 +210,16 @@ def expandable(cls: type) -> list[str]:
     return sorted(set(found))
 
 
+def object_class(name: str) -> t.Any:
+    """The SDK's class for `Charge` or `radar.EarlyFraudWarning`."""
+    return operator.attrgetter(name)(stripe)
+
+
 def generate() -> str:
     document = {
         "api_version": stripe.api_version,
         "endpoints": {path: tree(params_class(name)) for path, name in ENDPOINTS.items()},
-        "expandable": {
-            getattr(stripe, name).OBJECT_NAME: expandable(getattr(stripe, name)) for name in OBJECTS
-        },
+        "expandable": {cls.OBJECT_NAME: expandable(cls) for cls in map(object_class, OBJECTS)},
     }
     return json.dumps(document, indent=None, separators=(",", ":"), sort_keys=True) + "\n"
 

@@ -17,7 +17,7 @@ from stripesim.control.recent import Recent
 from stripesim.control.redact import redacted, redacted_text
 from stripesim.http import Answer, Request
 from stripesim.ids import ACCOUNT_ID
-from stripesim.objects import direct_charges, refunds
+from stripesim.objects import charges, direct_charges, disputes, refunds
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.store.journal import SavedAnswer
@@ -46,6 +46,11 @@ TIMER_ACTIONS = {
     direct_charges.EXPIRE_CHARGE: direct_charges.expire,
     refunds.SETTLE: refunds.settle,
     refunds.FAIL: refunds.fail,
+    refunds.NAME: refunds.name,
+    charges.LAND_BALANCE: charges.land_balance,
+    disputes.DECIDE: disputes.decide,
+    disputes.PASS_DEADLINE: disputes.pass_deadline,
+    disputes.END_INQUIRY: disputes.end_inquiry,
 }
 
 

@@ -8,6 +8,13 @@ import typer
 from stripesim.config import Config
 from stripesim.server import bind, make_server
 
+AsyncBalance = Annotated[
+    bool,
+    typer.Option(
+        "--async-balance",
+        help="Balance transactions of charges come a moment later, with charge.updated.",
+    ),
+]
 cli = typer.Typer(
     help="A stateful local Stripe for tests and demos.",
     no_args_is_help=True,
@@ -52,6 +59,7 @@ def serve(
             help="Refuse payment_method_types from API version 2026-09-30.endive on, as Stripe.",
         ),
     ] = False,
+    async_balance: AsyncBalance = False,
     dashboard_methods: Annotated[
         bool,
         typer.Option(
@@ -72,6 +80,7 @@ def serve(
         control_token=control_token,
         strict_requires_action=strict_requires_action,
         strict_method_types=strict_method_types,
+        async_balance=async_balance,
         dashboard_methods=dashboard_methods,
     )
     try:

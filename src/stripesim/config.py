@@ -15,6 +15,8 @@ class Config:
     control_token: required as `Authorization: Bearer` on `/_sim/…`; without it loopback only.
     strict_requires_action: a confirm with another method while `requires_action` is refused.
     strict_method_types: `payment_method_types` is refused from 2026-09-30.endive on, as documented.
+    async_balance: with `automatic_async` capture a charge's balance transaction comes a moment
+        later, and so does a refund's reference, as recorded; by default they are there at once.
     dashboard_methods: the account has redirect methods switched on in its dashboard.
     """
 
@@ -25,4 +27,5 @@ class Config:
     control_token: str | None = None
     strict_requires_action: bool = False
     strict_method_types: bool = False
+    async_balance: bool = False
     dashboard_methods: bool = False

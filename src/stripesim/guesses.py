@@ -121,8 +121,6 @@ AUTHORIZATION_SECONDS = 7 * 24 * 3600
 EXPIRED_AUTHORIZATION_REASON = "automatic"
 # [G] Documented is "a variable upper limit", after which the intent is canceled.
 MOST_CONFIRMS = 100
-# [C] A partial capture releases the rest, shown in the charge's amount_refunded.
-PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED = True
 
 # --- clients with the publishable key ------------------------------------------------------------
 
@@ -182,6 +180,35 @@ CHARGE_EXPIRED_MESSAGE = "Charge {id} has expired and can no longer be captured.
 REFUND_SETTLES_AFTER_SECONDS = 5
 # [G] …5126: succeeded -> failed.
 REFUND_FAILS_AFTER_SECONDS = 5
+# [I] A refund 5 to 7 s old failed when its charge was charged back, one of 300 s did not.
+REFUND_IS_ON_ITS_WAY_SECONDS = 60
+# [C]
+NO_TRANSFER_MESSAGE = (
+    "Cannot reverse transfer on charge {id} because it does not have an associated transfer."
+)
+# [G]
+NO_APPLICATION_FEE_MESSAGE = (
+    "Cannot refund the application fee of charge {id} because it does not have an application fee."
+)
+# [G] The refusal is asserted, without code and param; its text is not.
+REFUND_NOT_EXPIRABLE_MESSAGE = (
+    "This refund cannot be expired because it has a status of {status}. Only a refund that requires"
+    " an action may be expired."
+)
+
+# --- disputes ------------------------------------------------------------------------------------
+
+# [I] Seen between 4 and 8 s after evidence was sent.
+DISPUTE_DECIDED_AFTER_SECONDS = 5
+# [C] An inquiry that no bank makes a chargeback of ends after 120 days.
+INQUIRY_ENDS_AFTER_SECONDS = 120 * 24 * 3600
+# [I] A fraudulent chargeback has it from the start.
+ESCALATED_REASON_CODE = "10.4"
+
+# --- balance -------------------------------------------------------------------------------------
+
+# [I] With `--async-balance`; recorded as "not yet in the answer, there some seconds later".
+BALANCE_LANDS_AFTER_SECONDS = 2
 
 # --- tokens --------------------------------------------------------------------------------------
 
@@ -207,3 +234,7 @@ ERROR_METHOD_TYPE_SINCE = "2026-07-01"
 SHARED_TOKEN_UNTIL = "2026-10-28"  # noqa: S105
 # [I] Older versions recorded in 2026 show every additive field of 2026.
 ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE = "2025-09-30"
+# [I] `count` on the lists of refunds and disputes; recorded in 2026-09.
+LIST_COUNT_SINCE = "2026-07-01"
+# [I] `submission_method` of a dispute's evidence_details; in SDK 16.1.0, not recorded in 2026-09.
+SUBMISSION_METHOD_SINCE = "2026-10-28"

@@ -9,6 +9,7 @@ from typing import Any
 from stripesim.clock import Clock
 from stripesim.config import API_VERSION, Config
 from stripesim.ids import Ids
+from stripesim.store.balances import Balances
 from stripesim.store.database import Database
 from stripesim.store.journal import Journal
 from stripesim.store.ledger import Ledger
@@ -39,6 +40,7 @@ class World:
         self.objects = Objects(self.database)
         self.journal = Journal(self.database)
         self.ledger = Ledger(self.database)
+        self.balances = Balances(self.database)
         self.deliveries = Deliveries(self.database)
         self.timers = Timers(self.database)
         self.clock = clock or Clock()

@@ -50,7 +50,8 @@ def test_a_pending_refund_succeeds_later(wire):
     assert refund["status"] == "pending"
     wire.simulator.advance_clock(60)
     assert wire.get(f"/v1/refunds/{refund['id']}").json()["status"] == "succeeded"
-    assert wire.event_types()[-1] == "refund.updated"
+    assert wire.event_types()[-2:] == ["refund.updated", "charge.refund.updated"]
+    assert wire.events()[-2]["data"]["previous_attributes"] == {"status": "pending"}
 
 
 def test_a_refund_can_fail_after_it_succeeded_and_the_money_is_back(wire):
@@ -63,7 +64,9 @@ def test_a_refund_can_fail_after_it_succeeded_and_the_money_is_back(wire):
     assert (failed["status"], failed["failure_reason"]) == ("failed", "expired_or_canceled_card")
     assert wire.get(f"/v1/charges/{paid['latest_charge']}").json()["amount_refunded"] == 0
     assert wire.simulator.audit("order_id")["groups"][0]["amount_refunded"] == 0
-    assert wire.event_types()[-2:] == ["refund.updated", "refund.failed"]
+    assert wire.event_types()[-3:] == ["refund.updated", "charge.refund.updated", "refund.failed"]
+    back = wire.get(f"/v1/balance_transactions/{failed['failure_balance_transaction']}").json()
+    assert (back["type"], back["amount"], back["net"]) == ("refund_failure", 440, 440)
 
 
 def test_a_refunds_events_are_its_own_and_the_charges(wire):
@@ -99,3 +102,97 @@ def test_a_disputed_charge_is_not_refunded(wire):
     assert dispute["payment_method_details"]["card"]["network"] == "visa"
     asked = wire.pay(payment_method="pm_card_createDisputeInquiry")
     assert wire.ok("/v1/refunds", {"payment_intent": asked["id"]})["status"] == "succeeded"
+
+
+def test_a_cards_refund_can_be_neither_canceled_nor_expired(wire):
+    paid = wire.pay(payment_method="pm_card_pendingRefund")
+    refund = wire.ok("/v1/refunds", {"payment_intent": paid["id"]})
+    status, error = wire.error(f"/v1/refunds/{refund['id']}/cancel")
+    assert (status, error["message"]) == (400, "Canceling this refund is unsupported.")
+    assert "code" not in error and "param" not in error
+    status, error = wire.error(f"/v1/test_helpers/refunds/{refund['id']}/expire")
+    assert (status, error["type"]) == (400, "invalid_request_error") and "code" not in error
+    status, error = wire.error("/v1/refunds/re_nope/cancel")
+    assert (status, error["message"]) == (404, "No such refund: 're_nope'")
+
+
+def test_only_what_was_captured_can_be_refunded(wire):
+    held = wire.pay(payment_method="pm_card_visa", capture_method="manual", amount=6500)
+    wire.ok(f"/v1/payment_intents/{held['id']}/capture", {"amount_to_capture": 5000})
+    charge = wire.get(f"/v1/charges/{held['latest_charge']}").json()
+    assert (charge["amount_captured"], charge["amount_refunded"]) == (5000, 0)
+    _, error = wire.error("/v1/refunds", {"charge": charge["id"], "amount": 5001})
+    assert error["message"] == (
+        "Refund amount ($50.01) is greater than unrefunded amount on charge ($50.00)"
+    )
+    assert wire.ok("/v1/refunds", {"charge": charge["id"]})["amount"] == 5000
+    assert wire.get(f"/v1/charges/{charge['id']}").json()["refunded"] is True
+
+
+def test_reasons_are_those_of_the_caller(wire):
+    paid = wire.pay(payment_method="pm_card_visa")
+    for reason in ("expired_uncaptured_charge", "bored"):
+        _, error = wire.error("/v1/refunds", {"payment_intent": paid["id"], "reason": reason})
+        assert error["message"] == (
+            "Invalid reason: must be one of duplicate, fraudulent, or requested_by_customer"
+        )
+        assert error["param"] == "reason" and "code" not in error
+    form = {"payment_intent": paid["id"], "reason": "duplicate"}
+    assert wire.ok("/v1/refunds", form)["reason"] == "duplicate"
+
+
+def test_nothing_of_connect_is_given_back(wire):
+    paid = wire.pay(payment_method="pm_card_visa")
+    for name in ("reverse_transfer", "refund_application_fee"):
+        status, _ = wire.error("/v1/refunds", {"payment_intent": paid["id"], name: "true"})
+        assert status == 400
+    assert wire.get("/v1/refunds").json()["data"] == []
+    form = {"payment_intent": paid["id"], "reverse_transfer": "false"}
+    assert wire.ok("/v1/refunds", form)["status"] == "succeeded"
+
+
+def test_an_unknown_charge_is_404_with_param_id(wire):
+    status, error = wire.error("/v1/refunds", {"charge": "ch_unknown"})
+    assert (status, error["code"], error["param"]) == (404, "resource_missing", "id")
+    assert error["message"] == "No such charge: 'ch_unknown'"
+
+
+def test_lists_are_filtered_paged_and_counted(wire):
+    first, second = wire.pay(payment_method="pm_card_visa"), wire.pay(payment_method="pm_card_visa")
+    made = [wire.ok("/v1/refunds", {"payment_intent": first["id"], "amount": 10})["id"]
+            for _ in range(3)]  # fmt: skip
+    wire.ok("/v1/refunds", {"payment_intent": second["id"]})
+    page = wire.get("/v1/refunds", {"payment_intent": first["id"], "limit": 2}).json()
+    assert ([r["id"] for r in page["data"]], page["has_more"]) == (made[:0:-1], True)
+    assert page["count"] == 2 and page["url"] == "/v1/refunds"
+    rest = wire.get("/v1/refunds", {"charge": first["latest_charge"], "starting_after": made[1]})
+    assert [r["id"] for r in rest.json()["data"]] == made[:1]
+    assert wire.get("/v1/refunds", {"created[gt]": first["created"] + 1000}).json()["count"] == 0
+    scoped = wire.get(f"/v1/charges/{first['latest_charge']}/refunds").json()
+    assert len(scoped["data"]) == 3 and "count" not in scoped
+    charge = wire.get(f"/v1/charges/{first['latest_charge']}", {"expand[]": "refunds"}).json()
+    assert charge["refunds"]["total_count"] == 3
+
+
+def test_a_charges_own_address_of_a_refund(wire):
+    paid, other = wire.pay(payment_method="pm_card_visa"), wire.pay(payment_method="pm_card_visa")
+    refund = wire.ok("/v1/refunds", {"payment_intent": paid["id"], "amount": 10})
+    path = f"/v1/charges/{paid['latest_charge']}/refunds/{refund['id']}"
+    assert wire.get(path).json()["id"] == refund["id"]
+    assert wire.ok(path, {"metadata[a]": "b"})["metadata"] == {"a": "b"}
+    answer = wire.get(f"/v1/charges/{other['latest_charge']}/refunds/{refund['id']}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "refund")
+    assert answer.json()["error"]["message"] == f"No such refund: '{refund['id']}'"
+
+
+def test_events_say_what_a_refund_changed(wire):
+    paid = wire.pay(payment_method="pm_card_visa")
+    refund = wire.ok("/v1/refunds", {"payment_intent": paid["id"], "amount": 40})
+    told = wire.events(type="charge.refunded")[0]["data"]
+    assert told["previous_attributes"] == {"amount_refunded": 0}
+    wire.ok("/v1/refunds", {"payment_intent": paid["id"]})
+    told = wire.events(type="charge.refunded")[1]["data"]
+    assert told["previous_attributes"] == {"amount_refunded": 40, "refunded": False}
+    wire.ok(f"/v1/refunds/{refund['id']}", {"metadata[a]": "b"})
+    assert wire.event_types()[-2:] == ["refund.updated", "charge.refund.updated"]
+    assert wire.events()[-1]["data"]["previous_attributes"] == {"metadata": {"a": None}}

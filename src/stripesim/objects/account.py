@@ -7,6 +7,7 @@ from stripesim.world import Call
 
 Json = dict[str, Any]
 CREATED = 1_700_000_000
+DEFAULT_CURRENCY = "usd"
 
 
 def retrieve(call: Call, params: Json) -> Json:
@@ -27,7 +28,7 @@ def retrieve(call: Call, params: Json) -> Json:
         "charges_enabled": True,
         "country": "US",
         "created": CREATED,
-        "default_currency": "usd",
+        "default_currency": DEFAULT_CURRENCY,
         "details_submitted": True,
         "email": "account@example.com",
         "metadata": {},

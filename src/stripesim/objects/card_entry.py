@@ -6,7 +6,7 @@ from typing import Any
 from stripesim import guesses
 from stripesim.ids import fingerprint
 from stripesim.rules import cards
-from stripesim.rules.cards import Card
+from stripesim.rules.cards import Authentication, Card
 from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.world import Call
 
@@ -60,7 +60,7 @@ def details(card: Card, month: int, year: int, cvc_check: str | None) -> Json:
         "fingerprint": fingerprint(card.number),
         "funding": card.funding,
         "cvc_check": cvc_check,
-        "three_d_secure_supported": card.three_d_secure_supported,
+        "three_d_secure_supported": card.authentication is not Authentication.UNSUPPORTED,
     }
 
 

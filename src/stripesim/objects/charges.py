@@ -3,18 +3,22 @@
 The shape is the recorded one of 2025-10-29.clover and 2026-03-25.dahlia.
 """
 
+import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import payment_methods
-from stripesim.objects.events import emit
+from stripesim.objects import balance_transactions, payment_methods
+from stripesim.objects.events import emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
-from stripesim.rules import states
-from stripesim.rules.cards import Card, Decline
+from stripesim.rules import cards, states
+from stripesim.rules.cards import Authentication, Card
+from stripesim.rules.declines import Decline
+from stripesim.store.objects import PageQuery
 from stripesim.world import Call
 
 Json = dict[str, Any]
+LAND_BALANCE = "land_balance"
 SELLER_MESSAGE_GENERIC = "The bank did not return any further details with this decline."
 
 
@@ -160,9 +164,31 @@ def _card_details(
         "network_transaction_id": str(call.world.ids.number(10**14, 10**15 - 1)),
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
         "regulated_status": "unregulated",
-        "three_d_secure": authentication(call) if is_authenticated else None,
+        "three_d_secure": _three_d_secure(call, intent, method, is_authenticated=is_authenticated),
         "wallet": None,
     }
+
+
+def _three_d_secure(
+    call: Call, intent: Json, method: Json, *, is_authenticated: bool
+) -> Json | None:
+    """Documented (docs.stripe.com/testing): cards that are not for 3-D Secure acknowledge a
+    requested attempt and ask nobody.
+    """
+    how = payment_methods.card_of(method).authentication
+    options = (intent.get("payment_method_options") or {}).get("card") or {}
+    is_requested = options.get("request_three_d_secure") in ("any", "challenge")
+    if is_authenticated:
+        return authentication(call)
+    if how is Authentication.FRICTIONLESS:
+        return authentication(call) | {"authentication_flow": "frictionless"}
+    if how is Authentication.NEVER and is_requested:
+        return authentication(call) | {
+            "authentication_flow": None,
+            "electronic_commerce_indicator": "06",
+            "result": "attempt_acknowledged",
+        }
+    return None
 
 
 def authentication(call: Call) -> Json:
@@ -178,6 +204,45 @@ def authentication(call: Call) -> Json:
     }
 
 
+def book(call: Call, charge: Json) -> None:
+    """The money of a captured charge comes into the balance."""
+    amount = charge["amount_captured"]
+    transaction = balance_transactions.record(
+        call,
+        balance_transactions.CHARGE,
+        source=charge,
+        amount=amount,
+        description=charge["description"],
+        fee=balance_transactions.fee_of(amount),
+        available_on=call.now if card_of(charge).available_at_once else None,
+    )
+    charge["balance_transaction"] = transaction["id"]
+
+
+def land_balance(call: Call, charge_id: str) -> None:
+    """With `--async-balance`, as recorded: the balance transaction comes a moment later."""
+    charge = call.world.objects.get("charge", charge_id)
+    if charge is None or charge["balance_transaction"]:
+        return
+    before = copy.deepcopy(charge)
+    book(call, charge)
+    call.save(charge)
+    emit_update(call, "charge.updated", before, charge)
+
+
+def card_of(charge: Json) -> Card:
+    return cards.BY_NAME[charge["_sim"]["card"]]
+
+
+def is_charged_back(call: Call, charge: Json) -> bool:
+    """Whether a dispute holds its money; documented: such a charge cannot be refunded."""
+    if not charge["disputed"]:
+        return False
+    query = PageQuery(kind="dispute", limit=100, filters={"charge": charge["id"]})
+    found, _ = call.world.objects.page(query)
+    return any(not dispute["is_charge_refundable"] for dispute in found)
+
+
 def retrieve(call: Call, params: Json, charge_id: str) -> Json:
     del params
     return call.load("charge", charge_id, noun="charge", param="id")
@@ -185,6 +250,7 @@ def retrieve(call: Call, params: Json, charge_id: str) -> Json:
 
 def update(call: Call, params: Json, charge_id: str) -> Json:
     charge = call.load("charge", charge_id, noun="charge", param="id")
+    before = copy.deepcopy(charge)
     for name in ("description", "receipt_email", "transfer_group", "shipping"):
         if name in params:
             charge[name] = unset(params[name])
@@ -196,12 +262,14 @@ def update(call: Call, params: Json, charge_id: str) -> Json:
     for name, value in (params.get("fraud_details") or {}).items():
         charge["fraud_details"][name] = value
     call.save(charge)
-    emit(call, "charge.updated", charge, {})
+    emit_update(call, "charge.updated", before, charge)
     return charge
 
 
 def list_charges(call: Call, params: Json) -> Json:
     filters = {name: params[name] for name in ("payment_intent", "customer") if params.get(name)}
+    if params.get("transfer_group"):
+        filters["ref"] = params["transfer_group"]
     return list_page(call, "charge", "/v1/charges", params, filters)
 
 

@@ -12,8 +12,9 @@ from stripesim.objects.events import emit
 from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
-from stripesim.rules.cards import Authentication, Decline
+from stripesim.rules.cards import Authentication
 from stripesim.rules.currencies import check_amount, check_currency
+from stripesim.rules.declines import Decline
 from stripesim.wire.errors import StripeError, invalid_request, refused
 from stripesim.world import Call
 

@@ -48,6 +48,25 @@ def resend(world: World, event: Json) -> int:
     return len(endpoints)
 
 
+def emit_update(call: Call, kind: str, before: Json, obj: Json) -> None:
+    """Write the event about an object that was `before`, with its previous attributes."""
+    emit(call, kind, obj, difference(render(before), render(obj)))
+
+
+def difference(before: Json, after: Json) -> Json:
+    """What stood in `before` where `after` differs, part by part; null where nothing stood."""
+    out: Json = {}
+    for name in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            out[name] = difference(old, new)
+        else:
+            out[name] = old
+    return out
+
+
 def _wants(enabled_events: list[str], kind: str) -> bool:
     return "*" in enabled_events or kind in enabled_events
 

@@ -38,6 +38,13 @@ NO_CUSTOMER_AT_CREATE = (
     "create the PaymentMethod and then attach it using the attachment method of the PaymentMethods "
     "API."
 )
+# SDK: brands whose `display_brand` has another name.
+DISPLAYED = {
+    "amex": "american_express",
+    "diners": "diners_club",
+    "unionpay": "union_pay",
+    "unknown": "other",
+}
 NO_BILLING: Json = {
     "address": {
         "city": None,
@@ -126,15 +133,15 @@ def shape(call: Call, card: Card, details: Json) -> Json:
                 "address_postal_code_check": None,
                 "cvc_check": details["cvc_check"],
             },
-            "country": "US",
-            "display_brand": "american_express" if card.brand == "amex" else card.brand,
+            "country": card.country,
+            "display_brand": DISPLAYED.get(card.brand, card.brand),
             "exp_month": details["exp_month"],
             "exp_year": details["exp_year"],
             "fingerprint": details["fingerprint"],
             "funding": details["funding"],
             "generated_from": None,
             "last4": details["last4"],
-            "networks": {"available": [card.brand], "preferred": None},
+            "networks": {"available": list(card.networks or [card.brand]), "preferred": None},
             "regulated_status": "unregulated",
             "three_d_secure_usage": {"supported": details["three_d_secure_supported"]},
             "wallet": None,
@@ -181,18 +188,22 @@ def reject_dead(method: Json, intent_id: str | None) -> None:
 
 
 def pass_checks(method: Json) -> None:
-    """Recorded: `unchecked` becomes `pass` when the card is attached or charged."""
+    """Recorded: `unchecked` becomes `pass` when the card is attached or charged.
+
+    Documented (docs.stripe.com/testing): what was not given is not checked, and cannot fail.
+    """
     if "card" not in method:
         return
-    checks = method["card"]["checks"]
-    if checks["cvc_check"] == "unchecked":
-        checks["cvc_check"] = "pass"
-    address = method["billing_details"]["address"]
-    if address["line1"] and not checks["address_line1_check"]:
-        checks["address_line1_check"] = "pass"
-    if address["postal_code"] and not checks["address_postal_code_check"]:
-        checks["address_postal_code_check"] = "pass"
-    checks.update(card_of(method).checks)
+    checks, address = method["card"]["checks"], method["billing_details"]["address"]
+    given = {
+        "cvc_check": checks["cvc_check"],
+        "address_line1_check": address["line1"],
+        "address_postal_code_check": address["postal_code"],
+    }
+    ends = card_of(method).checks
+    for name, value in given.items():
+        if value and checks[name] in (None, "unchecked"):
+            checks[name] = ends.get(name, "pass")
 
 
 def attach(call: Call, params: Json, method_id: str) -> Json:

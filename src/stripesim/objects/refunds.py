@@ -1,19 +1,24 @@
-"""Refunds: partial, over-refund, later success (…7726) and later failure (…5126)."""
+"""Refunds: partial, over-refund, later success (…7726) and later failure (…5126), no cancellation.
 
+Shapes and refusals are recorded at 2026-08-26.dahlia and before.
+"""
+
+import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import balance_transactions
-from stripesim.objects.events import emit
+from stripesim.objects import balance_transactions, charges, early_fraud_warnings
+from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged
-from stripesim.rules import cards
+from stripesim.rules import states
 from stripesim.rules.currencies import major
-from stripesim.wire.errors import StripeError, invalid_request, refused
+from stripesim.store.objects import PageQuery
+from stripesim.wire.errors import StripeError, invalid_request, missing_on_path, refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
-SETTLE, FAIL = "settle_refund", "fail_refund"
+SETTLE, FAIL, NAME = "settle_refund", "fail_refund", "name_refund"
 NEITHER = (
     "One of the following params should be provided for this request: payment_intent or charge."
 )
@@ -23,33 +28,61 @@ UNCAPTURED = (
     "information, see https://stripe.com/docs/payments/place-a-hold-on-a-payment-method"
 )
 INSUFFICIENT_BALANCE = "Insufficient funds in your Stripe balance to refund this amount."
+NO_CANCELING = "Canceling this refund is unsupported."
 
 
 def create(call: Call, params: Json) -> Json:
     """`call.is_balance_low` refuses it as recorded in Automattic/woocommerce-payments#10025."""
     charge = _charge_to_refund(call, params)
     amount = _check_amount(charge, params)
+    _refuse_connect(charge, params)
     if call.is_balance_low:
         raise refused(INSUFFICIENT_BALANCE, message_code="insufficient_balance_for_refund")
-    card = cards.BY_NAME[charge["_sim"]["card"]]
-    status = "pending" if card.refund_ends == "succeeded" else "succeeded"
-    refund = _shape(call, charge, amount, params, status)
+    before = copy.deepcopy(charge)
+    refund = _shape(call, charge, amount, params)
     if charge["captured"]:
-        refund["balance_transaction"] = balance_transactions.record(
-            call, kind="refund", source=refund, amount=-amount
-        )
+        refund["balance_transaction"] = _take_back(call, charge, refund)
         _book(call, "refunded", refund)
     charge["amount_refunded"] += amount
-    charge["refunded"] = charge["amount_refunded"] >= charge["amount"]
+    if charge["amount_refunded"] >= _refundable(charge):
+        states.move(charge, "refunded" if charge["captured"] else "released")
     call.add(refund)
     call.save(charge)
-    if card.refund_ends == "succeeded":
-        call.world.timers.add(call.now + guesses.REFUND_SETTLES_AFTER_SECONDS, SETTLE, refund["id"])
-    elif card.refund_ends == "failed":
-        call.world.timers.add(call.now + guesses.REFUND_FAILS_AFTER_SECONDS, FAIL, refund["id"])
+    _set_timers(call, charge, refund)
     emit(call, "refund.created", refund)
-    emit(call, "charge.refunded", charge)
+    emit_update(call, "charge.refunded", before, charge)
+    if charges.card_of(charge).is_early_fraud_warned and charge["refunded"]:
+        early_fraud_warnings.close_for(call, charge["id"])
     return refund
+
+
+def _refundable(charge: Json) -> int:
+    """What was taken; of a direct charge all of it, since its rest counts as refunded."""
+    is_direct = not charge["payment_intent"]
+    return int(charge["amount"] if is_direct else charge["amount_captured"])
+
+
+def _take_back(call: Call, charge: Json, refund: Json) -> str:
+    """Recorded: the description is that of the charge, in brackets."""
+    name = f" ({charge['description']})" if charge["description"] else ""
+    transaction = balance_transactions.record(
+        call,
+        balance_transactions.REFUND,
+        source=refund,
+        amount=-refund["amount"],
+        description=f"REFUND FOR CHARGE{name}",
+    )
+    return str(transaction["id"])
+
+
+def _set_timers(call: Call, charge: Json, refund: Json) -> None:
+    ends = charges.card_of(charge).refund_ends
+    if ends == "succeeded":
+        call.world.timers.add(call.now + guesses.REFUND_SETTLES_AFTER_SECONDS, SETTLE, refund["id"])
+    elif ends == "failed":
+        call.world.timers.add(call.now + guesses.REFUND_FAILS_AFTER_SECONDS, FAIL, refund["id"])
+    if call.world.config.async_balance:
+        call.world.timers.add(call.now + guesses.BALANCE_LANDS_AFTER_SECONDS, NAME, refund["id"])
 
 
 def create_for_charge(call: Call, params: Json, charge_id: str) -> Json:
@@ -65,8 +98,9 @@ def refund_charge(call: Call, params: Json, charge_id: str) -> Json:
 
 
 def _charge_to_refund(call: Call, params: Json) -> Json:
+    """Recorded: an unknown charge is 404 with param `id`, though it is in the body."""
     if params.get("charge"):
-        charge = call.load_param("charge", params["charge"], noun="charge", param="charge")
+        charge = call.load("charge", params["charge"], noun="charge", param="id")
     elif params.get("payment_intent"):
         charge = _charge_of_intent(call, params["payment_intent"])
     else:
@@ -75,7 +109,7 @@ def _charge_to_refund(call: Call, params: Json) -> Json:
         raise _no_charge(charge["payment_intent"])
     if not charge["captured"] and charge["payment_intent"]:
         raise refused(UNCAPTURED.format(intent=charge["payment_intent"]))
-    if charge["disputed"] and not charge["_sim"].get("is_refundable", True):
+    if charges.is_charged_back(call, charge):
         raise refused(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
@@ -97,7 +131,7 @@ def _no_charge(intent_id: str) -> StripeError:
 
 
 def _check_amount(charge: Json, params: Json) -> int:
-    left = int(charge["amount"] - charge["amount_refunded"])
+    left = _refundable(charge) - int(charge["amount_refunded"])
     amount = int(params.get("amount", left))
     if left <= 0:
         raise refused(
@@ -119,7 +153,16 @@ def _check_amount(charge: Json, params: Json) -> int:
     return amount
 
 
-def _shape(call: Call, charge: Json, amount: int, params: Json, status: str) -> Json:
+def _refuse_connect(charge: Json, params: Json) -> None:
+    """No charge here has a transfer or an application fee."""
+    if params.get("reverse_transfer"):
+        raise refused(guesses.NO_TRANSFER_MESSAGE.format(id=charge["id"]))
+    if params.get("refund_application_fee"):
+        raise refused(guesses.NO_APPLICATION_FEE_MESSAGE.format(id=charge["id"]))
+
+
+def _shape(call: Call, charge: Json, amount: int, params: Json) -> Json:
+    is_pending = charges.card_of(charge).refund_ends == "succeeded"
     return {
         "id": call.world.ids.of_payment("re", charge["id"]),
         "object": "refund",
@@ -144,7 +187,7 @@ def _shape(call: Call, charge: Json, amount: int, params: Json, status: str) -> 
         "reason": params.get("reason") or None,
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": status,
+        "status": states.begin("refund", "requested" if is_pending else "paid_back"),
         "transfer_reversal": None,
     }
 
@@ -161,49 +204,135 @@ def _book(call: Call, entry: str, refund: Json) -> None:
     )
 
 
+def _emit_updated(call: Call, before: Json, refund: Json) -> None:
+    """Recorded: what changes a refund is told twice, once in the words of its charge."""
+    emit_update(call, "refund.updated", before, refund)
+    emit_update(call, "charge.refund.updated", before, refund)
+
+
 def settle(call: Call, refund_id: str) -> None:
     """pending -> succeeded."""
     refund = call.world.objects.get("refund", refund_id)
-    if refund is not None and refund["status"] == "pending":
-        refund["status"] = "succeeded"
-        call.save(refund)
-        emit(call, "refund.updated", refund, {"status": "pending"})
+    if refund is None or refund["status"] != "pending":
+        return
+    before = copy.deepcopy(refund)
+    states.move(refund, "paid_back")
+    call.save(refund)
+    _emit_updated(call, before, refund)
+
+
+def name(call: Call, refund_id: str) -> None:
+    """The network's reference number is known. Recorded: some seconds after the refund."""
+    refund = call.world.objects.get("refund", refund_id)
+    if refund is None:
+        return
+    before = copy.deepcopy(refund)
+    number = str(call.world.ids.number(10**15, 10**16 - 1))
+    refund["destination_details"]["card"].update(reference=number, reference_status="available")
+    call.save(refund)
+    _emit_updated(call, before, refund)
 
 
 def fail(call: Call, refund_id: str) -> None:
     """succeeded -> failed: the money comes back to us, the customer did not get it."""
     refund = call.world.objects.get("refund", refund_id)
-    if refund is None or refund["status"] != "succeeded":
-        return
-    refund.update(status="failed", failure_reason="expired_or_canceled_card")
-    refund["failure_balance_transaction"] = balance_transactions.record(
-        call, kind="refund_failure", source=refund, amount=refund["amount"]
+    if refund is not None and refund["status"] == "succeeded":
+        _fail(call, refund, "expired_or_canceled_card")
+
+
+def fail_recent(call: Call, charge: Json) -> None:
+    """The charge was charged back while its refund was on its way. Recorded: a refund of the last
+    seconds fails, one of five minutes ago does not.
+    """
+    query = PageQuery(
+        kind="refund",
+        limit=100,
+        filters={"charge": charge["id"]},
+        created={"gte": call.now - guesses.REFUND_IS_ON_ITS_WAY_SECONDS},
     )
+    for refund in call.world.objects.page(query)[0]:
+        if refund["status"] in ("pending", "succeeded"):
+            _fail(call, refund, "charge_for_pending_refund_disputed")
+
+
+def _fail(call: Call, refund: Json, reason: str) -> None:
+    before = copy.deepcopy(refund)
+    states.move(refund, "failed")
+    refund["failure_reason"] = reason
+    transaction = balance_transactions.record(
+        call,
+        balance_transactions.REFUND_FAILURE,
+        source=refund,
+        amount=refund["amount"],
+        description="REFUND FAILURE",
+    )
+    refund["failure_balance_transaction"] = transaction["id"]
     call.save(refund)
-    charge = call.world.objects.get("charge", refund["charge"])
-    if charge is not None:
-        charge["amount_refunded"] -= refund["amount"]
-        charge["refunded"] = False
-        call.save(charge)
+    charge = call.load("charge", refund["charge"], noun="charge", param="charge")
+    charge["amount_refunded"] -= refund["amount"]
+    if charge["refunded"]:
+        states.move(charge, "refund_failed")
+    call.save(charge)
     _book(call, "refund_failed", refund)
-    emit(call, "refund.updated", refund, {"status": "succeeded"})
+    _emit_updated(call, before, refund)
     emit(call, "refund.failed", refund)
 
 
 def retrieve(call: Call, params: Json, refund_id: str) -> Json:
     del params
+    return _load(call, refund_id)
+
+
+def _load(call: Call, refund_id: str) -> Json:
     return call.load("refund", refund_id, noun="refund", param="refund")
 
 
-def update(call: Call, params: Json, refund_id: str) -> Json:
-    refund = call.load("refund", refund_id, noun="refund", param="refund")
-    if "metadata" in params:
-        refund["metadata"] = merged(refund["metadata"], params["metadata"])
-        call.save(refund)
-        emit(call, "refund.updated", refund, {})
+def _load_of_charge(call: Call, charge_id: str, refund_id: str) -> Json:
+    call.load("charge", charge_id, noun="charge", param="charge")
+    refund = _load(call, refund_id)
+    if refund["charge"] != charge_id:
+        raise missing_on_path("refund", refund_id, "refund")
     return refund
 
 
+def retrieve_of_charge(call: Call, params: Json, charge_id: str, refund_id: str) -> Json:
+    del params
+    return _load_of_charge(call, charge_id, refund_id)
+
+
+def update(call: Call, params: Json, refund_id: str) -> Json:
+    return _update(call, params, _load(call, refund_id))
+
+
+def update_of_charge(call: Call, params: Json, charge_id: str, refund_id: str) -> Json:
+    return _update(call, params, _load_of_charge(call, charge_id, refund_id))
+
+
+def _update(call: Call, params: Json, refund: Json) -> Json:
+    if "metadata" in params:
+        before = copy.deepcopy(refund)
+        refund["metadata"] = merged(refund["metadata"], params["metadata"])
+        call.save(refund)
+        _emit_updated(call, before, refund)
+    return refund
+
+
+def cancel(call: Call, params: Json, refund_id: str) -> Json:
+    """Recorded: a card's refund cannot be canceled through the API, whatever its status."""
+    del params
+    _load(call, refund_id)
+    raise refused(NO_CANCELING)
+
+
+def expire(call: Call, params: Json, refund_id: str) -> Json:
+    """The test helper. Asserted: it is refused unless the refund waits for its customer."""
+    del params
+    refund = _load(call, refund_id)
+    raise refused(guesses.REFUND_NOT_EXPIRABLE_MESSAGE.format(status=refund["status"]))
+
+
 def list_refunds(call: Call, params: Json) -> Json:
+    """Recorded: `count` says how many are on the page."""
     filters = {name: params[name] for name in ("charge", "payment_intent") if params.get(name)}
-    return list_page(call, "refund", "/v1/refunds", params, filters)
+    page = list_page(call, "refund", "/v1/refunds", params, filters)
+    return {**page, "count": len(page["data"])}

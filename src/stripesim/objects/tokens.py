@@ -18,6 +18,7 @@ BRAND_NAMES = {
     "diners": "Diners Club",
     "jcb": "JCB",
     "unionpay": "UnionPay",
+    "unknown": "Unknown",
 }
 ADDRESS = ("address_city", "address_country", "address_line1", "address_line2", "address_state")
 
@@ -77,7 +78,7 @@ def legacy_card(call: Call, card: Card, details: Json, entered: Json) -> Json:
         "address_zip": entered.get("address_zip"),
         "address_zip_check": "unchecked" if entered.get("address_zip") else None,
         "brand": BRAND_NAMES[card.brand],
-        "country": "US",
+        "country": card.country,
         "cvc_check": details["cvc_check"],
         "dynamic_last4": None,
         "email": None,

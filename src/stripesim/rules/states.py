@@ -14,7 +14,8 @@ from typing import Any
 Json = dict[str, Any]
 NEW = "(new)"
 INTENT_OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
-DISPUTE_OPEN = ("needs_response", "warning_needs_response")
+INQUIRY_OPEN = ("warning_needs_response", "warning_under_review")
+DISPUTE_OPEN = ("needs_response", "under_review", *INQUIRY_OPEN)
 
 # state or states                   when                        becomes
 PAYMENT_INTENT = (
@@ -61,8 +62,8 @@ DISPUTE = (
     ("warning_needs_response",      "evidence_submitted",       "warning_under_review"),
     (("needs_response", "under_review"), "won",                 "won"),
     (("needs_response", "under_review"), "lost",                "lost"),
-    (("warning_needs_response", "warning_under_review"), "closed", "warning_closed"),
-    (("warning_needs_response", "warning_under_review"), "escalated", "needs_response"),
+    (INQUIRY_OPEN,                  "closed",                   "warning_closed"),
+    (INQUIRY_OPEN,                  "escalated",                "needs_response"),
 )  # fmt: skip
 
 # What a charge shows in each of its states. "released" is a hold that was given back.
@@ -92,7 +93,8 @@ CALLS: dict[tuple[str, str], tuple[str, ...]] = {
     ("charge", "capture"): ("held",),
     ("charge", "refund"): ("held", "captured"),
     ("refund", "cancel"): ("requires_action",),
-    ("dispute", "update"): DISPUTE_OPEN,  # its evidence; the rest always
+    ("dispute", "update"): DISPUTE_OPEN,
+    ("dispute", "submit"): ("needs_response", "warning_needs_response"),
     ("dispute", "close"): DISPUTE_OPEN,
 }
 

@@ -34,6 +34,12 @@ CREATE INDEX IF NOT EXISTS objects_email ON objects (kind, email, created, seq)
     WHERE email IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_ref ON objects (kind, ref, created, seq)
     WHERE ref IS NOT NULL;
+CREATE TABLE IF NOT EXISTS balances (
+    currency TEXT NOT NULL,
+    available_on INTEGER NOT NULL,
+    net INTEGER NOT NULL,
+    PRIMARY KEY (currency, available_on)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY,
     created REAL NOT NULL,
@@ -97,7 +103,7 @@ CREATE INDEX IF NOT EXISTS timers_due ON timers (due_at);
 """
 LATER_COLUMNS = (("deliveries", "answered", "TEXT"),)  # a file of an older version lacks them
 TABLES = (
-    "meta objects idempotency requests ledger ledger_labels deliveries timers".split()  # noqa: SIM905
+    "meta objects balances idempotency requests ledger ledger_labels deliveries timers".split()  # noqa: SIM905
 )
 
 

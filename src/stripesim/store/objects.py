@@ -13,7 +13,12 @@ from stripesim.store.database import Database
 Json = dict[str, Any]
 COLUMNS = ("customer", "payment_intent", "charge", "type", "email")
 # Kinds that are looked up by one more of their fields, which stands in the column `ref`.
-REFERENCES = {"setup_intent": "payment_method", "setup_attempt": "setup_intent"}
+REFERENCES = {
+    "balance_transaction": "currency",
+    "charge": "transfer_group",
+    "setup_attempt": "setup_intent",
+    "setup_intent": "payment_method",
+}
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stripesim import guesses
+from stripesim.objects.balance_transactions import as_of
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.included import ON_REQUEST
 from stripesim.wire.params import expandable_fields
@@ -17,6 +18,7 @@ KINDS = {
     "cus_": "customer",
     "du_": "dispute",
     "mandate_": "mandate",
+    "issfr_": "radar.early_fraud_warning",
     "pi_": "payment_intent",
     "pm_": "payment_method",
     "re_": "refund",
@@ -107,7 +109,10 @@ def _default_source(customer: Json) -> Any:
 def _object(call: Call, object_id: str) -> Any:
     for prefix, kind in KINDS.items():
         if object_id.startswith(prefix):
-            return call.world.objects.get(kind, object_id) or object_id
+            found = call.world.objects.get(kind, object_id)
+            if found is not None and kind == "balance_transaction":
+                return as_of(call.now, found)
+            return found or object_id
     return object_id
 
 

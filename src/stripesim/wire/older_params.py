@@ -84,6 +84,13 @@ ENDPOINTS: dict[str, Json] = {
         for method, tail, fields in CARD_CALLS
     },
 }
+# Older addresses that take what newer ones take.
+ALIASES = {
+    "POST /v1/charges/{id}/refunds/{id}": "POST /v1/refunds/{id}",
+    "GET /v1/charges/{id}/dispute": "GET /v1/disputes/{id}",
+    "POST /v1/charges/{id}/dispute": "POST /v1/disputes/{id}",
+    "POST /v1/charges/{id}/dispute/close": "POST /v1/disputes/{id}/close",
+}
 # Further parameters of endpoints that the SDK's types name.
 FURTHER: dict[str, Json] = {
     "POST /v1/customers": {"card": "any", "source": "any"},

@@ -55,6 +55,8 @@ def _add_undocumented(endpoints: Json) -> None:
         endpoints[endpoint]["fields"].update(fields)
     for endpoint, table in older_params.ENDPOINTS.items():
         endpoints.setdefault(endpoint, table)
+    for endpoint, newer in older_params.ALIASES.items():
+        endpoints[endpoint] = endpoints[newer]
 
 
 def expandable_fields(kind: str) -> list[str]:

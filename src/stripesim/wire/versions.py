@@ -41,12 +41,14 @@ SINCE = {
     ("refund", "customer"): guesses.REFUND_OWNER_SINCE,
     ("refund", "customer_account"): guesses.REFUND_OWNER_SINCE,
     ("refund", "payment_method"): guesses.REFUND_OWNER_SINCE,
+    ("list", "count"): guesses.LIST_COUNT_SINCE,
 }
 # (object, field) -> first version date that no longer has it
 UNTIL = {
     ("payment_method", "shared_payment_granted_token"): guesses.SHARED_TOKEN_UNTIL,
     ("payment_intent", "shared_payment_granted_token"): guesses.SHARED_TOKEN_UNTIL,
     ("charge", "destination"): guesses.SHARED_TOKEN_UNTIL,
+    ("dispute", "balance_transaction"): guesses.SHARED_TOKEN_UNTIL,
     ("charge", "dispute"): guesses.SHARED_TOKEN_UNTIL,
     ("charge", "order"): guesses.SHARED_TOKEN_UNTIL,
 }
@@ -101,6 +103,8 @@ def _apply_field_rules(out: Json, kind: str, as_of: str) -> None:
             del out[name]
     if kind == "payment_intent" and as_of < guesses.ERROR_METHOD_TYPE_SINCE:
         (out.get("last_payment_error") or {}).pop("payment_method_type", None)
+    if kind == "dispute" and as_of < guesses.SUBMISSION_METHOD_SINCE:
+        out["evidence_details"].pop("submission_method", None)
 
 
 def _apply_breaking_rules(out: Json, kind: str) -> None:

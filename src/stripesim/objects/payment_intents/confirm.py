@@ -6,7 +6,8 @@ from stripesim import guesses
 from stripesim.objects import challenges, confirmation_tokens, payment_methods
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
-from stripesim.rules.cards import PROCESSING_ERROR, Authentication
+from stripesim.rules.cards import Authentication
+from stripesim.rules.declines import PROCESSING_ERROR
 from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.world import Call
 

@@ -1,13 +1,14 @@
 """The charge of an attempt, its capture, the release of a hold, and declines."""
 
+import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import balance_transactions, charges, disputes, payment_methods
-from stripesim.objects.events import emit
+from stripesim.objects import charges, disputes, payment_methods
+from stripesim.objects.events import emit, emit_update
 from stripesim.objects.payment_intents import refusals
-from stripesim.rules import cards, states
-from stripesim.rules.cards import Decline
+from stripesim.rules import states
+from stripesim.rules.declines import Decline
 from stripesim.wire.errors import StripeError
 from stripesim.wire.versions import render
 from stripesim.world import Call
@@ -37,7 +38,8 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
     intent["_sim"].update(challenge=None, authenticated_with=None)
     is_held = intent["capture_method"] == "manual"
     if not is_held:
-        take_money(call, paid, intent["amount"])
+        is_async = intent["capture_method"] == "automatic_async"
+        take_money(call, paid, intent["amount"], is_async=is_async)
     call.add(paid)
     _keep_or_consume(call, intent, method)
     emit(call, "charge.succeeded", paid)
@@ -56,17 +58,17 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         emit(call, "payment_intent.succeeded", intent)
 
 
-def take_money(call: Call, paid: Json, amount: int) -> None:
+def take_money(call: Call, paid: Json, amount: int, *, is_async: bool = False) -> None:
     """The charge is captured: balance transaction and ledger, which knows a direct charge by its
     own id.
     """
-    card = paid["_sim"]["card"]
-    at_once = cards.BY_NAME[card].available_at_once
-    paid["balance_transaction"] = balance_transactions.record(
-        call, kind="charge", source=paid, amount=amount, available_at_once=at_once
-    )
     states.move(paid, "captured")
     paid["amount_captured"] = amount
+    if is_async and call.world.config.async_balance:
+        lands_at = call.now + guesses.BALANCE_LANDS_AFTER_SECONDS
+        call.world.timers.add(lands_at, charges.LAND_BALANCE, paid["id"])
+    else:
+        charges.book(call, paid)
     call.world.ledger.append(
         "captured",
         call.now,
@@ -163,12 +165,17 @@ def capture(call: Call, intent: Json, amount: int) -> None:
 
 
 def take_held(call: Call, held: Json, amount: int) -> None:
-    """Capture a charge that is only authorized."""
+    """Capture a charge that is only authorized; what is not taken is released.
+
+    Recorded: a PaymentIntent's charge then still says `amount_refunded` 0. Documented: a direct
+    charge's shows the rest there.
+    """
+    before = copy.deepcopy(held)
     take_money(call, held, amount)
-    if amount < held["amount"] and guesses.PARTIAL_CAPTURE_SHOWS_REST_AS_REFUNDED:
+    if not held["payment_intent"]:
         held["amount_refunded"] = held["amount"] - amount
     call.save(held)
-    emit(call, "charge.captured", held)
+    emit_update(call, "charge.captured", before, held)
     disputes.open_for(call, held)
 
 

@@ -19,7 +19,8 @@ from stripesim.objects.events import emit
 from stripesim.objects.payment_intents.refusals import CARDS_ONLY
 from stripesim.objects.setup_intents import refusals
 from stripesim.rules import states
-from stripesim.rules.cards import PROCESSING_ERROR, Authentication, Decline
+from stripesim.rules.cards import Authentication
+from stripesim.rules.declines import PROCESSING_ERROR, Decline
 from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.wire.versions import render
 from stripesim.world import Call
