@@ -27,6 +27,8 @@ Json = dict[str, Any]
 SECRET_KEY = "sk_test_stripesim"  # noqa: S105  every test key means the same account
 PUBLISHABLE_KEY = "pk_test_stripesim"
 READY_SECONDS = 20
+TIMEOUT_SECONDS = 60.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever `http_proxy` says
 READY_WORDS = "stripesim ready on "
 
 
@@ -42,6 +44,13 @@ class ControlClient:
         self.secret_key = SECRET_KEY
         self.publishable_key = PUBLISHABLE_KEY
         self._control_token = control_token
+        self._timeout_seconds = TIMEOUT_SECONDS
+
+    def within(self, seconds: float) -> "ControlClient":
+        """The same simulator, asked with less patience."""
+        other = ControlClient(self.url, self._control_token)
+        other._timeout_seconds = seconds
+        return other
 
     def health(self) -> Json:
         return self._control("GET", "/_sim/health")
@@ -192,7 +201,7 @@ class ControlClient:
             self.url + path, data=None if method == "GET" else body, headers=headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            with DIRECT.open(request, timeout=self._timeout_seconds) as answer:
                 found: Json = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
