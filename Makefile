@@ -3,9 +3,10 @@ SHELL := /bin/sh
 ARGS ?=
 SEED ?= 1
 RUNS ?= 1000
+REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha planted screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha planted fuzz screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +33,9 @@ ha: setup ## restarts under load, ten times the load, a Stripe that hangs; write
 
 planted: setup ## plant each bug in a copy of the source; the proof has to find it (ARGS="NAME")
 	@.venv/bin/python -m proof.planted $(ARGS)
+
+fuzz: setup ## bad input of every kind at the simulator (SEED=1 REQUESTS=100000); its books have to add up
+	@.venv/bin/python -m proof.stripesim.fuzz --seed $(SEED) --requests $(REQUESTS) $(ARGS)
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done

@@ -161,6 +161,8 @@ SINGLE_USE_CARD_MESSAGE = "Single-use mandates are not supported for payment met
 
 # --- charges without a PaymentIntent -------------------------------------------------------------
 
+# [G] The rule is documented (SDK, ChargeUpdateParams.customer), the text is not.
+CHARGE_CUSTOMER_IS_FIXED_MESSAGE = "You cannot change the customer of a charge that has one."
 # [G]
 SOURCE_TYPE_MESSAGE = "Invalid source object: {type} is not supported here, only card."
 # [C] The text is recorded, its status only in old notes.

@@ -1,6 +1,6 @@
 """The API's addresses: which call answers "METHOD /path"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,16 @@ class Router:
                 for step in path.strip("/").split("/"):
                     node = node.setdefault(step, {})
                 node[method] = Route(name, handler, allows_publishable)
+
+    def routes(self) -> Iterator[Route]:
+        """Every route of the tables."""
+        nodes = [self._tree]
+        while nodes:
+            for value in nodes.pop().values():
+                if isinstance(value, Route):
+                    yield value
+                else:
+                    nodes.append(value)
 
     def find(self, method: str, path: str) -> tuple[Route, list[str]] | None:
         """The route and the ids in the path, or None for an unrecognized URL."""

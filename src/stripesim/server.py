@@ -9,7 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stripesim.app import build_app
 from stripesim.config import Config
-from stripesim.http import ABORT_EXTENSION
+from stripesim.http import ABORT_EXTENSION, json_answer
+from stripesim.wire.errors import INVALID_REQUEST
 
 
 class CuttingProtocol(HttpToolsProtocol):
@@ -19,6 +20,18 @@ class CuttingProtocol(HttpToolsProtocol):
         super().on_message_begin()
         extensions: dict[str, Any] = {ABORT_EXTENSION: self.transport.abort}
         self.scope["extensions"] = extensions
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered in Stripe's envelope too, and the connection is closed."""
+        answer = json_answer(400, {"error": {"message": msg, "type": INVALID_REQUEST}})
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            f"Content-Type: {answer.content_type}\r\n"
+            f"Content-Length: {len(answer.body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + answer.body)
+        self.transport.close()
 
 
 class Server(uvicorn.Server):

@@ -272,7 +272,7 @@ def _read_json(request: Request) -> Json:
         return {}
     try:
         body = json.loads(request.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadControl(400, "the body is not JSON") from error
     if not isinstance(body, dict):
         raise BadControl(400, "the body has to be an object")

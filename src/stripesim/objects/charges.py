@@ -15,6 +15,7 @@ from stripesim.rules import cards, states
 from stripesim.rules.cards import Authentication, Card
 from stripesim.rules.declines import Decline
 from stripesim.store.objects import PageQuery
+from stripesim.wire.errors import refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -254,8 +255,10 @@ def update(call: Call, params: Json, charge_id: str) -> Json:
     for name in ("description", "receipt_email", "transfer_group", "shipping"):
         if name in params:
             charge[name] = unset(params[name])
-    if params.get("customer"):
+    if params.get("customer") and params["customer"] != charge["customer"]:
         call.load_param("customer", params["customer"], noun="customer", param="customer")
+        if charge["customer"]:  # documented: only a charge without a customer gets one
+            raise refused(guesses.CHARGE_CUSTOMER_IS_FIXED_MESSAGE, param="customer")
         charge["customer"] = params["customer"]
     if "metadata" in params:
         charge["metadata"] = merged(charge["metadata"], params["metadata"])

@@ -5,6 +5,7 @@ from typing import Any
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
 from stripesim.wire.errors import invalid_request, missing_on_path
+from stripesim.wire.urls import NOT_VALID, check_url
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -33,12 +34,8 @@ def create(call: Call, params: Json) -> Json:
 
 
 def _check_url(url: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise invalid_request(
-            "Invalid URL: An explicit scheme (such as https) must be provided.",
-            code="url_invalid",
-            param="url",
-        )
+    if not check_url(url, "url").startswith(("http://", "https://")):
+        raise invalid_request(NOT_VALID, code="url_invalid", param="url")
 
 
 def retrieve(call: Call, params: Json, endpoint_id: str) -> Json:

@@ -63,7 +63,7 @@ def _expand(call: Call, value: Json, steps: list[str], path: str) -> None:
 def _expand_inside(call: Call, value: Json, inner: Json, steps: list[str], path: str) -> None:
     """`invoice_settings.default_payment_method` names a field of a part of the object."""
     name, rest = steps[0], steps[1:]
-    if "object" in inner:
+    if isinstance(inner.get("object"), str):  # an event's data holds a whole object there
         _expand(call, inner, rest, path)
         return
     dotted = f"{name}.{rest[0]}"
@@ -91,7 +91,7 @@ def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> An
     is_part = any(f.startswith(name + ".") for f in expandable_fields(kind))
     if is_part and rest:
         return value.get(name)
-    if isinstance(value.get(name), dict) and "object" in value[name]:
+    if isinstance(value.get(name), dict) and isinstance(value[name].get("object"), str):
         return value[name]
     raise _cannot(path)
 

@@ -27,7 +27,8 @@ def decode(text: str) -> Json:
 
 def _path(name: str) -> list[str]:
     head, bracket, _ = name.partition("[")
-    path = [head, *SEGMENT.findall(name[len(head) :])] if bracket else [name]
+    # Without a name before it a bracket is no structure: `[]=x` is a parameter named "[]".
+    path = [head, *SEGMENT.findall(name[len(head) :])] if head and bracket else [name]
     if len(path) > DEEPEST:
         raise invalid_request(f"Invalid object: {head} is nested too deeply.")
     return path

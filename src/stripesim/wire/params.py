@@ -10,11 +10,13 @@ from stripesim import guesses
 from stripesim.wire import older_params
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.forms import APPEND
+from stripesim.wire.urls import check_url
 
 Json = dict[str, Any]
 Node = Any
 INTEGER = re.compile(r"^[+-]?\d{1,18}$")
 NEVER_EMPTY = ("integer", "boolean", "number")  # an empty value cannot unset these
+ADDRESSES = ("return_url",)  # the browser is sent there
 NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?$")
 # Sent by Stripe's browser and mobile libraries beside the documented parameters.
 CLIENT_LIBRARY_PARAMS = frozenset(
@@ -149,6 +151,8 @@ def _scalar(node: str, value: str, name: str) -> Any:
         return value == "true"
     if node == "number" and not NUMBER.match(value):
         raise invalid_request(f"Invalid decimal: {value}", param=name)
+    if name in ADDRESSES:
+        check_url(value, name)
     return value
 
 

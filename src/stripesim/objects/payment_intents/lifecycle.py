@@ -249,6 +249,8 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
     if params.get("customer") and params["customer"] != intent["customer"]:
         if intent["customer"]:
             raise invalid_request(refusals.CUSTOMER_IS_FIXED)
+        if not states.allows(intent, "update"):  # its charge belongs to nobody for good
+            raise refusals.not_updatable(call, intent, "customer")
         call.load_param("customer", params["customer"], noun="customer", param="customer")
         intent["customer"] = params["customer"]
 

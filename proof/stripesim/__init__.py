@@ -1,0 +1,1 @@
+"""The proof that the simulator keeps its promises: bad input, crashes, and books that add up."""
