@@ -31,6 +31,7 @@ LONGEST_ENUM = 30  # longer lists are method and country names, which the handle
 ENDPOINTS = {
     "POST /v1/customers": "customer_create",
     "GET /v1/customers": "customer_list",
+    "GET /v1/customers/search": "customer_search",
     "GET /v1/customers/{id}": "customer_retrieve",
     "POST /v1/customers/{id}": "customer_update",
     "DELETE /v1/customers/{id}": "customer_delete",
@@ -45,6 +46,7 @@ ENDPOINTS = {
     "POST /v1/payment_methods/{id}/detach": "payment_method_detach",
     "POST /v1/payment_intents": "payment_intent_create",
     "GET /v1/payment_intents": "payment_intent_list",
+    "GET /v1/payment_intents/search": "payment_intent_search",
     "GET /v1/payment_intents/{id}": "payment_intent_retrieve",
     "POST /v1/payment_intents/{id}": "payment_intent_update",
     "POST /v1/payment_intents/{id}/confirm": "payment_intent_confirm",
@@ -61,6 +63,7 @@ ENDPOINTS = {
     "GET /v1/setup_attempts": "setup_attempt_list",
     "GET /v1/mandates/{id}": "mandate_retrieve",
     "GET /v1/charges": "charge_list",
+    "GET /v1/charges/search": "charge_search",
     "GET /v1/charges/{id}": "charge_retrieve",
     "GET /v1/charges/{id}/refunds": "charge_list_refunds",
     "GET /v1/charges/{id}/refunds/{id}": "charge_retrieve_refund",

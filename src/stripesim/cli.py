@@ -8,6 +8,10 @@ import typer
 from stripesim.config import Config
 from stripesim.server import bind, make_server
 
+SearchLag = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds until search finds a change; 0 at once [Stripe's lag]."),
+]
 AsyncBalance = Annotated[
     bool,
     typer.Option(
@@ -67,6 +71,7 @@ def serve(
             help="The account has redirect methods: a confirm needs a return_url.",
         ),
     ] = False,
+    search_lag: SearchLag = None,
 ) -> None:
     """Run the simulator until Ctrl-C; prints one line when it is ready."""
     if webhook_url and not webhook_secret:
@@ -82,6 +87,7 @@ def serve(
         strict_method_types=strict_method_types,
         async_balance=async_balance,
         dashboard_methods=dashboard_methods,
+        search_lag=search_lag,
     )
     try:
         listener = bind(host, port)

@@ -18,6 +18,7 @@ class Config:
     async_balance: with `automatic_async` capture a charge's balance transaction comes a moment
         later, and so does a refund's reference, as recorded; by default they are there at once.
     dashboard_methods: the account has redirect methods switched on in its dashboard.
+    search_lag: seconds until search finds a change, 0 at once; None is Stripe's lag by kind.
     """
 
     data: str | None = None
@@ -29,3 +30,4 @@ class Config:
     strict_method_types: bool = False
     async_balance: bool = False
     dashboard_methods: bool = False
+    search_lag: float | None = None

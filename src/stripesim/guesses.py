@@ -217,6 +217,34 @@ BALANCE_LANDS_AFTER_SECONDS = 2
 # [C]
 TOKEN_USED_MESSAGE = "You cannot use a Stripe token more than once: {id}."  # noqa: S105
 
+# --- search --------------------------------------------------------------------------------------
+
+# [C] From when to when a change begins to be found, in seconds. Measured for customers (16 to 20)
+# and PaymentIntents (more than two minutes), results flapping meanwhile; the rest is a guess.
+SEARCH_LAGS = {"customer": (16, 20), "payment_intent": (120, 150), "charge": (45, 60)}
+# [C] The two refusals that stripe-ruby-mock's tests, which also run against Stripe, expect.
+SEARCH_UNPARSABLE_MESSAGE = (
+    'We were unable to parse your search query. Try using the format `metadata["key"]:"value"` to '
+    'query for metadata or key:"value" to query for other fields.'
+)
+# [C]
+SEARCH_FIELD_MESSAGE = (
+    "Field `{field}` is an unsupported search field for resource `{resource}`. See "
+    "http://stripe.com/docs/search#query-fields-for-{anchor} for a list of supported fields."
+)
+# [G] These rules are documented, the words are not.
+SEARCH_MIXED_MESSAGE = "You cannot combine AND and OR in the same search query."
+# [G]
+SEARCH_TOO_MANY_MESSAGE = "You can combine up to 10 query clauses in a search query."
+# [G]
+SEARCH_OPERATOR_MESSAGE = "Operator `{operator}` is not supported for field `{field}`."
+# [G]
+SEARCH_SHORT_MESSAGE = "Substring matches need at least 3 characters."
+# [G]
+SEARCH_VERSION_MESSAGE = "Search needs API version 2020-08-27 or later."
+# [G]
+SEARCH_PAGE_MESSAGE = "Invalid page: use the next_page of an earlier answer to the same query."
+
 # --- versions ------------------------------------------------------------------------------------
 
 # First version date at which recordings show an additive field; the day between two recordings is

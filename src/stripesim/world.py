@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from stripesim import guesses
 from stripesim.clock import Clock
 from stripesim.config import API_VERSION, Config
 from stripesim.ids import Ids
@@ -15,7 +16,9 @@ from stripesim.store.journal import Journal
 from stripesim.store.ledger import Ledger
 from stripesim.store.objects import Objects
 from stripesim.store.outgoing import Deliveries, Timers
+from stripesim.store.search_index import Lag, SearchIndex
 from stripesim.wire.errors import missing_in_body, missing_on_path
+from stripesim.wire.search_query import FIELDS
 
 Json = dict[str, Any]
 
@@ -37,13 +40,19 @@ class World:
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
         self.database = Database(config.data)
-        self.objects = Objects(self.database)
+        self.clock = clock or Clock()
+        self.search = SearchIndex(
+            self.database,
+            _lags(config.search_lag),
+            {name.removesuffix("s"): tuple(fields) for name, fields in FIELDS.items()},
+            self.clock.now,
+        )
+        self.objects = Objects(self.database, self.search)
         self.journal = Journal(self.database)
         self.ledger = Ledger(self.database)
         self.balances = Balances(self.database)
         self.deliveries = Deliveries(self.database)
         self.timers = Timers(self.database)
-        self.clock = clock or Clock()
         self.clock.advanced_seconds = float(self.database.get_meta("advanced_seconds") or 0)
         self.webhooks = WebhookSettings()
         self.epoch = secrets.token_hex(4)  # another one after each start and reset
@@ -57,6 +66,7 @@ class World:
         text = None if seed is None else f"{seed}:{self.objects.last_seq()}"
         self.ids = Ids(text)
         self.random = random.Random(text)  # noqa: S311
+        self.search_dice = random.Random(text)  # noqa: S311
 
     def _add_configured_endpoint(self) -> None:
         if self.config.webhook_url:
@@ -110,6 +120,13 @@ class World:
         self.forget_endpoints()
         self._seed_everything()
         self._add_configured_endpoint()
+
+
+def _lags(seconds: float | None) -> dict[str, Lag]:
+    """Of every kind that can be searched; `seconds` None is Stripe's."""
+    if seconds is None:
+        return {kind: Lag(*lag) for kind, lag in guesses.SEARCH_LAGS.items()}
+    return dict.fromkeys(guesses.SEARCH_LAGS, Lag(seconds, seconds * 1.25))
 
 
 @dataclass

@@ -31,7 +31,7 @@ def list_page(
     found, has_more = call.world.objects.page(
         PageQuery(
             kind=kind,
-            limit=_read_limit(params),
+            limit=read_limit(params),
             filters=filters or {},
             created=read_created(params.get("created")),
             starting_after=params.get("starting_after"),
@@ -51,7 +51,7 @@ def reject_unknown_cursor(call: Call, kind: str, params: Json) -> None:
             raise missing_in_body(NOUNS.get(kind, kind), cursor, name)
 
 
-def _read_limit(params: Json) -> int:
+def read_limit(params: Json) -> int:
     limit = params.get("limit")
     if limit in (None, ""):
         return 10

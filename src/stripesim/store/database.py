@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS objects (
     created INTEGER NOT NULL,
     listed INTEGER NOT NULL DEFAULT 1,
     customer TEXT, payment_intent TEXT, charge TEXT, type TEXT, email TEXT, ref TEXT,
+    visible_at REAL,          -- when search finds it as it is now; NULL: at once
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS objects_kind ON objects (kind, created, seq);
@@ -40,6 +41,15 @@ CREATE TABLE IF NOT EXISTS balances (
     net INTEGER NOT NULL,
     PRIMARY KEY (currency, available_on)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS search_versions (
+    seq INTEGER PRIMARY KEY,
+    object TEXT NOT NULL,
+    visible_from REAL NOT NULL,
+    until REAL NOT NULL,
+    fields TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS search_versions_object ON search_versions (object, visible_from);
+CREATE INDEX IF NOT EXISTS search_versions_until ON search_versions (until);
 CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY,
     created REAL NOT NULL,
@@ -101,10 +111,15 @@ CREATE TABLE IF NOT EXISTS timers (
 );
 CREATE INDEX IF NOT EXISTS timers_due ON timers (due_at);
 """
-LATER_COLUMNS = (("deliveries", "answered", "TEXT"),)  # a file of an older version lacks them
-TABLES = (
-    "meta objects balances idempotency requests ledger ledger_labels deliveries timers".split()  # noqa: SIM905
+LATER_COLUMNS = (  # a file of an older version lacks them
+    ("deliveries", "answered", "TEXT"),
+    ("objects", "ref", "TEXT"),
+    ("objects", "visible_at", "REAL"),
 )
+TABLES = (
+    "meta", "objects", "balances", "search_versions", "idempotency", "requests", "ledger",
+    "ledger_labels", "deliveries", "timers",
+)  # fmt: skip
 
 
 class Database:
@@ -121,17 +136,14 @@ class Database:
             "cache_size=-65536",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._add_new_columns()
+        self._add_later_columns()
         self._connection.executescript(SCHEMA)
-        for table, column, kind in LATER_COLUMNS:
-            if column not in {row[1] for row in self.rows(f"PRAGMA table_info({table})")}:
-                self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
-    def _add_new_columns(self) -> None:
-        """A file of an earlier version gets the columns that came later."""
-        columns = {row[1] for row in self.rows("PRAGMA table_info(objects)")}
-        if columns and "ref" not in columns:
-            self.execute("ALTER TABLE objects ADD COLUMN ref TEXT")
+    def _add_later_columns(self) -> None:
+        for table, column, kind in LATER_COLUMNS:
+            columns = {row[1] for row in self.rows(f"PRAGMA table_info({table})")}
+            if columns and column not in columns:
+                self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stripesim.store.database import Database
+from stripesim.store.search_index import SearchIndex
 
 Json = dict[str, Any]
 COLUMNS = ("customer", "payment_intent", "charge", "type", "email")
@@ -42,8 +43,9 @@ class PageQuery:
 class Objects:
     """Reads and writes objects by id, and pages through them newest first."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, search: SearchIndex) -> None:
         self._db = database
+        self._search = search
 
     def get(self, kind: str, object_id: str) -> Json | None:
         found = self._db.row("SELECT body FROM objects WHERE id = ? AND kind = ?", object_id, kind)
@@ -66,19 +68,22 @@ class Objects:
     def insert(self, obj: Json) -> None:
         self._db.execute(
             "INSERT INTO objects (id, kind, created, customer, payment_intent, charge, type,"
-            " email, ref, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " email, ref, visible_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             obj["id"],
             obj["object"],
             obj["created"] if "created" in obj else obj["_sim"]["created"],
             *_column_values(obj),
+            self._search.visible_at(obj["object"]),
             json.dumps(obj, separators=(",", ":")),
         )
 
     def update(self, obj: Json) -> None:
+        self._search.keep_version(obj["object"], obj["id"])
         self._db.execute(
             "UPDATE objects SET customer = ?, payment_intent = ?, charge = ?, type = ?, email = ?,"
-            " ref = ?, body = ? WHERE id = ?",
+            " ref = ?, visible_at = ?, body = ? WHERE id = ?",
             *_column_values(obj),
+            self._search.visible_at(obj["object"]),
             json.dumps(obj, separators=(",", ":")),
             obj["id"],
         )

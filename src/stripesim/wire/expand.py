@@ -47,7 +47,7 @@ def expand(call: Call, value: Json, paths: list[str]) -> None:
 
 def _expand(call: Call, value: Json, steps: list[str], path: str) -> None:
     name, rest = steps[0], steps[1:]
-    if value.get("object") == "list":
+    if value.get("object") == "list" or (value.get("object") == "search_result" and rest):
         if name != "data" or not rest:
             raise _cannot(path)
         for item in value["data"]:

@@ -7,6 +7,7 @@ Documented: `charges` left PaymentIntents and `refunds` left charges with 2022-1
 from collections.abc import Callable
 from typing import Any
 
+from stripesim.objects import search
 from stripesim.objects.listing import list_page
 from stripesim.wire.versions import LATEST_CHARGE, LEAN_CUSTOMERS, PRIVATE
 from stripesim.world import Call
@@ -78,6 +79,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[Call, Json], Any]] = {
     ("customer", "invoice_credit_balance"): lambda _call, _customer: {},
     ("customer", "cash_balance"): lambda _call, _customer: None,
     ("charge", "refunds"): _refunds,
+    ("search_result", "total_count"): search.total_count,
 }
 # Fields that versions before a day carry always.
 ALWAYS_BEFORE: dict[str, tuple[str, dict[str, Callable[[Call, Json], Any]]]] = {
