@@ -6,7 +6,7 @@ RUNS ?= 1000
 REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha planted fuzz screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha planted fuzz durability conformance screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ planted: setup ## plant each bug in a copy of the source; the proof has to find 
 
 fuzz: setup ## bad input of every kind at the simulator (SEED=1 REQUESTS=100000); its books have to add up
 	@.venv/bin/python -m proof.stripesim.fuzz --seed $(SEED) --requests $(REQUESTS) $(ARGS)
+
+durability: setup ## kill -9 the simulator under load, 50 times (SEED=1); nothing answered may be lost
+	@.venv/bin/python -m proof.stripesim.durability --seed $(SEED) $(ARGS)
+
+conformance: setup ## the scenarios on the simulator, and on Stripe with STRIPE_TEST_SECRET_KEY; prints what differs
+	@.venv/bin/python -m conformance $(ARGS)
 
 bench: setup ## run the benchmarks in bench/
 	@set -e; for file in bench/*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
