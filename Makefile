@@ -52,9 +52,9 @@ crash-points: setup ## die at every step of every flow, on both databases (ARGS=
 spec: setup ## explore the model of the pay pipeline (ARGS="--quick", "--only NAME", "--trace NAME")
 	@.venv/bin/python -m spec $(ARGS)
 
-screenshots: setup ## write the pictures of the demo's page into docs/images
+screenshots: setup ## write the pictures of both pages into docs/images (ARGS="simulator")
 	@scripts/install-test-tools
-	@.venv/bin/python scripts/screenshots.py
+	@.venv/bin/python scripts/screenshots.py $(ARGS)
 
 lock: setup ## write requirements.lock again from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \

@@ -108,7 +108,7 @@ class ControlClient:
         return self._control("POST", f"/_sim/events/{quote(event_id, safe='')}/resend")
 
     def challenges(self) -> list[Json]:
-        """The pending 3-D Secure challenges among the newest 200 PaymentIntents."""
+        """The pending 3-D Secure challenges, among the newest 200 intents of each kind."""
         return self._list("/_sim/challenges", "challenges")
 
     def faults(self) -> list[Json]:

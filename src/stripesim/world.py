@@ -78,6 +78,11 @@ class World:
             self.database.set_meta("webhook_target", json.dumps({"url": url, "secret": secret}))
         self.forget_endpoints()
 
+    def webhook_target(self) -> Json:
+        """`{"url", "secret"}` of that endpoint; empty when none was set."""
+        found: Json = json.loads(self.database.get_meta("webhook_target") or "{}")
+        return found
+
     def enabled_endpoints(self) -> list[Json]:
         """id, url, secret and enabled_events of every endpoint that wants events."""
         if self._enabled_endpoints is None:
@@ -95,7 +100,7 @@ class World:
                 for e in found
                 if e["status"] == "enabled"
             ]
-            target = json.loads(self.database.get_meta("webhook_target") or "{}")
+            target = self.webhook_target()
             if target.get("url"):
                 self._enabled_endpoints.append(
                     {"id": "we_configured", "enabled_events": ["*"], **target}

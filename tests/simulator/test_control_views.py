@@ -111,9 +111,16 @@ def test_a_delivery_says_why_it_failed(wire, inbox):
 def test_pending_challenges_are_listed_until_they_are_decided(wire):
     asked = wire.pay(payment_method=wire.card("4000002760003184"))
     wire.pay(payment_method=wire.card())
-    (challenge,) = wire.simulator.challenges()
-    assert (challenge["id"], challenge["amount"]) == (asked["id"], 440)
-    wire.simulator.authenticate(asked["id"])
+    saved = wire.ok(
+        "/v1/setup_intents", {"confirm": "true", "payment_method": wire.card("4000002760003184")}
+    )
+    payment, setup = wire.simulator.challenges()
+    assert (payment["id"], payment["amount"], payment["object"]) == (
+        asked["id"], 440, "payment_intent",
+    )  # fmt: skip
+    assert (setup["id"], setup["amount"], setup["object"]) == (saved["id"], None, "setup_intent")
+    for challenge in (payment, setup):
+        wire.simulator.authenticate(challenge["id"])
     assert wire.simulator.challenges() == []
 
 

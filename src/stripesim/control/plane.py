@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from stripesim.api import Api
 from stripesim.challenge.outcome import ChallengeIsOver, decide
 from stripesim.control.access import Refused, check_access
-from stripesim.control.faults import BadFault, Faults
+from stripesim.control.faults import KINDS, BadFault, Faults
 from stripesim.control.page import is_of_page, page_file
 from stripesim.control.views import Views
 from stripesim.delivery import Courier
@@ -172,7 +172,7 @@ class ControlPlane:
 
     async def _list_faults(self, request: Request, body: Json) -> Json:
         del request, body
-        return {"faults": [rule.shown() for rule in self._faults.rules]}
+        return {"faults": [rule.shown() for rule in self._faults.rules], "kinds": KINDS}
 
     async def _add_fault(self, request: Request, body: Json) -> Json:
         self._faults.add(body)
@@ -211,6 +211,7 @@ class ControlPlane:
             "shuffle": settings.shuffle,
             "delay_seconds": settings.delay_seconds,
             "seed": settings.seed,
+            "target": self._world.webhook_target().get("url") or None,
             "endpoints": [e["url"] for e in self._world.enabled_endpoints()],
             "pending": self._world.deliveries.pending(),
         }
@@ -235,7 +236,8 @@ class ControlPlane:
             seed=None if seed is None else int(_number({"seed": seed}, "seed", 0)),
         )
         if "url" in body:
-            self._world.set_webhook_target(url, str(body.get("secret") or ""))
+            secret = body.get("secret", self._world.webhook_target().get("secret"))
+            self._world.set_webhook_target(url, str(secret or ""))
         self._courier.wake()
         return await self._show_webhooks(request, body)
 

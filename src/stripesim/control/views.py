@@ -27,11 +27,16 @@ class Views:
         self._faults = faults
 
     def state(self) -> Json:
-        """What a watcher asks for again and again; `epoch` is another one after a reset."""
+        """What a watcher asks for again and again: by it he knows whether anything is new.
+
+        `epoch` is another one after a reset. Whatever happens makes a request or an event, and an
+        event is an object.
+        """
         world = self._world
         return {
             "epoch": world.epoch,
             "last_seq": world.journal.last_seq(),
+            "last_object": world.objects.last_seq(),
             "now": world.clock.now(),
             "advanced_seconds": world.clock.advanced_seconds,
             "faults": len(self._faults.rules),
@@ -120,6 +125,7 @@ def _challenge(intent: Json) -> Json:
     """A SetupIntent has no amount."""
     return {
         "id": intent["id"],
+        "object": intent["object"],
         "amount": intent.get("amount"),
         "currency": intent.get("currency"),
         "created": intent["created"],
