@@ -50,6 +50,8 @@ def _client(target: Target, key: str) -> stripe.StripeClient:
 
 
 def _play(target: Target, client: stripe.StripeClient, step: Json, saved: Json) -> Json:
+    if None in resolved(saved, step.get("ids", [])):  # an earlier step has failed
+        return {"class": "NotAsked", "status": None, "error": {"message": str(step["ids"])}}
     if "control" in step:
         return _control(target, resolved(saved, step))
     for attempt in range(TRIES):

@@ -61,10 +61,12 @@ def _marked(step: Json, run: str) -> Json:
 
 
 def look_up(saved: Json, reference: str) -> Any:
-    """What `$name.field.0.field` says; None when there is no such thing."""
+    """What `$name.field.0.field` says; None when there is no such thing. `length` counts a list."""
     value: Any = saved
     for step in reference.removeprefix("$").split("."):
-        if isinstance(value, list):
+        if isinstance(value, list) and step == "length":
+            value = len(value)
+        elif isinstance(value, list):
             value = value[int(step)] if int(step) < len(value) else None
         else:
             value = (value or {}).get(step)

@@ -81,7 +81,7 @@ def _missed(step: Json, entry: Json, saved: Json) -> list[str]:
 def _differs(shown: Json, path: str, wanted: Any, saved: Json) -> str | None:
     holder, _, last = path.rpartition(".")
     parent = look_up(shown, holder) if holder else shown
-    value = len(parent) if last == "length" else look_up(shown, path)
+    value = look_up(shown, path)
     if wanted == "-":
         return f"{path} is {value!r}, not absent" if last in (parent or {}) else None
     if wanted == "*":

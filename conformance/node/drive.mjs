@@ -80,6 +80,10 @@ async function control(step) {
 }
 
 async function play(step, saved) {
+  if (resolved(saved, step.ids ?? []).includes(null)) {
+    // An earlier step has failed.
+    return { class: "NotAsked", status: null, error: { message: String(step.ids) } };
+  }
   if (step.control) return control(resolved(saved, step));
   try {
     return { answer: await call(step, saved) };
