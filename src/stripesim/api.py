@@ -17,7 +17,7 @@ from stripesim.control.recent import Recent
 from stripesim.control.redact import redacted, redacted_text
 from stripesim.http import Answer, Request
 from stripesim.ids import ACCOUNT_ID
-from stripesim.objects import charges, direct_charges, disputes, refunds
+from stripesim.objects import charges, direct_charges, disputes, ephemeral_keys, refunds
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.store.journal import SavedAnswer
@@ -158,6 +158,8 @@ class Api:
     def _run(self, call: Call, request: Request, raw: Json, fault: Fault | None) -> Outcome:
         key = keys.read_key(request.headers.get("authorization"), raw.get("key"))
         call.is_publishable = key.is_publishable
+        if key.ephemeral:
+            ephemeral_keys.authenticate(call, key.ephemeral)
         found = self._router.find(request.method, request.path)
         if found is None:
             raise StripeError(
@@ -165,8 +167,13 @@ class Api:
                 f"Unrecognized request URL ({request.method}: {request.path}). Please see "
                 "https://stripe.com/docs or we can help at https://support.stripe.com/.",
             )
-        call.version = versions.read_version(request.headers.get("stripe-version"))
+        version = request.headers.get("stripe-version")
+        call.names_version = bool(version)
+        if version or not key.ephemeral:
+            call.version = versions.read_version(version)
         route, ids = found
+        if key.ephemeral:
+            ephemeral_keys.authorize(call, route.name, ids, raw, key.ephemeral)
         if key.is_publishable and not route.allows_publishable:
             raise keys.secret_key_required()
         saved = self._saved_outcome(call, request, raw)
@@ -200,7 +207,7 @@ class Api:
         )
 
     def _execute(self, call: Call, route: Route, ids: list[str], raw: Json) -> Outcome:
-        typed = params.check(route.name, raw, from_client_library=call.is_publishable)
+        typed = params.check(route.name, raw, from_client_library=call.is_client)
         wanted = typed.pop("expand", None) or []
         result = route.handler(call, typed, *ids)
         included.include_for_version(call, result)

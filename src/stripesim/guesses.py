@@ -138,6 +138,33 @@ CLIENT_USAGE_MESSAGE = (
 # [I] The mobile SDKs expand this one; what a client does not see it cannot expand.
 CLIENT_EXPANDS = ("payment_method",)
 
+# [G] The rule is documented, the text is not.
+EPHEMERAL_KEY_VERSION_MESSAGE = (
+    "Please pass the API version of the mobile SDK in the `Stripe-Version` header to create an "
+    "ephemeral key."
+)
+# [G] Keys for cards of Issuing and for Identity are not simulated.
+EPHEMERAL_KEY_CUSTOMER_MESSAGE = "You must supply a customer to create an ephemeral key."
+# [C] The code is documented.
+EXPIRED_KEY_MESSAGE = "Expired API Key provided: {key}"
+# [I] The SDK says that a session expires, the guides that its secret is short-lived.
+CUSTOMER_SESSION_SECONDS = 30 * 60
+# [G]
+NO_COMPONENT_MESSAGE = "You must enable at least one of the components of a customer session."
+# [G]
+FEATURES_OF_DISABLED_MESSAGE = (
+    "You cannot configure the features of `{component}` without enabling the component."
+)
+# [I] The code of a PaymentIntent's is asserted; the three texts are guesses.
+CTOKEN_SPENT_MESSAGE = "The confirmation token {id} was already used."
+# [G]
+CTOKEN_EXPIRED_MESSAGE = "The confirmation token {id} has expired."
+# [G] That the two have to agree is documented.
+CTOKEN_USAGE_MESSAGE = (
+    "The confirmation token's setup_future_usage ({token}) does not match the PaymentIntent's "
+    "({intent})."
+)
+
 # --- SetupIntents --------------------------------------------------------------------------------
 
 # [I] In the words of a PaymentIntent's refusal. An account of 2024 was told "A `return_url` must be

@@ -143,10 +143,17 @@ class Call:
     request_id: str | None = None
     idempotency_key: str | None = None
     version: str = API_VERSION
+    names_version: bool = False  # by the header Stripe-Version
     is_publishable: bool = False
+    customer: str | None = None  # whose ephemeral key it is
     base_url: str = ""  # how the client reached the simulator, for the challenge page's address
     client_ip: str | None = None
     is_balance_low: bool = False  # by a fault: our balance covers no refund
+
+    @property
+    def is_client(self) -> bool:
+        """Not the merchant's server, but an app or a page."""
+        return self.is_publishable or self.customer is not None
 
     def load(self, kind: str, object_id: str, *, noun: str, param: str) -> Json:
         """The object that the path names. Raises StripeError 404."""

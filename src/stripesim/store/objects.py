@@ -17,6 +17,7 @@ COLUMNS = ("customer", "payment_intent", "charge", "type", "email")
 REFERENCES = {
     "balance_transaction": "currency",
     "charge": "transfer_group",
+    "ephemeral_key": "digest",
     "setup_attempt": "setup_intent",
     "setup_intent": "payment_method",
 }
@@ -54,6 +55,15 @@ class Objects:
     def find(self, object_id: str) -> Json | None:
         """The object of whatever kind."""
         found = self._db.row("SELECT body FROM objects WHERE id = ?", object_id)
+        return json.loads(found[0]) if found else None
+
+    def by_reference(self, kind: str, value: str) -> Json | None:
+        """The object of a kind in REFERENCES that has this value there."""
+        found = self._db.row(
+            "SELECT body FROM objects WHERE kind = ? AND ref = ? ORDER BY created LIMIT 1",
+            kind,
+            value,
+        )
         return json.loads(found[0]) if found else None
 
     def kinds(self) -> list[str]:
@@ -142,9 +152,14 @@ class Objects:
         return int(found[0] or 0) if found else 0
 
 
+def _reference(obj: Json, name: str) -> Any:
+    return obj[name] if name in obj else (obj.get("_sim") or {}).get(name)
+
+
 def _column_values(obj: Json) -> list[str | None]:
     values = [obj.get(column) for column in COLUMNS]
     if obj.get("attach_to_self"):  # a SetupIntent has no type of its own
         values[COLUMNS.index("type")] = "attach_to_self"
-    values.append(obj.get(REFERENCES.get(obj["object"], "")))
+    reference = REFERENCES.get(obj["object"])
+    values.append(_reference(obj, reference) if reference else None)
     return [value if isinstance(value, str) else None for value in values]

@@ -1,4 +1,6 @@
-"""API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator."""
+"""API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator; `ek_test_…`
+are those that it made (`objects.ephemeral_keys`).
+"""
 
 import base64
 import binascii
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 from stripesim.wire.errors import StripeError
 
-KEY = re.compile(r"^(sk|pk)_test_[A-Za-z0-9_]+$")
+KEY = re.compile(r"^(sk|pk|ek)_test_[A-Za-z0-9_]+$")
 NO_KEY = (
     "You did not provide an API key. You need to provide your API key in the Authorization header, "
     "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
@@ -22,7 +24,10 @@ PUBLISHABLE_NOT_ALLOWED = (
 
 @dataclass(frozen=True)
 class ApiKey:
+    """`ephemeral` is the text of an ephemeral key, which is still to be looked up."""
+
     is_publishable: bool
+    ephemeral: str | None = None
 
 
 def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
@@ -33,8 +38,8 @@ def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
     if not text:
         raise StripeError(401, NO_KEY)
     if not KEY.match(text):
-        raise StripeError(401, f"Invalid API Key provided: {_masked(text)}")
-    return ApiKey(is_publishable=text.startswith("pk_"))
+        raise StripeError(401, f"Invalid API Key provided: {masked(text)}")
+    return ApiKey(text.startswith("pk_"), text if text.startswith("ek_") else None)
 
 
 def secret_key_required() -> StripeError:
@@ -53,9 +58,9 @@ def _from_header(authorization: str | None) -> str | None:
     return None
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """The first part and the last four characters; the rest is never shown."""
-    shown = 8 if re.match(r"^(sk|pk|rk)_(test|live)_", text) else 2
+    shown = 8 if re.match(r"^(sk|pk|rk|ek)_(test|live)_", text) else 2
     if len(text) < shown + 8:
         return text[:2] + "*" * max(len(text) - 2, 0)
     return text[:shown] + "*" * (len(text) - shown - 4) + text[-4:]

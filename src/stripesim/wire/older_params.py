@@ -1,4 +1,5 @@
-"""Parameters of older integrations: direct charges, cards of customers, names since given up.
+"""Parameters that the SDK's types do not name: of older integrations (direct charges, cards of
+customers, names since given up) and of clients.
 
 The tree nodes are those of `params.json`; what stands there, from the SDK's types of today, comes
 first.
@@ -90,6 +91,32 @@ ALIASES = {
     "GET /v1/charges/{id}/dispute": "GET /v1/disputes/{id}",
     "POST /v1/charges/{id}/dispute": "POST /v1/disputes/{id}",
     "POST /v1/charges/{id}/dispute/close": "POST /v1/disputes/{id}/close",
+}
+# Endpoints that clients call too: they leave the address to Stripe (`infer_from_client`).
+OF_CLIENTS = (
+    "POST /v1/confirmation_tokens",
+    "POST /v1/payment_intents/{id}/confirm",
+    "POST /v1/setup_intents/{id}/confirm",
+)
+MANDATE_DATA: Json = {
+    "fields": {
+        "customer_acceptance": {
+            "fields": {
+                "accepted_at": "integer",
+                "offline": {"fields": {}},
+                "online": {
+                    "fields": {
+                        "infer_from_client": "boolean",
+                        "ip_address": "string",
+                        "user_agent": "string",
+                    }
+                },
+                "type": {"enum": ["offline", "online"]},
+            },
+            "required": ["type"],
+        }
+    },
+    "required": ["customer_acceptance"],
 }
 # Further parameters of endpoints that the SDK's types name.
 FURTHER: dict[str, Json] = {

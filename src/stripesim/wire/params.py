@@ -32,6 +32,8 @@ CLIENT_LIBRARY_PARAMS = frozenset(
         "pasted_fields",
         "client_attribution_metadata",
         "expected_payment_method_type",
+        "client_context",
+        "set_as_default_payment_method",
         "_stripe_account",
     ]
 )
@@ -53,6 +55,8 @@ def _add_undocumented(endpoints: Json) -> None:
             table["fields"]["payment_method_data"]["fields"]["card"] = card
         if "allowed_payment_method_types" in table["fields"]:
             table["fields"]["payment_method_types"] = {"array": "string"}
+    for endpoint in older_params.OF_CLIENTS:
+        endpoints[endpoint]["fields"]["mandate_data"] = older_params.MANDATE_DATA
     for endpoint, fields in older_params.FURTHER.items():
         endpoints[endpoint]["fields"].update(fields)
     for endpoint, table in older_params.ENDPOINTS.items():

@@ -23,6 +23,8 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
     check_owner(call, intent, method)
     if method["type"] != "card":
         raise invalid_request(refusals.CARDS_ONLY, param="payment_method")
+    if params.get("mandate"):
+        call.load_param("mandate", params["mandate"], noun="mandate", param="mandate")
     _apply(intent, params)
     _check_return_url(call, intent, params)
     if challenges.is_pending_with(intent, method):  # the challenge goes on
@@ -111,6 +113,8 @@ def _apply(intent: Json, params: Json) -> None:
     for name in ("receipt_email", "setup_future_usage", "shipping"):
         if name in params:
             intent[name] = params[name] or None
+    if params.get("mandate_data"):
+        intent["_sim"]["mandate_data"] = params["mandate_data"]
     if params.get("capture_method"):
         intent["capture_method"] = params["capture_method"]
     for name, options in (params.get("payment_method_options") or {}).items():

@@ -34,10 +34,13 @@ PLAIN = (
     "statement_descriptor_suffix",
     "transfer_group",
 )
-ONLY_WITH_CONFIRM = ("return_url", "off_session", "error_on_requires_action", "use_stripe_sdk")
+ONLY_WITH_CONFIRM = (  # SDK
+    "return_url", "off_session", "error_on_requires_action", "confirmation_token", "mandate",
+    "mandate_data",
+)  # fmt: skip
 CONFIRM_PARAMS = (
     "payment_method", "payment_method_data", "confirmation_token", "return_url", "off_session",
-    "error_on_requires_action", "use_stripe_sdk",
+    "error_on_requires_action", "use_stripe_sdk", "mandate", "mandate_data",
 )  # fmt: skip
 
 
@@ -48,7 +51,7 @@ def create(call: Call, params: Json) -> Json:
         call.load_param("customer", params["customer"], noun="customer", param="customer")
     is_confirming = bool(params.get("confirm"))
     for name in ONLY_WITH_CONFIRM:
-        if params.get(name) and not is_confirming and name != "use_stripe_sdk":
+        if params.get(name) and not is_confirming:
             raise invalid_request(
                 guesses.ONLY_WITH_CONFIRM_MESSAGE.format(name=name, intent="PaymentIntent"),
                 param=name,

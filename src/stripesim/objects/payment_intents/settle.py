@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import charges, disputes, payment_methods
+from stripesim.objects import charges, disputes, mandates, payment_methods
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.payment_intents import refusals
 from stripesim.rules import states
@@ -36,6 +36,10 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         next_action=None,
     )
     intent["_sim"].update(challenge=None, authenticated_with=None)
+    given = intent["_sim"].get("mandate_data")
+    if given and intent["setup_future_usage"]:
+        mandate = mandates.make(call, method, given["customer_acceptance"])
+        paid["payment_method_details"]["card"]["mandate"] = mandate
     is_held = intent["capture_method"] == "manual"
     if not is_held:
         is_async = intent["capture_method"] == "automatic_async"
