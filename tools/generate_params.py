@@ -52,6 +52,10 @@ ENDPOINTS = {
     "POST /v1/payment_intents/{id}/confirm": "payment_intent_confirm",
     "POST /v1/payment_intents/{id}/capture": "payment_intent_capture",
     "POST /v1/payment_intents/{id}/cancel": "payment_intent_cancel",
+    "POST /v1/payment_intents/{id}/increment_authorization": (
+        "payment_intent_increment_authorization"
+    ),
+    "POST /v1/payment_intents/{id}/apply_customer_balance": "payment_intent_apply_customer_balance",
     "POST /v1/setup_intents": "setup_intent_create",
     "GET /v1/setup_intents": "setup_intent_list",
     "GET /v1/setup_intents/{id}": "setup_intent_retrieve",
@@ -62,6 +66,12 @@ ENDPOINTS = {
     "POST /v1/setup_intents/{id}/verify_microdeposits": "setup_intent_verify_microdeposits",
     "GET /v1/setup_attempts": "setup_attempt_list",
     "GET /v1/mandates/{id}": "mandate_retrieve",
+    "GET /v1/customers/{id}/sources/{id}": "customer_payment_source_retrieve",
+    "POST /v1/customers/{id}/sources/{id}": "customer_payment_source_update",
+    "DELETE /v1/customers/{id}/sources/{id}": "customer_payment_source_delete",
+    "POST /v1/charges": "charge_create",
+    "POST /v1/charges/{id}": "charge_update",
+    "POST /v1/charges/{id}/capture": "charge_capture",
     "GET /v1/charges": "charge_list",
     "GET /v1/charges/search": "charge_search",
     "GET /v1/charges/{id}": "charge_retrieve",

@@ -115,8 +115,40 @@ CAPTURE_TOO_MUCH_MESSAGE = (
     "The payment_intent could not be captured because the requested capture amount is greater than "
     "the amount you can capture for this charge."
 )
-# [I] How long an uncaptured card payment is held: documented per network, from 5 to 30 days.
-AUTHORIZATION_SECONDS = 7 * 24 * 3600
+# [G] The refusal is documented: an account without multicapture cannot keep the rest on hold.
+NO_MULTICAPTURE_MESSAGE = (
+    "This PaymentIntent does not support multiple captures, so `final_capture` cannot be false."
+)
+# [G]
+NOT_INCREMENTABLE_MESSAGE = (
+    "This PaymentIntent's authorization could not be incremented because it has a status of "
+    "{status}. Only a PaymentIntent with one of the following statuses may be incremented: "
+    "requires_capture."
+)
+# [G] Documented: the new amount has to be greater than the one held.
+INCREMENT_TOO_SMALL_MESSAGE = (
+    "The amount must be greater than the amount that is already authorized."
+)
+# [G] Documented: at most ten times.
+TOO_MANY_INCREMENTS_MESSAGE = "This PaymentIntent was already incremented 10 times."
+# [G] The refusal is asserted, without code and param; its text is not.
+NO_CUSTOMER_BALANCE_MESSAGE = (
+    "The customer balance cannot be applied to {id}: it is not a customer_balance payment."
+)
+# [G] The code is asserted, the text is not.
+DESCRIPTOR_OF_CARD_MESSAGE = (
+    "The statement_descriptor parameter is not supported for the payment method type card. Use "
+    "statement_descriptor_suffix instead."
+)
+# [G] The characters are documented.
+DESCRIPTOR_CHARACTERS_MESSAGE = (
+    "Statement descriptors cannot contain any of the following characters: < > \\ ' \" *"
+)
+# [G] Documented: amounts of isk and ugx have two decimals that are 00.
+NO_DECIMALS_MESSAGE = (
+    "Invalid amount: {amount}. Amounts in {currency} must be a multiple of 100, since it has no "
+    "decimals."
+)
 # [I] The reasons that Stripe gives itself are listed by the SDK; which one is not.
 EXPIRED_AUTHORIZATION_REASON = "automatic"
 # [G] Documented is "a variable upper limit", after which the intent is canceled.

@@ -27,7 +27,7 @@ from stripesim.objects import (
     webhook_endpoints,
 )
 from stripesim.objects.listing import list_page
-from stripesim.objects.payment_intents import lifecycle
+from stripesim.objects.payment_intents import amounts, lifecycle
 from stripesim.objects.setup_intents import lifecycle as setup_intents
 from stripesim.world import Call
 
@@ -78,8 +78,10 @@ SECRET_ONLY: dict[str, Handler] = {
     "GET /v1/payment_intents": lifecycle.list_intents,
     "GET /v1/payment_intents/search": search.payment_intents,
     "POST /v1/payment_intents/{id}": lifecycle.update,
-    "POST /v1/payment_intents/{id}/capture": lifecycle.capture,
+    "POST /v1/payment_intents/{id}/capture": amounts.capture,
     "POST /v1/payment_intents/{id}/cancel": lifecycle.cancel,
+    "POST /v1/payment_intents/{id}/increment_authorization": amounts.increment_authorization,
+    "POST /v1/payment_intents/{id}/apply_customer_balance": amounts.apply_customer_balance,
     "POST /v1/setup_intents": setup_intents.create,
     "GET /v1/setup_intents": setup_intents.list_intents,
     "POST /v1/setup_intents/{id}": setup_intents.update,

@@ -74,3 +74,17 @@ def test_a_token_becomes_the_customers_source_once(wire):
     assert sources["data"][0]["cvc_check"] == "pass"
     status, _ = wire.error("/v1/customers", {"source": token["id"]})
     assert status == 400
+
+
+def test_an_update_tells_what_was_there_before(wire):
+    customer, card = wire.saved_card()
+    wire.ok(f"/v1/customers/{customer}", {"name": "Ada", "metadata[a]": "b"})
+    wire.ok(f"/v1/payment_methods/{card}", {"billing_details[address][city]": "Paris"})
+    source = wire.ok(f"/v1/customers/{customer}/sources", {"source": "tok_visa"})
+    wire.ok(f"/v1/customers/{customer}/sources/{source['id']}", {"exp_year": 2041})
+    updates = [e for e in wire.events() if e["type"].endswith(".updated")]
+    assert [(e["type"], e["data"]["previous_attributes"]) for e in updates] == [
+        ("customer.updated", {"name": None, "metadata": {"a": None}}),
+        ("payment_method.updated", {"billing_details": {"address": {"city": None}}}),
+        ("customer.source.updated", {"exp_year": source["exp_year"]}),
+    ]

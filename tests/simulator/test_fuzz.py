@@ -28,7 +28,7 @@ def player(tmp_path):
 def test_a_sample_of_the_fuzzer_finds_nothing(player):
     failure = search(player, first_seed=7, requests=600)
     assert failure is None, f"{failure.text}\n" + "\n".join(failure.story)
-    assert {200, 400, 401, 402, 404} <= set(player.statuses)
+    assert {200, 400, 401, 404} <= set(player.statuses)
 
 
 def test_every_route_is_called_with_the_kinds_its_path_names():

@@ -11,7 +11,7 @@ from stripesim.objects import balance_transactions, payment_methods
 from stripesim.objects.events import emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
-from stripesim.rules import cards, states
+from stripesim.rules import cards, descriptors, states
 from stripesim.rules.cards import Authentication, Card
 from stripesim.rules.declines import Decline
 from stripesim.store.objects import PageQuery
@@ -20,6 +20,8 @@ from stripesim.world import Call
 
 Json = dict[str, Any]
 LAND_BALANCE = "land_balance"
+AUTHORIZATION_SECONDS = 7 * 24 * 3600  # recorded: `capture_before` of a held charge
+INCREMENTAL = ("visa", "mastercard", "amex", "discover", "unionpay")
 SELLER_MESSAGE_GENERIC = "The bank did not return any further details with this decline."
 
 
@@ -46,7 +48,7 @@ def make(
         "application_fee_amount": None,
         "balance_transaction": None,
         "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": "STRIPESIM",
+        "calculated_statement_descriptor": _on_statement(intent),
         "created": call.now,
         "currency": intent["currency"],
         "customer": intent["customer"],
@@ -91,6 +93,14 @@ def make(
         "transfer_group": intent["transfer_group"],
         "_sim": {"card": card.name},
     }
+
+
+def _on_statement(intent: Json) -> str:
+    """SDK: a direct charge by card takes its descriptor as the suffix."""
+    text, suffix = intent["statement_descriptor"], intent["statement_descriptor_suffix"]
+    if intent["id"] is None:
+        return descriptors.calculated(None, suffix or text)
+    return descriptors.calculated(text, suffix)
 
 
 def _outcome(call: Call, card: Card, decline: Decline | None) -> Json:
@@ -144,7 +154,7 @@ def _card_details(
         "authorization_code": str(call.world.ids.number(0, 999999)).zfill(6),
         "brand": card["brand"],
         **(
-            {"capture_before": call.now + guesses.AUTHORIZATION_SECONDS}
+            {"capture_before": call.now + AUTHORIZATION_SECONDS}
             if intent["capture_method"] == "manual" and amount_authorized is not None
             else {}
         ),
@@ -155,12 +165,12 @@ def _card_details(
         "extended_authorization": {"status": "disabled"},
         "fingerprint": card["fingerprint"],
         "funding": card["funding"],
-        "incremental_authorization": {"status": "unavailable"},
+        "incremental_authorization": {"status": _incremental(intent, method)},
         "installments": None,
         "last4": card["last4"],
         "mandate": None,
         "multicapture": {"status": "unavailable"},
-        "network": card["brand"],
+        "network": card["networks"]["preferred"] or card["brand"],
         "network_token": {"used": False},
         "network_transaction_id": str(call.world.ids.number(10**14, 10**15 - 1)),
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
@@ -168,6 +178,16 @@ def _card_details(
         "three_d_secure": _three_d_secure(call, intent, method, is_authenticated=is_authenticated),
         "wallet": None,
     }
+
+
+def _incremental(intent: Json, method: Json) -> str:
+    """Documented (docs.stripe.com/payments/incremental-authorization): by brand, on request. An
+    account without that feature would be refused at the request; the simulator's has it.
+    """
+    options = (intent.get("payment_method_options") or {}).get("card") or {}
+    is_requested = options.get("request_incremental_authorization") == "if_available"
+    is_possible = intent["capture_method"] == "manual" and method["card"]["brand"] in INCREMENTAL
+    return "available" if is_requested and is_possible else "unavailable"
 
 
 def _three_d_secure(

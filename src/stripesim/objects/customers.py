@@ -5,12 +5,13 @@ from lists, and deleting it again is 404. Emails are not unique. Code, param and
 one were pasted from real answers (masslight/ottehr#7319, fjordllc/bootcamp#4134).
 """
 
+import copy
 import re
 from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import payment_methods, sources
-from stripesim.objects.events import emit
+from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
 from stripesim.wire.errors import invalid_request, missing_in_body, missing_on_path
@@ -64,12 +65,11 @@ def create(call: Call, params: Json) -> Json:
 
 def update(call: Call, params: Json, customer_id: str) -> Json:
     customer = _load_live(call, customer_id)
-    before = {name: customer.get(name) for name in (*PLAIN, "metadata", "balance")}
+    before = copy.deepcopy(customer)
     _apply(call, customer, params)
     _apply_methods(call, customer, params)
     call.save(customer)
-    changed = {k: v for k, v in before.items() if customer.get(k) != v}
-    emit(call, "customer.updated", customer, changed)
+    emit_update(call, "customer.updated", before, customer)
     return customer
 
 

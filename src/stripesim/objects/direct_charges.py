@@ -10,8 +10,8 @@ from stripesim import guesses
 from stripesim.objects import charges, disputes, payment_methods, sources
 from stripesim.objects.events import emit
 from stripesim.objects.metadata import merged, unset
-from stripesim.objects.payment_intents import refusals, settle
-from stripesim.rules import states
+from stripesim.objects.payment_intents import connect, refusals, settle
+from stripesim.rules import descriptors, states
 from stripesim.rules.cards import Authentication
 from stripesim.rules.currencies import check_amount, check_currency
 from stripesim.rules.declines import Decline
@@ -54,6 +54,8 @@ AUTHENTICATING = (
 def create(call: Call, params: Json) -> Json:
     currency = check_currency(params["currency"])
     check_amount(params["amount"], currency)
+    descriptors.check_text(params)
+    connect.refuse(params)
     card = _choose_card(call, params)
     method = _method_of(call, card)
     terms = _terms(params, currency)
@@ -66,7 +68,7 @@ def create(call: Call, params: Json) -> Json:
     if params.get("capture", True):
         settle.take_money(call, charge, charge["amount"])
     else:
-        expires_at = call.now + guesses.AUTHORIZATION_SECONDS
+        expires_at = call.now + charges.AUTHORIZATION_SECONDS
         call.world.timers.add(expires_at, EXPIRE_CHARGE, charge["id"])
     call.add(charge)
     emit(call, "charge.succeeded", charge)

@@ -7,11 +7,12 @@ kept      used with setup_future_usage and no customer: can still be attached
 dead      used without a customer, or detached: never again (the reuse error)
 """
 
+import copy
 from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import card_entry, tokens
-from stripesim.objects.events import emit
+from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
 from stripesim.rules import cards
@@ -99,6 +100,17 @@ def _apply_extras(method: Json, params: Json) -> None:
         _apply_billing(method, params["billing_details"])
     if params.get("allow_redisplay"):
         method["allow_redisplay"] = params["allow_redisplay"]
+    networks = (params.get("card") or {}).get("networks") or {}
+    if networks.get("preferred"):
+        shown = method["card"]["networks"]
+        shown["preferred"] = _available(networks["preferred"], shown["available"])
+
+
+def _available(network: str, available: list[str]) -> str | None:
+    """Documented (docs.stripe.com/co-branded-cards-compliance): a card's holder chooses among the
+    networks that it has; another choice has no effect.
+    """
+    return network if network in available else None
 
 
 def _other_method(call: Call, kind: str, params: Json) -> Json:
@@ -295,17 +307,15 @@ def update(call: Call, params: Json, method_id: str) -> Json:
     method = call.load("payment_method", method_id, noun=NOUN, param="payment_method")
     if not method["customer"]:
         raise refused("You must save this PaymentMethod to a customer before you can update it.")
+    before = copy.deepcopy(method)
     if "metadata" in params:
         method["metadata"] = merged(method["metadata"], params["metadata"])
-    if params.get("billing_details"):
-        _apply_billing(method, params["billing_details"])
+    _apply_extras(method, params)
     for name in ("exp_month", "exp_year"):
         if name in (params.get("card") or {}):
             method["card"][name] = params["card"][name]
-    if params.get("allow_redisplay"):
-        method["allow_redisplay"] = params["allow_redisplay"]
     call.save(method)
-    emit(call, "payment_method.updated", method, {})
+    emit_update(call, "payment_method.updated", before, method)
     return method
 
 

@@ -4,11 +4,12 @@ A card lies with its customer, in order, and has a twin: the PaymentMethod of th
 PaymentIntents can pay with and `/v1/payment_methods/card_…` shows.
 """
 
+import copy
 from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import card_entry, payment_methods, tokens
-from stripesim.objects.events import emit
+from stripesim.objects.events import emit, emit_update
 from stripesim.objects.metadata import merged, unset
 from stripesim.rules import cards
 from stripesim.wire.errors import StripeError, invalid_request, missing_on_path
@@ -123,6 +124,7 @@ def retrieve(call: Call, params: Json, customer_id: str, card_id: str) -> Json:
 
 def update(call: Call, params: Json, customer_id: str, card_id: str) -> Json:
     customer, card = _load(call, customer_id, card_id)
+    before = copy.deepcopy(card)
     for name in CARD_FIELDS:
         if name in params:
             card[name] = unset(params[name])
@@ -133,7 +135,7 @@ def update(call: Call, params: Json, customer_id: str, card_id: str) -> Json:
         card["metadata"] = merged(card["metadata"], params["metadata"])
     call.save(customer)
     _save_twin(call, card)
-    emit(call, "customer.source.updated", card, {})
+    emit_update(call, "customer.source.updated", before, card)
     return card
 
 

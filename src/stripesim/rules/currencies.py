@@ -6,7 +6,9 @@ Minimums are those of docs.stripe.com/currencies#minimum-and-maximum-charge-amou
 from stripesim import guesses
 from stripesim.wire.errors import StripeError, invalid_request
 
-LARGEST_AMOUNT = 99_999_999  # SDK: "supports up to eight digits"
+# Documented: eight digits, in these currencies more.
+MOST_DIGITS = {"cop": 10, "idr": 12, "inr": 9}
+TWO_ZEROS = ("isk", "ugx")  # documented: without decimals, yet written with two
 ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
@@ -30,7 +32,8 @@ SUPPORTED = [
     "nok", "npr", "nzd", "omr", "pab", "pen", "pgk", "php", "pkr", "pln", "pyg", "qar", "ron",
     "rsd", "rub", "rwf", "sar", "sbd", "scr", "sek", "sgd", "shp", "sle", "sos", "srd", "std",
     "szl", "thb", "tjs", "tnd", "top", "try", "ttd", "twd", "tzs", "uah", "ugx", "uyu", "uzs",
-    "vnd", "vuv", "wst", "xaf", "xcd", "xof", "xpf", "yer", "zar", "zmw",
+    "vnd", "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw", "usdc", "btn",
+    "ghs", "eek", "lvl", "svc", "vef", "ltl", "sll", "mro",
 ]  # fmt: skip
 ZERO_MESSAGE = (
     "The amount must be greater than or equal to the minimum charge amount allowed for your account"
@@ -57,8 +60,9 @@ def check_amount(amount: int, currency: str) -> None:
     """Raises StripeError 400 when the amount (minor units) cannot be charged in the currency."""
     if amount <= 0:
         raise invalid_request(ZERO_MESSAGE, code="parameter_invalid_integer", param="amount")
-    if amount > LARGEST_AMOUNT:
-        shown = f"{major(LARGEST_AMOUNT, currency)} {currency}"
+    largest = 10 ** MOST_DIGITS.get(currency, 8) - 1
+    if amount > largest:
+        shown = f"{major(largest, currency)} {currency}"
         raise _amount_error("amount_too_large", guesses.AMOUNT_TOO_LARGE_MESSAGE, shown)
     smallest, shown = MINIMUMS.get(currency, (0, ""))
     if amount < smallest:
@@ -66,11 +70,9 @@ def check_amount(amount: int, currency: str) -> None:
             "amount_too_small", "Amount must be at least {amount}", f"{shown} {currency}"
         )
     if currency in THREE_DECIMAL and amount % 10:
-        raise invalid_request(
-            guesses.THREE_DECIMAL_MESSAGE.format(amount=amount, currency=currency),
-            code="parameter_invalid_integer",
-            param="amount",
-        )
+        raise _uneven(guesses.THREE_DECIMAL_MESSAGE, amount, currency)
+    if currency in TWO_ZEROS and amount % 100:
+        raise _uneven(guesses.NO_DECIMALS_MESSAGE, amount, currency)
 
 
 def major(amount: int, currency: str) -> str:
@@ -83,6 +85,14 @@ def major(amount: int, currency: str) -> str:
         text = f"{amount // 100:,}.{amount % 100:02}"
     symbol = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(currency, "")
     return symbol + text
+
+
+def _uneven(message: str, amount: int, currency: str) -> StripeError:
+    return invalid_request(
+        message.format(amount=amount, currency=currency),
+        code="parameter_invalid_integer",
+        param="amount",
+    )
 
 
 def _amount_error(code: str, message: str, shown: str) -> StripeError:

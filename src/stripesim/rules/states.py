@@ -80,6 +80,7 @@ CALLS: dict[tuple[str, str], tuple[str, ...]] = {
     ("payment_intent", "update"): INTENT_OPEN,  # amount, currency, method; the rest always
     ("payment_intent", "confirm"): INTENT_OPEN,
     ("payment_intent", "capture"): ("requires_capture",),
+    ("payment_intent", "increment"): ("requires_capture",),
     ("payment_intent", "cancel"): (
         "requires_payment_method",
         "requires_capture",

@@ -59,6 +59,8 @@ def _add_undocumented(endpoints: Json) -> None:
         endpoints[endpoint]["fields"]["mandate_data"] = older_params.MANDATE_DATA
     for endpoint, fields in older_params.FURTHER.items():
         endpoints[endpoint]["fields"].update(fields)
+    for endpoint, names in older_params.REQUIRED.items():
+        endpoints[endpoint]["required"] = names
     for endpoint, table in older_params.ENDPOINTS.items():
         endpoints.setdefault(endpoint, table)
     for endpoint, newer in older_params.ALIASES.items():

@@ -1,4 +1,4 @@
-"""PaymentIntents: create, retrieve, update, confirm, capture, cancel, list."""
+"""PaymentIntents: create, retrieve, update, confirm, cancel, list."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import confirm as confirming
-from stripesim.objects.payment_intents import refusals, settle
-from stripesim.rules import states
+from stripesim.objects.payment_intents import connect, refusals, settle
+from stripesim.rules import descriptors, states
 from stripesim.rules.currencies import check_amount, check_currency
 from stripesim.wire.errors import invalid_request
 from stripesim.wire.params import is_method_type
@@ -56,7 +56,9 @@ def create(call: Call, params: Json) -> Json:
                 guesses.ONLY_WITH_CONFIRM_MESSAGE.format(name=name, intent="PaymentIntent"),
                 param=name,
             )
+    connect.refuse(params)
     intent = _shape(call, params, currency)
+    descriptors.check(params, intent["payment_method_types"], call.version)
     if not is_confirming:
         _choose_method(call, intent, params)
     elif params.get("payment_method"):
@@ -214,7 +216,9 @@ def verify_microdeposits(call: Call, params: Json, intent_id: str) -> Json:
 
 def update(call: Call, params: Json, intent_id: str) -> Json:
     intent = clients.load(call, KIND, intent_id, params)
+    connect.refuse(params)
     _update_fixed(call, intent, params)
+    descriptors.check(params, intent["payment_method_types"], call.version)
     for name in PLAIN:
         if name in params:
             value = unset(params[name])
@@ -267,27 +271,6 @@ def _update_method(call: Call, intent: Json, params: Json) -> None:
         intent["_sim"]["challenge"] = None
         return
     _choose_method(call, intent, params)
-
-
-def capture(call: Call, params: Json, intent_id: str) -> Json:
-    intent = clients.load(call, KIND, intent_id, params)
-    if not states.allows(intent, "capture"):
-        raise refusals.not_capturable(call, intent)
-    capturable = int(intent["amount_capturable"])
-    amount = int(params["amount_to_capture"]) if "amount_to_capture" in params else capturable
-    if amount <= 0:
-        raise invalid_request(
-            "This value must be greater than or equal to 1.",
-            code="parameter_invalid_integer",
-            param="amount_to_capture",
-        )
-    if amount > capturable:
-        raise refusals.capture_too_much(call, intent)
-    if "metadata" in params:
-        intent["metadata"] = merged(intent["metadata"], params["metadata"])
-        call.world.ledger.label(intent["id"], intent["metadata"])
-    settle.capture(call, intent, amount)
-    return intent
 
 
 def cancel(call: Call, params: Json, intent_id: str) -> Json:

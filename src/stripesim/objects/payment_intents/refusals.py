@@ -25,6 +25,10 @@ NO_RETURN_URL = (
     "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
     "Payment Intents."
 )
+NOT_INCREMENTAL = (
+    "This PaymentIntent is not eligible for incremental authorization because you did not request "
+    "support using `request_incremental_authorization` when you created or confirmed it."
+)
 CARDS_ONLY = "Only cards can pay in this simulator."  # not Stripe's: it would take the payment
 FAILED_AUTHENTICATION = (
     "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a"
@@ -38,7 +42,9 @@ ACTION_NOT_HANDLED = (
 )
 
 
-def _state(call: Call, intent: Json, message: str, param: str | None = None) -> StripeError:
+def unexpected_state(
+    call: Call, intent: Json, message: str, param: str | None = None
+) -> StripeError:
     return refused(
         message,
         code=UNEXPECTED_STATE,
@@ -48,7 +54,7 @@ def _state(call: Call, intent: Json, message: str, param: str | None = None) -> 
 
 
 def already_confirmed(call: Call, intent: Json) -> StripeError:
-    return _state(
+    return unexpected_state(
         call,
         intent,
         "You cannot confirm this PaymentIntent because it has already succeeded after being "
@@ -58,11 +64,11 @@ def already_confirmed(call: Call, intent: Json) -> StripeError:
 
 def cannot_confirm(call: Call, intent: Json) -> StripeError:
     message = guesses.CANNOT_CONFIRM_STATUS_MESSAGE.format(status=intent["status"])
-    return _state(call, intent, message)
+    return unexpected_state(call, intent, message)
 
 
 def another_method_pending(call: Call, intent: Json) -> StripeError:
-    return _state(call, intent, guesses.STRICT_REQUIRES_ACTION_MESSAGE)
+    return unexpected_state(call, intent, guesses.STRICT_REQUIRES_ACTION_MESSAGE)
 
 
 def no_method(call: Call, intent: Json) -> StripeError:
@@ -77,11 +83,11 @@ def no_method(call: Call, intent: Json) -> StripeError:
             "You can either update the PaymentIntent with a payment method and then confirm it "
             "again, or confirm it again directly with a payment method or ConfirmationToken."
         )
-    return _state(call, intent, start + end)
+    return unexpected_state(call, intent, start + end)
 
 
 def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
-    return _state(
+    return unexpected_state(
         call,
         intent,
         f"This PaymentIntent's {name} could not be updated because it has a status of "
@@ -92,7 +98,7 @@ def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
 
 
 def not_cancelable(call: Call, intent: Json) -> StripeError:
-    return _state(
+    return unexpected_state(
         call,
         intent,
         f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only "
@@ -102,7 +108,7 @@ def not_cancelable(call: Call, intent: Json) -> StripeError:
 
 
 def not_capturable(call: Call, intent: Json) -> StripeError:
-    return _state(
+    return unexpected_state(
         call,
         intent,
         "This PaymentIntent could not be captured because it has a status of "
@@ -119,6 +125,12 @@ def no_microdeposits(call: Call, intent: Json) -> StripeError:
         '["requires_action"].',
         code="intent_invalid_state",
         payment_intent=render(intent, call.version),
+    )
+
+
+def not_incrementable(call: Call, intent: Json) -> StripeError:
+    return unexpected_state(
+        call, intent, guesses.NOT_INCREMENTABLE_MESSAGE.format(status=intent["status"])
     )
 
 

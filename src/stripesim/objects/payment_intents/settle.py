@@ -51,7 +51,7 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         states.move(intent, "money_held")
         intent["amount_capturable"] = intent["amount"]
         call.save(intent)
-        expires_at = call.now + guesses.AUTHORIZATION_SECONDS
+        expires_at = call.now + charges.AUTHORIZATION_SECONDS
         call.world.timers.add(expires_at, EXPIRE_AUTHORIZATION, intent["id"])
         emit(call, "payment_intent.amount_capturable_updated", intent)
     else:
@@ -188,10 +188,11 @@ def cancel(call: Call, intent: Json, reason: str | None) -> None:
     if intent["status"] == "requires_capture":
         held = call.world.objects.get("charge", intent["latest_charge"])
         if held is not None:
+            before = copy.deepcopy(held)
             states.move(held, "released")
             held["amount_refunded"] = held["amount"]
             call.save(held)
-            emit(call, "charge.refunded", held)
+            emit_update(call, "charge.refunded", before, held)
     states.move(intent, "canceled")
     intent.update(
         canceled_at=call.now,
