@@ -77,7 +77,7 @@ def build_app(config: Config, clock: Clock | None = None) -> App:
     """One simulator with a world of its own; run it under `server.CuttingProtocol`."""
     world = World(config, clock)
     api = Api(world)
-    faults = Faults(world.random)
+    faults = Faults(lambda: world.fault_dice)
     courier = Courier(world, api.run_timers)
     return App(
         world=world,

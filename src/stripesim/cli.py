@@ -5,12 +5,40 @@ from typing import Annotated
 
 import typer
 
+from stripesim.clock import read_time
 from stripesim.config import Config
 from stripesim.server import bind, make_server
 
 SearchLag = Annotated[
     float | None,
     typer.Option(min=0, help="Seconds until search finds a change; 0 at once [Stripe's lag]."),
+]
+StartTime = Annotated[
+    str | None,
+    typer.Option(
+        help="The clock stands still there until advanced: 2026-01-01T00:00:00Z or seconds."
+    ),
+]
+StrictRequiresAction = Annotated[
+    bool,
+    typer.Option(
+        "--strict-requires-action",
+        help="Refuse a confirm with another method while one is being authenticated.",
+    ),
+]
+StrictMethodTypes = Annotated[
+    bool,
+    typer.Option(
+        "--strict-method-types",
+        help="Refuse payment_method_types from API version 2026-09-30.endive on, as Stripe.",
+    ),
+]
+DashboardMethods = Annotated[
+    bool,
+    typer.Option(
+        "--dashboard-methods",
+        help="The account has redirect methods: a confirm needs a return_url.",
+    ),
 ]
 AsyncBalance = Annotated[
     bool,
@@ -46,31 +74,14 @@ def serve(
         str | None, typer.Option(help="Secret of the signatures, whsec_…")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Makes ids and chances repeatable.")] = None,
+    start_time: StartTime = None,
     control_token: Annotated[
         str | None, typer.Option(help="Opens /_sim/ beyond this machine, for who knows it.")
     ] = None,
-    strict_requires_action: Annotated[
-        bool,
-        typer.Option(
-            "--strict-requires-action",
-            help="Refuse a confirm with another method while one is being authenticated.",
-        ),
-    ] = False,
-    strict_method_types: Annotated[
-        bool,
-        typer.Option(
-            "--strict-method-types",
-            help="Refuse payment_method_types from API version 2026-09-30.endive on, as Stripe.",
-        ),
-    ] = False,
+    strict_requires_action: StrictRequiresAction = False,
+    strict_method_types: StrictMethodTypes = False,
     async_balance: AsyncBalance = False,
-    dashboard_methods: Annotated[
-        bool,
-        typer.Option(
-            "--dashboard-methods",
-            help="The account has redirect methods: a confirm needs a return_url.",
-        ),
-    ] = False,
+    dashboard_methods: DashboardMethods = False,
     search_lag: SearchLag = None,
 ) -> None:
     """Run the simulator until Ctrl-C; prints one line when it is ready."""
@@ -82,6 +93,7 @@ def serve(
         webhook_url=webhook_url,
         webhook_secret=webhook_secret,
         seed=seed,
+        start_time=_read_start_time(start_time),
         control_token=control_token,
         strict_requires_action=strict_requires_action,
         strict_method_types=strict_method_types,
@@ -100,6 +112,13 @@ def serve(
         typer.echo(f"cannot use {data} as the store: {error}", err=True)
         raise typer.Exit(1) from error
     server.run(sockets=[listener])
+
+
+def _read_start_time(text: str | None) -> float | None:
+    try:
+        return None if text is None else read_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--start-time") from error
 
 
 def _print_ready(url: str) -> None:

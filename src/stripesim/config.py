@@ -12,6 +12,7 @@ class Config:
     data: path of the SQLite file, None for a store in memory.
     webhook_url, webhook_secret: one endpoint for every event, known from the start.
     seed: makes ids and random choices repeatable.
+    start_time: the clock stands there (seconds since 1970) until it is advanced; None is real time.
     control_token: required as `Authorization: Bearer` on `/_sim/…`; without it loopback only.
     strict_requires_action: a confirm with another method while `requires_action` is refused.
     strict_method_types: `payment_method_types` is refused from 2026-09-30.endive on, as documented.
@@ -25,6 +26,7 @@ class Config:
     webhook_url: str | None = None
     webhook_secret: str | None = None
     seed: int | None = None
+    start_time: float | None = None
     control_token: str | None = None
     strict_requires_action: bool = False
     strict_method_types: bool = False

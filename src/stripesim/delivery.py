@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import random
 import sys
 import time
 import traceback
@@ -34,7 +33,7 @@ IDLE_SECONDS = 1.0  # how often the clock is looked at when nothing wakes the co
 
 
 class Courier:
-    """Sends what is due, one after the other in the order of the events (unless shuffled)."""
+    """Sends what is due, one after the other in the order in which it fell due."""
 
     def __init__(self, world: World, run_timers: Callable[[], None]) -> None:
         self._world = world
@@ -97,7 +96,7 @@ class Courier:
         async with self._sending:
             batch = self._world.deliveries.due(self._world.clock.now(), BATCH)
             sent = 0
-            for delivery in self._ordered(batch):
+            for delivery in batch:
                 if self._world.webhooks.mode == "pause":
                     break
                 await self._send(delivery)
@@ -108,19 +107,14 @@ class Courier:
         """Send everything pending once, now, whatever its time and the mode."""
         async with self._sending:
             batch = self._world.deliveries.due(None, 1_000_000)
-            results = [await self._send(delivery) for delivery in self._ordered(batch)]
+            if self._world.webhooks.shuffle:
+                self._world.webhook_dice.shuffle(batch)
+            results = [await self._send(delivery) for delivery in batch]
         return {
             "delivered": sum(results),
             "failed": len(results) - sum(results),
             "pending": self._world.deliveries.pending(),
         }
-
-    def _ordered(self, batch: list[Delivery]) -> list[Delivery]:
-        settings = self._world.webhooks
-        if settings.shuffle:
-            dice = self._world.random if settings.seed is None else random.Random(settings.seed)  # noqa: S311
-            dice.shuffle(batch)
-        return batch
 
     async def _send(self, delivery: Delivery) -> bool:
         """One attempt, noted in its own transaction."""

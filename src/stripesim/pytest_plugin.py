@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from stripesim.clock import read_time
 from stripesim.config import Config
 from stripesim.testing import ControlClient, ControlError, SimulatorThread
 
@@ -54,7 +55,7 @@ def read_option(line: str) -> tuple[str, Any]:
         raise pytest.UsageError(f"stripesim: no option {name!r}; there are {known}")
     kind = str(OPTIONS[name].type)
     try:
-        return name, _value(kind, text)
+        return name, read_time(text) if name == "start_time" else _value(kind, text)
     except ValueError:
         raise pytest.UsageError(f"stripesim: {name}={text!r} is no {kind}") from None
 

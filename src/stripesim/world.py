@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripesim import guesses
-from stripesim.clock import Clock
+from stripesim.clock import Clock, standing_at
 from stripesim.config import API_VERSION, Config
 from stripesim.ids import Ids
 from stripesim.store.balances import Balances
@@ -40,7 +40,7 @@ class World:
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
         self.database = Database(config.data)
-        self.clock = clock or Clock()
+        self.clock = clock or _clock(config)
         self.search = SearchIndex(
             self.database,
             _lags(config.search_lag),
@@ -65,8 +65,13 @@ class World:
         seed = self.config.seed
         text = None if seed is None else f"{seed}:{self.objects.last_seq()}"
         self.ids = Ids(text)
-        self.random = random.Random(text)  # noqa: S311
-        self.search_dice = random.Random(text)  # noqa: S311
+        self.fault_dice = _dice(text, "faults")
+        self.webhook_dice = _dice(text, "webhooks")
+        self.search_dice = _dice(text, "search")
+
+    def roll_webhooks_anew(self, seed: int | None) -> None:
+        """The shuffling begins at this seed."""
+        self.webhook_dice = _dice(seed, "webhooks")
 
     def _add_configured_endpoint(self) -> None:
         if self.config.webhook_url:
@@ -132,6 +137,15 @@ def _lags(seconds: float | None) -> dict[str, Lag]:
     if seconds is None:
         return {kind: Lag(*lag) for kind, lag in guesses.SEARCH_LAGS.items()}
     return dict.fromkeys(guesses.SEARCH_LAGS, Lag(seconds, seconds * 1.25))
+
+
+def _clock(config: Config) -> Clock:
+    return Clock() if config.start_time is None else standing_at(config.start_time)
+
+
+def _dice(seed: str | int | None, purpose: str) -> random.Random:
+    """Each purpose has its own, so that one does not depend on how often another was asked."""
+    return random.Random(None if seed is None else f"{seed}:{purpose}")  # noqa: S311
 
 
 @dataclass

@@ -23,7 +23,16 @@ def send(simulator, method, path, body=None, **headers):
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.8.9.1:99", "localhost:1", "LOCALHOST", "[::1]:8100", "x.localhost"]
+    "host",
+    [
+        "127.0.0.1",
+        "127.8.9.1:99",
+        "localhost:1",
+        "LOCALHOST",
+        "[::1]:8100",
+        "x.localhost",
+        "0.0.0.0:1",
+    ],
 )
 def test_the_control_plane_is_open_under_the_names_of_this_machine(stripe_simulator, host):
     assert send(stripe_simulator, "GET", "/_sim/health", Host=host) == 200

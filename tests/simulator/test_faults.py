@@ -7,6 +7,7 @@ import pytest
 import requests
 import stripe
 
+from stripesim.control.faults import KINDS
 from stripesim.testing import SimulatorProcess
 
 PATH = "/v1/customers"
@@ -238,3 +239,89 @@ def test_a_request_that_waited_over_a_reset_is_cut_and_not_executed(wire, kind):
         assert wire.ok(PATH, {}, idempotency_key="k")
         assert isinstance(waiting.exception(5), requests.ConnectionError)
     assert customers(wire) == 1
+
+
+# kind: the status of the first answer (None: none, or a broken one), whether it executed, and
+# whether its key replays what it saved
+WHAT_EACH_DOES = {
+    "latency": (200, True, True),
+    "hold": (200, True, True),
+    "drop_request": (None, False, False),
+    "drop_response": (None, True, True),
+    "error_before": (500, False, False),
+    "error_after": (500, True, True),
+    "error_saved": (500, False, True),
+    "rate_limit": (429, False, False),
+    "lock_timeout": (429, False, False),
+    "key_in_use": (409, False, False),
+    "truncate": (None, True, True),
+    "slow_body": (200, True, True),
+    "bad_gateway_html": (502, True, True),
+    "insufficient_balance": (200, True, True),  # of a request that is no refund
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_fault_does_to_the_request_and_to_its_key(wire, kind):
+    status, is_executed, is_saved = WHAT_EACH_DOES[kind]
+    strike(wire, kind, seconds=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(wire.post, PATH, {}, idempotency_key="k")
+        if kind == "hold":
+            until(lambda: wire.simulator.faults()[0]["struck"] == 1)
+            wire.simulator.clear_faults()
+        if status is None:
+            assert isinstance(asked.exception(5), requests.RequestException)
+        else:
+            assert asked.result(5).status_code == status
+    assert customers(wire) == is_executed
+    again = wire.post(PATH, {}, idempotency_key="k")
+    assert (again.headers.get("Idempotent-Replayed") == "true") is is_saved
+    assert (again.status_code == 500) is (is_saved and status == 500)
+    assert wire.simulator.requests()[0]["fault"] == kind
+
+
+def until(holds):
+    ends_at = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("match", "statuses"),
+    [
+        ({}, [429, 429, 429, 429]),
+        ({"method": "POST"}, [200, 200, 429, 429]),
+        ({"method": "post"}, [200, 200, 429, 429]),
+        ({"path": "/v1/customers"}, [429, 429, 429, 429]),
+        ({"path": "*customers"}, [429, 429, 429, 429]),
+        ({"path": "/v1/custom"}, [200, 200, 200, 200]),
+        ({"path": "/v1/*/confirm"}, [200, 200, 200, 200]),
+        ({"nth": 2}, [200, 429, 200, 200]),
+        ({"times": 3}, [429, 429, 429, 200]),
+        ({"times": 0}, [200, 200, 200, 200]),
+        ({"nth": 2, "times": 2}, [200, 429, 429, 200]),
+        ({"method": "POST", "nth": 2}, [200, 200, 200, 429]),
+        ({"probability": 0}, [200, 200, 200, 200]),
+        ({"probability": 1}, [429, 429, 429, 429]),
+        ({"probability": 1, "times": 1}, [429, 200, 200, 200]),
+    ],
+)
+def test_which_requests_a_rule_strikes(wire, match, statuses):
+    """Two GETs and two POSTs."""
+    wire.simulator.add_fault(kind="rate_limit", match=match)
+    sent = [wire.get(PATH), wire.get(PATH), wire.post(PATH), wire.post(PATH)]
+    assert [answer.status_code for answer in sent] == statuses
+    (rule,) = wire.simulator.faults()
+    assert rule["struck"] == statuses.count(429)
+
+
+def test_chances_follow_the_seed(start_stripe_simulator):
+    def strikes(seed):
+        simulator = start_stripe_simulator(seed=seed)
+        simulator.add_fault(kind="rate_limit", match={"probability": 0.5})
+        url = simulator.url + PATH
+        return [requests.get(url, auth=("sk_test_x", "")).status_code for _ in range(20)]
+
+    assert strikes(1) == strikes(1) != strikes(2)

@@ -216,3 +216,38 @@ def test_a_reset_gives_up_a_delivery_that_hangs(wire):
         assert time.monotonic() - started < 3
     finally:
         silent.close()
+
+
+def test_shuffled_events_overtake_each_other_within_a_second(start_stripe_simulator, wire_to):
+    """On the simulator's clock, which stands still here; the order follows the seed."""
+
+    def order(seed):
+        simulator = start_stripe_simulator(seed=1, start_time=1767225600)
+        wire = wire_to(simulator)
+        with simulator.receive_webhooks() as inbox:
+            simulator.webhooks(shuffle=True, seed=seed)
+            for _ in range(6):
+                wire.customer()
+            simulator.advance_clock(1)
+            inbox.wait_for("*", count=6)
+            made = [event["id"] for event in simulator.events()][::-1]
+        return [made.index(delivered.id) for delivered in inbox.deliveries]
+
+    first = order(5)
+    assert sorted(first) == list(range(6)) != first
+    assert order(5) == first != order(6)
+
+
+def test_extra_copies_are_the_same_event(wire, inbox):
+    wire.simulator.webhooks(duplicate=2)
+    wire.customer()
+    inbox.wait_for("customer.created", count=3)
+    assert len({delivered.body for delivered in inbox.deliveries}) == 1
+    assert wire.simulator.state()["pending_webhooks"] in (0, 1)  # the last is noted after its 200
+
+
+def test_settings_that_are_not_named_stay_as_they_are(wire):
+    wire.simulator.webhooks(duplicate=2, delay_seconds=5, shuffle=True, seed=9)
+    settings = wire.simulator.webhooks(mode="pause")
+    assert (settings["duplicate"], settings["delay_seconds"]) == (2, 5)
+    assert (settings["shuffle"], settings["seed"]) == (True, 9)

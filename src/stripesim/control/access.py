@@ -45,16 +45,24 @@ def check_access(request: Request, token: str | None, *, is_page: bool) -> None:
 
 
 def _is_loopback(address: str | None) -> bool:
+    found = _address(address)
+    return found is not None and found.is_loopback
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address((address or "").removeprefix("::ffff:")).is_loopback
+        return ipaddress.ip_address((text or "").removeprefix("::ffff:"))
     except ValueError:
-        return False
+        return None
 
 
 def _is_name_of_this_machine(host: str | None) -> bool:
-    """A client without `Host` is no browser."""
+    """A client without `Host` is no browser. 0.0.0.0 is what a server on all addresses prints."""
     if host is None:
         return True
     match = HOST.fullmatch(host.lower())
     name = (match[1] or match[2]) if match else ""
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    address = _address(name)
+    if address is not None:
+        return address.is_loopback or address.is_unspecified
+    return name == "localhost" or name.endswith(".localhost")

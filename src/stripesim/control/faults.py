@@ -11,6 +11,7 @@ import fnmatch
 import math
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +91,7 @@ class Rule:
 class Faults:
     """The rules in the order they were added."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: Callable[[], random.Random]) -> None:
         self._dice = dice
         self.rules: list[Rule] = []
         self._last_id = 0
@@ -121,7 +122,7 @@ class Faults:
         """The fault of the first rule that strikes at this request."""
         striking: Rule | None = None
         for rule in self.rules:
-            if rule.strikes(method, path, self._dice) and striking is None:
+            if rule.strikes(method, path, self._dice()) and striking is None:
                 striking = rule
         if striking is None:
             return None

@@ -235,6 +235,8 @@ class ControlPlane:
             ),
             seed=None if seed is None else int(_number({"seed": seed}, "seed", 0)),
         )
+        if "seed" in body:
+            self._world.roll_webhooks_anew(self._world.webhooks.seed)
         if "url" in body:
             secret = body.get("secret", self._world.webhook_target().get("secret"))
             self._world.set_webhook_target(url, str(secret or ""))

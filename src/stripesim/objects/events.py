@@ -11,6 +11,7 @@ from stripesim.wire.versions import render
 from stripesim.world import Call, World
 
 Json = dict[str, Any]
+SHUFFLE_SECONDS = 1.0
 
 
 def emit(call: Call, kind: str, obj: Json, previous_attributes: Json | None = None) -> None:
@@ -34,10 +35,17 @@ def emit(call: Call, kind: str, obj: Json, previous_attributes: Json | None = No
         "type": kind,
     }
     call.add(event)
-    due_at = world.clock.now() + world.webhooks.delay_seconds
     for endpoint in endpoints:
         for _ in range(1 + world.webhooks.duplicate):
-            world.deliveries.add(event["id"], endpoint["id"], due_at)
+            world.deliveries.add(event["id"], endpoint["id"], _due_at(world))
+
+
+def _due_at(world: World) -> float:
+    """Shuffled deliveries overtake each other within a second of the simulator's clock."""
+    due_at = world.clock.now() + world.webhooks.delay_seconds
+    if world.webhooks.shuffle:
+        due_at += world.webhook_dice.random() * SHUFFLE_SECONDS
+    return due_at
 
 
 def resend(world: World, event: Json) -> int:
