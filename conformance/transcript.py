@@ -7,7 +7,9 @@ from typing import Any
 from conformance.scenarios import Json, Scenario, look_up
 
 ID = re.compile(r"\b([a-z]{2,8})_((?:1|3)?[A-Za-z0-9]{13,})(_secret_[A-Za-z0-9]+)?")
-TIMES = re.compile(r"(created|available_on|due_by|capture_before|expires_at|canceled_at|now|at)$")
+TIMES = re.compile(
+    r"(created|expires|available_on|due_by|capture_before|expires_at|canceled_at|now|at)$"
+)
 # Chance, or the account's own: it says only whether there is a value.
 VARIES = frozenset(
     [
@@ -17,6 +19,7 @@ VARIES = frozenset(
         "transaction_id",
     ]
 )  # fmt: skip
+SECRET = re.compile(r"\b([a-z]+)_secret_[A-Za-z0-9]{20,}")  # a customer session has nothing else
 CHALLENGE = re.compile(r"https?://\S*3d_secure_2/hosted\S*")
 
 
@@ -39,6 +42,7 @@ def _value(value: Any, name: str, names: dict[str, str], run: str) -> Any:
         return int(value)
     if isinstance(value, str):
         text = CHALLENGE.sub("<challenge>", value.replace(run, "<run>"))
+        text = SECRET.sub(r"\1_secret_<varies>", text)
         return ID.sub(lambda found: _numbered(found, names), text)
     return value
 

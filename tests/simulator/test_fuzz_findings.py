@@ -82,3 +82,9 @@ def test_the_customer_of_a_charge_is_fixed_once_it_has_one(wire):
     assert wire.ok(path, {"customer": customer})["customer"] == customer
     status, error = wire.error(path, {"customer": wire.customer()})
     assert (status, error["param"]) == (400, "customer")
+
+
+def test_a_destination_without_an_account_is_refused(wire):
+    form = {"amount": 440, "currency": "usd", "source": "tok_visa", "destination[amount]": 1}
+    status, error = wire.error("/v1/charges", form)
+    assert (status, error["param"]) == (400, "destination[account]")

@@ -20,6 +20,9 @@ def refuse(params: Json) -> None:
         raise missing_in_body("destination", destination, "transfer_data[destination]")
     older = params.get("destination")  # a direct charge's
     if older:
+        if isinstance(older, dict) and "account" not in older:
+            message = "Missing required param: destination[account]."
+            raise invalid_request(message, code="parameter_missing", param="destination[account]")
         account = older["account"] if isinstance(older, dict) else older
         raise missing_in_body("account", account, "destination")
     if params.get("on_behalf_of"):
