@@ -16,7 +16,7 @@ VARIES = frozenset(
         "advanced_seconds", "authorization_code", "calculated_statement_descriptor", "client_ip",
         "fingerprint", "idempotency_key", "invoice_prefix", "network_transaction_id",
         "pending_webhooks", "receipt_url", "request_log_url", "risk_score", "secret", "stripe_js",
-        "transaction_id",
+        "transaction_id", "transaction_link_id",
     ]
 )  # fmt: skip
 SECRET = re.compile(r"\b([a-z]+)_secret_[A-Za-z0-9]{20,}")  # a customer session has nothing else

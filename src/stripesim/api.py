@@ -226,7 +226,7 @@ class Api:
     def _error_outcome(self, call: Call, error: StripeError) -> Outcome:
         fields = error.fields()
         included.include_for_version(call, fields)
-        fields = versions.render(fields, call.version)
+        fields = versions.render_error(fields, call.version)
         if error.status != 401:
             fields["request_log_url"] = (
                 f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs"

@@ -306,24 +306,27 @@ SEARCH_PAGE_MESSAGE = "Invalid page: use the next_page of an earlier answer to t
 
 # --- versions ------------------------------------------------------------------------------------
 
-# First version date at which recordings show an additive field; the day between two recordings is
-# unknown, so the later one's month is taken.
-
-# [I]
-CUSTOMER_ACCOUNT_SINCE = "2025-11-17"
-# [I]
-MANAGED_PAYMENTS_SINCE = "2026-04-01"
 # [I]
 PAYMENT_RECORD_SINCE = "2026-07-01"
-# [I]
-REFUND_OWNER_SINCE = "2026-07-01"
 # [I] last_payment_error.payment_method_type
 ERROR_METHOD_TYPE_SINCE = "2026-07-01"
+# [I] `email`, `phone` and `allow_redisplay` of a `card_…`: between 2024-08-28 and 2025-10-14.
+CARD_CONTACT_SINCE = "2025-02-24"
+# [I] `amount_updates` of a charge depends on the account: at 2023-10-16 those of antiwork/gumroad
+# have it and those of spree_stripe do not; at the versions around it no recorded account does.
+AMOUNT_UPDATES_SINCE = "2023-10-16"
+# [I]
+AMOUNT_UPDATES_UNTIL = "2024-04-10"
+# [I] Of an error: between 2025-03-26 and 2025-10-22.
+NETWORK_CODES_SINCE = "2025-05-28"
 # [I] Recorded until 2026-08, unknown to SDK 16.1.0.
 SHARED_TOKEN_UNTIL = "2026-10-28"  # noqa: S105
-# [I] Older versions recorded in 2026 show every additive field of 2026.
-ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE = "2025-09-30"
 # [I] `count` on the lists of refunds and disputes; recorded in 2026-09.
 LIST_COUNT_SINCE = "2026-07-01"
 # [I] `submission_method` of a dispute's evidence_details; in SDK 16.1.0, not recorded in 2026-09.
 SUBMISSION_METHOD_SINCE = "2026-10-28"
+# [I] Recordings at newer versions are mostly of the months after the version's day; an older one is
+# an account's own and is asked for ever after: recorded in 2026, it shows what all others show.
+ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE = "2022-11-15"
+# [I]
+OLDER_VERSIONS_SHOW_FIELDS_OF = "2026-08-26"

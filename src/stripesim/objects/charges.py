@@ -43,6 +43,7 @@ def make(
         "amount": amount,
         "amount_captured": 0,
         "amount_refunded": 0,
+        "amount_updates": [],
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
@@ -176,6 +177,7 @@ def _card_details(
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
         "regulated_status": "unregulated",
         "three_d_secure": _three_d_secure(call, intent, method, is_authenticated=is_authenticated),
+        "transaction_link_id": f"test123-tlid456__{call.world.ids.text(5).upper()}",
         "wallet": None,
     }
 

@@ -30,7 +30,7 @@ KINDS = {
 EXPANDABLE_UNTIL = {
     ("charge", "invoice"): BASIL,
     ("payment_intent", "invoice"): BASIL,
-    **{("charge", name): UNTIL[("charge", name)] for name in ("destination", "dispute", "order")},
+    **{("charge", name): UNTIL["charge"][name] for name in ("destination", "dispute", "order")},
 }
 
 
