@@ -162,11 +162,7 @@ class Api:
             ephemeral_keys.authenticate(call, key.ephemeral)
         found = self._router.find(request.method, request.path)
         if found is None:
-            raise StripeError(
-                404,
-                f"Unrecognized request URL ({request.method}: {request.path}). Please see "
-                "https://stripe.com/docs or we can help at https://support.stripe.com/.",
-            )
+            raise unrecognized_url(request)
         version = request.headers.get("stripe-version")
         call.names_version = bool(version)
         if version or not key.ephemeral:
@@ -308,6 +304,20 @@ def fingerprint(raw: Json) -> str:
     """Equal for requests with the same parameters in any order."""
     text = json.dumps(raw, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unrecognized_url(request: Request) -> StripeError:
+    """Recorded (pay-rails/pay, 2020-08-27): a path that ends with a slash gets more advice."""
+    advice = (
+        "If you are trying to list objects, remove the trailing slash. If you are trying to "
+        "retrieve an object, make sure you passed a valid (non-empty) identifier in your code. "
+    )
+    return StripeError(
+        404,
+        f"Unrecognized request URL ({request.method}: {request.path}). "
+        f"{advice if request.path.endswith('/') else ''}Please see "
+        "https://stripe.com/docs or we can help at https://support.stripe.com/.",
+    )
 
 
 def api_error(status: int, *, is_executed: bool = False) -> StripeError:

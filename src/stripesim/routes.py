@@ -171,14 +171,19 @@ class Router:
                     nodes.append(value)
 
     def find(self, method: str, path: str) -> tuple[Route, list[str]] | None:
-        """The route and the ids in the path, or None for an unrecognized URL."""
+        """The route and the ids in the path, or None for an unrecognized URL.
+
+        Recorded (antiwork/gumroad, 2023-10-16): a plus in an id is read as a blank.
+        """
+        if path.endswith("/"):
+            return None
         node, ids = self._tree, []
         for step in path.strip("/").split("/"):
             if step in node and not step.isupper():
                 node = node[step]
             elif ID in node:
                 node = node[ID]
-                ids.append(step)
+                ids.append(step.replace("+", " "))
             else:
                 return None
         route = node.get(method)

@@ -53,7 +53,7 @@ AUTHENTICATING = (
 
 def create(call: Call, params: Json) -> Json:
     currency = check_currency(params["currency"])
-    check_amount(params["amount"], currency)
+    check_amount(params["amount"], currency, call.version)
     descriptors.check_text(params)
     connect.refuse(params)
     card = _choose_card(call, params)

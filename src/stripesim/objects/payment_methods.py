@@ -92,7 +92,17 @@ def make(call: Call, params: Json) -> Json:
         card, details = card_entry.read_entered(call, entered)
     method = shape(call, card, details)
     _apply_extras(method, params)
+    _await_checks(method)
     return method
+
+
+def _await_checks(method: Json) -> None:
+    """Recorded (antiwork/gumroad, 2023-10-16): a given address is `unchecked` at first."""
+    checks, address = method["card"]["checks"], method["billing_details"]["address"]
+    if address["line1"]:
+        checks["address_line1_check"] = "unchecked"
+    if address["postal_code"]:
+        checks["address_postal_code_check"] = "unchecked"
 
 
 def _apply_extras(method: Json, params: Json) -> None:

@@ -46,6 +46,8 @@ def create(call: Call, params: Json) -> Json:
     charge["amount_refunded"] += amount
     if charge["amount_refunded"] >= _refundable(charge):
         states.move(charge, "refunded" if charge["captured"] else "released")
+    if refund["reason"] == "fraudulent":  # recorded (antiwork/gumroad, 2023-10-16)
+        charge["fraud_details"]["user_report"] = "fraudulent"
     call.add(refund)
     call.save(charge)
     _set_timers(call, charge, refund)
@@ -145,8 +147,10 @@ def _check_amount(charge: Json, params: Json) -> int:
         )
     if amount > left:
         currency = charge["currency"]
+        # Recorded (antiwork/gumroad, 2023-10-16): two texts, by whether all of it is left.
+        whole = "charge amount" if left == charge["amount"] else "unrefunded amount on charge"
         raise refused(
-            f"Refund amount ({major(amount, currency)}) is greater than unrefunded amount on charge"
+            f"Refund amount ({major(amount, currency)}) is greater than {whole}"
             f" ({major(left, currency)})",
             param="amount",
         )

@@ -79,6 +79,7 @@ def legacy_card(call: Call, card: Card, details: Json, entered: Json) -> Json:
         "address_zip_check": "unchecked" if entered.get("address_zip") else None,
         "brand": BRAND_NAMES[card.brand],
         "country": card.country,
+        **({"currency": entered["currency"].lower()} if entered.get("currency") else {}),
         "cvc_check": details["cvc_check"],
         "dynamic_last4": None,
         "email": None,

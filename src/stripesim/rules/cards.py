@@ -158,11 +158,15 @@ BY_COUNTRY = (
             "RO": "4000006420000001", "SA": "4000006820000007", "SI": "4000007050000006",
             "SK": "4000007030000001", "ES": "4000007240000007", "SE": "4000007520000008",
             "CH": "4000007560000009", "GB": "4000008260000000", "AU": "4000000360000006",
-            "CN": "4000001560000002", "HK": "4000003440000004", "IN": "4000003560000008",
+            "CN": "4000001560000002", "HK": "4000003440000004",
             "JP": "4000003920000003", "MY": "4000004580000002", "NZ": "4000005540000008",
             "SG": "4000007020000003", "TW": "4000001580000008",
         }.items()
     ),
+    # Recorded (antiwork/gumroad, 2023-10-16): authenticates when 3-D Secure is asked for.
+    _visa("4000003560000008", "in", "IN", authentication=Authentication.OPTIONAL),
+    _visa("4000003560000123", country="IN", authentication=Authentication.OPTIONAL, grade="R"),
+    _visa("4000003560000263", country="IN", authentication=Authentication.OPTIONAL, grade="R"),
     _card("5062210000000009", "unknown", "MX", grade="G"),  # Carnet has no name among the brands
     _card("5200007840000022", "mastercard", "AE", "ae_mastercard"),
     _visa("4000058260000005", "gb_debit", "GB", funding="debit"),

@@ -5,6 +5,7 @@ Minimums are those of docs.stripe.com/currencies#minimum-and-maximum-charge-amou
 
 from stripesim import guesses
 from stripesim.wire.errors import StripeError, invalid_request
+from stripesim.wire.versions import fields_as_of
 
 # Documented: eight digits, in these currencies more.
 MOST_DIGITS = {"cop": 10, "idr": 12, "inr": 9}
@@ -35,6 +36,8 @@ SUPPORTED = [
     "vnd", "vuv", "wst", "xaf", "xcd", "xcg", "xof", "xpf", "yer", "zar", "zmw", "usdc", "btn",
     "ghs", "eek", "lvl", "svc", "vef", "ltl", "sll", "mro",
 ]  # fmt: skip
+ZERO_MESSAGE_SINCE = "2023-10-16"
+TOO_SMALL_MESSAGE = "This value must be greater than or equal to 1."
 ZERO_MESSAGE = (
     "The amount must be greater than or equal to the minimum charge amount allowed for your account"
     " and the currency set"
@@ -56,10 +59,16 @@ def check_currency(currency: str) -> str:
     return lower
 
 
-def check_amount(amount: int, currency: str) -> None:
-    """Raises StripeError 400 when the amount (minor units) cannot be charged in the currency."""
+def check_amount(amount: int, currency: str, version: str) -> None:
+    """Raises StripeError 400 when the amount (minor units) cannot be charged in the currency.
+
+    Recorded: the short text until 2023-08-16 (pay-rails/pay), the long one from 2023-10-16 on
+    (antiwork/gumroad).
+    """
     if amount <= 0:
-        raise invalid_request(ZERO_MESSAGE, code="parameter_invalid_integer", param="amount")
+        is_short = fields_as_of(version) < ZERO_MESSAGE_SINCE
+        message = TOO_SMALL_MESSAGE if is_short else ZERO_MESSAGE
+        raise invalid_request(message, code="parameter_invalid_integer", param="amount")
     largest = 10 ** MOST_DIGITS.get(currency, 8) - 1
     if amount > largest:
         shown = f"{major(largest, currency)} {currency}"

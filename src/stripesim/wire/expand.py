@@ -91,9 +91,15 @@ def _fetch(call: Call, value: Json, name: str, rest: list[str], path: str) -> An
     is_part = any(f.startswith(name + ".") for f in expandable_fields(kind))
     if is_part and rest:
         return value.get(name)
-    if isinstance(value.get(name), dict) and isinstance(value[name].get("object"), str):
+    if _holds_objects(value.get(name)):  # recorded for a dispute's `balance_transactions`
         return value[name]
     raise _cannot(path)
+
+
+def _holds_objects(inner: Any) -> bool:
+    """Whole objects stand there anyhow, one or a list of them."""
+    first = inner[0] if isinstance(inner, list) and inner else inner
+    return isinstance(first, dict) and isinstance(first.get("object"), str)
 
 
 def _was_expandable(call: Call, kind: str, name: str) -> bool:

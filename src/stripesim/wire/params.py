@@ -152,9 +152,9 @@ def _scalar(node: str, value: str, name: str) -> Any:
             )
         return int(value)
     if node == "boolean":
-        if value not in ("true", "false"):
+        if value.lower() not in ("true", "false"):  # recorded: `True`, as older SDKs wrote it
             raise invalid_request(f"Invalid boolean: {value}", param=name)
-        return value == "true"
+        return value.lower() == "true"
     if node == "number" and not NUMBER.match(value):
         raise invalid_request(f"Invalid decimal: {value}", param=name)
     if name in ADDRESSES:

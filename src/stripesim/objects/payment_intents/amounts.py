@@ -65,7 +65,7 @@ def increment_authorization(call: Call, params: Json, intent_id: str) -> Json:
     if status != "available":
         raise refused(refusals.NOT_INCREMENTAL)
     connect.refuse(params)
-    check_amount(params["amount"], intent["currency"])
+    check_amount(params["amount"], intent["currency"], call.version)
     if params["amount"] <= intent["amount"]:
         raise refused(guesses.INCREMENT_TOO_SMALL_MESSAGE, param="amount")
     if intent["_sim"].get("increments", 0) >= MOST_INCREMENTS:

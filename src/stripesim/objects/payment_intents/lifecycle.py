@@ -46,12 +46,13 @@ CONFIRM_PARAMS = (
 
 def create(call: Call, params: Json) -> Json:
     currency = check_currency(params["currency"])
-    check_amount(params["amount"], currency)
+    check_amount(params["amount"], currency, call.version)
     if params.get("customer"):
         call.load_param("customer", params["customer"], noun="customer", param="customer")
     is_confirming = bool(params.get("confirm"))
     for name in ONLY_WITH_CONFIRM:
-        if params.get(name) and not is_confirming:
+        is_asked = params.get(name) not in (None, "", False, "false")
+        if is_asked and not is_confirming:
             raise invalid_request(
                 guesses.ONLY_WITH_CONFIRM_MESSAGE.format(name=name, intent="PaymentIntent"),
                 param=name,
@@ -245,7 +246,7 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
         intent["currency"] = check_currency(params["currency"])
     if "amount" in params or "currency" in params:
         amount = int(params["amount"] if "amount" in params else intent["amount"])
-        check_amount(amount, intent["currency"])
+        check_amount(amount, intent["currency"], call.version)
         intent["amount"] = amount
         intent["_sim"]["authenticated_with"] = None  # another amount was not authenticated
     if params.get("payment_method_types"):
