@@ -39,7 +39,7 @@ def garbage(table, known, ids, dice):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_garbage_is_refused_and_never_a_500(wire, seed):
     dice = random.Random(seed)
-    tables = params._document()["endpoints"]
+    tables = params.document()["endpoints"]
     known = {name: list(names(tables[name], "", dice)) for name in tables}
     ids = ["x", wire.card(), wire.customer(), wire.intent()["id"]]
     statuses = set()

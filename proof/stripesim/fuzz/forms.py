@@ -138,7 +138,7 @@ scalars: dict[str, Strategy] = {
 
 def table_of(endpoint: str) -> Json:
     """The parameter table of "METHOD /path"; an endpoint without one takes anything."""
-    found: Json = params._document()["endpoints"].get(endpoint, {"fields": {}})
+    found: Json = params.document()["endpoints"].get(endpoint, {"fields": {}})
     return found
 
 

@@ -26,7 +26,7 @@ def warn(call: Call, charge: Json) -> None:
         "payment_intent": charge["payment_intent"],
     }
     call.add(warning)
-    emit(call, f"{KIND}.created", warning)
+    emit(call, "radar.early_fraud_warning.created", warning)
 
 
 def close_for(call: Call, charge_id: str) -> None:
@@ -37,7 +37,7 @@ def close_for(call: Call, charge_id: str) -> None:
             before = dict(warning)
             warning["actionable"] = False
             call.save(warning)
-            emit_update(call, f"{KIND}.updated", before, warning)
+            emit_update(call, "radar.early_fraud_warning.updated", before, warning)
 
 
 def retrieve(call: Call, params: Json, warning_id: str) -> Json:

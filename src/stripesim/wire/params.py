@@ -40,11 +40,12 @@ CLIENT_LIBRARY_PARAMS = frozenset(
 
 
 @functools.cache
-def _document() -> Json:
+def document() -> Json:
+    """`endpoints`: the table of each; `expandable`: the fields that `expand[]` may name."""
     text = files("stripesim.wire").joinpath("params.json").read_text(encoding="utf-8")
-    document: Json = json.loads(text)
-    _add_undocumented(document["endpoints"])
-    return document
+    found: Json = json.loads(text)
+    _add_undocumented(found["endpoints"])
+    return found
 
 
 def _add_undocumented(endpoints: Json) -> None:
@@ -68,13 +69,13 @@ def _add_undocumented(endpoints: Json) -> None:
 
 
 def expandable_fields(kind: str) -> list[str]:
-    fields: list[str] = _document()["expandable"].get(kind, [])
+    fields: list[str] = document()["expandable"].get(kind, [])
     return fields
 
 
 def is_method_type(name: str) -> bool:
     """Whether Stripe has payment methods of that type: its details have a parameter of its name."""
-    fields = _document()["endpoints"]["POST /v1/payment_methods"]["fields"]
+    fields = document()["endpoints"]["POST /v1/payment_methods"]["fields"]
     return isinstance(fields.get(name), dict) and name not in ("billing_details", "radar_options")
 
 
@@ -84,7 +85,7 @@ def check(endpoint: str, raw: Json, *, from_client_library: bool) -> Json:
     Integers, booleans and lists become Python's; an empty string stays "" (unset). Raises
     StripeError 400 for unknown, missing and badly typed parameters.
     """
-    table = _document()["endpoints"].get(endpoint)
+    table = document()["endpoints"].get(endpoint)
     if table is None:
         return raw
     extra: Json = {}
