@@ -3,7 +3,9 @@
 A block fenced as ```` ```sh tested ```` is run, all blocks in one shell in their order, so that a
 variable set in one is there in the next. A block fenced as ```` ```json answer ```` behind it is
 what its last line of output must hold: every key in it with an equal value, where `…` in a text
-stands for anything, and a list must have as many items.
+stands for anything, and a list must have as many items. A block fenced as
+```` ```python tested ```` is run between them, by the shell's `python`; one fenced as
+```` ```python pytest ```` is a test file.
 
 The shell finds the demo's secrets in `TOKEN`, `OTHER_TOKEN`, `MERCHANT_API_KEY` and
 `WEBHOOK_SECRET`, as README tells its reader to set them; the demo's usual addresses are replaced by
@@ -14,6 +16,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +50,21 @@ def list_tested(path: str) -> list[tuple[Block, Block | None]]:
     return [
         (block, follower if follower and follower.info == ("json", "answer") else None)
         for block, follower in zip(blocks, followers, strict=True)
-        if block.info == ("sh", "tested")
+        if block.info in (("sh", "tested"), ("python", "tested"))
     ]
+
+
+def as_shell(block: Block) -> str:
+    if block.info[0] == "sh":
+        return block.text
+    return f"python - <<'END_OF_PYTHON'\n{block.text}END_OF_PYTHON\n"
 
 
 def run_blocks(blocks: list[Block], demo: dict[str, str], folder: Path) -> dict[int, str]:
     """Run them in one shell that stops at the first failure; each block's stdout by its line."""
     lines = ["set -euo pipefail"]
     for block in blocks:
-        lines += [block.text, f"echo; echo '{END_OF_BLOCK} {block.line}'"]
+        lines += [as_shell(block), f"echo; echo '{END_OF_BLOCK} {block.line}'"]
     text = STRIPE_URL.sub(demo["stripe_url"], URL.sub(demo["url"], "\n".join(lines)))
     names = ("token", "other_token", "merchant_api_key", "webhook_secret")
     bin_folder = Path(script("paidonce")).parent
@@ -102,6 +111,25 @@ def test_the_commands_in_the_readme_run_and_answer_what_it_says(
             last_line = outputs[block.line].strip().splitlines()[-1]
             found = differences(json.loads(answer.text), json.loads(last_line))
             assert not found, f"README.md, line {block.line}: {found}"
+
+
+def test_the_test_files_in_the_documents_pass(tmp_path: Path) -> None:
+    documents = ("README.md", "docs/simulator.md")
+    blocks = [
+        (name, block)
+        for name in documents
+        for block in list_blocks(read(name))
+        if block.info == ("python", "pytest")
+    ]
+    assert blocks
+    for place, (_, block) in enumerate(blocks):
+        (tmp_path / f"test_{place}.py").write_text(block.text, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert f"{len(blocks)} passed" in done.stdout, done.stdout + done.stderr
 
 
 # --- the reading of answers ----------------------------------------------------------------------

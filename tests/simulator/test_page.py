@@ -4,15 +4,17 @@ import re
 
 import pytest
 import requests
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from stripesim.config import Config
 from stripesim.control.faults import KINDS
 from stripesim.control.page import FILES
 from stripesim.testing import SimulatorThread
+from support.browser import ARGUMENTS, TIMEOUT_MILLISECONDS, find_chromium
 
 THREE_D_SECURE = "4000002760003184"
 EVIL = '<img src=x onerror="document.title=1"></script><script>document.title=2</script>'
+PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 
 
@@ -86,14 +88,39 @@ class Watcher:
         assert width <= self.page.viewport_size["width"]
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """One for all; each test has a context of its own."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install --no-install-recommends chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
 @pytest.fixture
-def watcher(stripe_simulator, browser_page):
-    found = Watcher(browser_page, stripe_simulator.url)
+def page(browser):
+    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
+    errors = []
+    opened = context.new_page()
+    opened.set_default_timeout(TIMEOUT_MILLISECONDS)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def watcher(stripe_simulator, page):
+    found = Watcher(page, stripe_simulator.url)
     yield found
     found.assert_fits()
     assert found.complaints == []
 
 
+@pytest.mark.browser
 def test_a_request_is_shown_as_it_comes_with_its_answer_and_no_secret(wire, watcher):
     watcher.open()
     expect(watcher.list).to_contain_text("No request yet")
@@ -114,6 +141,7 @@ def test_a_request_is_shown_as_it_comes_with_its_answer_and_no_secret(wire, watc
     expect(watcher.detail).to_be_hidden()
 
 
+@pytest.mark.browser
 def test_requests_are_filtered(wire, watcher):
     wire.customer()
     wire.post("/v1/refunds", {})
@@ -130,6 +158,7 @@ def test_requests_are_filtered(wire, watcher):
     expect(watcher.list).to_contain_text("No request fits the filter.")
 
 
+@pytest.mark.browser
 def test_a_fault_that_is_switched_on_strikes_is_counted_and_removed(wire, watcher):
     watcher.page.set_viewport_size(DESK)
     watcher.open()
@@ -151,6 +180,7 @@ def test_a_fault_that_is_switched_on_strikes_is_counted_and_removed(wire, watche
     assert wire.simulator.faults() == []
 
 
+@pytest.mark.browser
 def test_an_event_is_shown_with_its_delivery_and_sent_again(wire, watcher, inbox):
     customer = wire.customer()
     inbox.wait_for("customer.created")
@@ -164,6 +194,7 @@ def test_an_event_is_shown_with_its_delivery_and_sent_again(wire, watcher, inbox
     expect(event.get_by_text("delivered")).to_have_count(2)
 
 
+@pytest.mark.browser
 def test_a_challenge_is_completed_on_the_page(wire, watcher):
     watcher.open("controls")
     asked = wire.pay(payment_method=wire.card(THREE_D_SECURE))
@@ -177,6 +208,7 @@ def test_a_challenge_is_completed_on_the_page(wire, watcher):
     assert wire.retrieve(refused["id"])["status"] == "requires_payment_method"
 
 
+@pytest.mark.browser
 def test_objects_are_found_by_kind_and_lead_to_each_other(wire, watcher):
     customer, card = wire.saved_card()
     paid = wire.pay(customer=customer, payment_method=card)
@@ -188,6 +220,7 @@ def test_objects_are_found_by_kind_and_lead_to_each_other(wire, watcher):
     expect(watcher.detail).to_contain_text("ada@example.com")
 
 
+@pytest.mark.browser
 def test_the_clock_and_the_webhooks_are_set_and_everything_is_emptied(wire, watcher):
     wire.customer()
     watcher.open("controls")
@@ -215,6 +248,7 @@ def test_the_clock_and_the_webhooks_are_set_and_everything_is_emptied(wire, watc
     expect(watcher.list).to_contain_text("No request yet")
 
 
+@pytest.mark.browser
 def test_a_value_is_never_html(wire, watcher):
     watcher.page.set_viewport_size(DESK)
     made = wire.ok(
@@ -235,9 +269,9 @@ def test_a_value_is_never_html(wire, watcher):
         assert watcher.page.title() == "stripesim"
 
 
-def test_a_token_is_asked_for_and_kept_in_the_tab_only(browser_page):
+@pytest.mark.browser
+def test_a_token_is_asked_for_and_kept_in_the_tab_only(page):
     with SimulatorThread(Config(control_token="open-sesame")) as simulator:
-        page = browser_page
         page.goto(f"{simulator.url}/_sim")
         page.get_by_role("textbox", name="Token").fill("wrong")
         page.get_by_role("button", name="Open").click()
@@ -249,13 +283,14 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_only(browser_page):
         page.reload()
         page.wait_for_selector("body[data-ready]")
         assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
-        other = page.context.browser.new_page()
+        other = page.context.new_page()
         other.goto(f"{simulator.url}/_sim")
         expect(other.get_by_role("textbox", name="Token")).to_be_visible()
 
 
-def test_the_page_says_that_the_simulator_is_gone(browser_page):
+@pytest.mark.browser
+def test_the_page_says_that_the_simulator_is_gone(page):
     with SimulatorThread() as simulator:
-        browser_page.goto(f"{simulator.url}/_sim")
-        browser_page.wait_for_selector("body[data-ready]")
-    expect(browser_page.get_by_role("alert")).to_contain_text("gives no answer")
+        page.goto(f"{simulator.url}/_sim")
+        page.wait_for_selector("body[data-ready]")
+    expect(page.get_by_role("alert")).to_contain_text("gives no answer")
