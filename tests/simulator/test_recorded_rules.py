@@ -108,3 +108,40 @@ def test_an_indian_card_authenticates_when_it_is_asked_to(wire, number):
     challenged = wire.intent(payment_method=wire.card(number), **form, **asked)
     assert challenged["status"] == "requires_action"
     assert wire.get(f"/v1/payment_methods/{wire.card(number)}").json()["card"]["country"] == "IN"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "shown"),
+    [
+        ("ideal", {"bank": "abn_amro"}, {"bank": "abn_amro", "bic": "ABNANL2A"}),
+        (
+            "fpx",
+            {"bank": "affin_bank"},
+            {"bank": "affin_bank", "account_holder_type": "individual"},
+        ),
+        (
+            "sepa_debit",
+            {"iban": "DE89370400440532013000"},
+            {"bank_code": "37040044", "branch_code": "", "country": "DE", "last4": "3000"},
+        ),
+        (
+            "acss_debit",
+            {"account_number": "000123456789", "institution_number": "000", "transit_number": "1"},
+            {"bank_name": "STRIPE TEST BANK", "institution_number": "000", "last4": "6789"},
+        ),
+        ("boleto", {"tax_id": "000.000.000-00"}, {"tax_id": "000.000.000-00"}),
+    ],
+)
+def test_a_method_that_is_no_card_shows_what_its_bank_tells(wire, kind, given, shown):
+    form = {f"{kind}[{name}]": value for name, value in given.items()}
+    details = wire.ok("/v1/payment_methods", {"type": kind, **form})[kind]
+    assert {name: details[name] for name in shown} == shown
+    assert "iban" not in details and "account_number" not in details
+    assert ("fingerprint" in details) == (kind in ("sepa_debit", "acss_debit", "boleto"))
+
+
+def test_a_hold_tells_since_2023_10_16_when_it_ends(wire):
+    held = wire.pay(payment_method="pm_card_visa", capture_method="manual")["latest_charge"]
+    for version, is_told in (("2023-08-16", False), ("2023-10-16", True)):
+        charge = wire.get(f"/v1/charges/{held}", version=version).json()
+        assert ("capture_before" in charge["payment_method_details"]["card"]) is is_told

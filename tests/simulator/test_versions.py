@@ -33,7 +33,7 @@ FIELDS = [
     ("payment_intent", "allowed_payment_method_types", "2026-05-27.dahlia", "2026-06-24.dahlia"),
     ("charge", "payment_method_details.card.network_token", FIRST, "2023-08-16"),
     ("charge", "payment_method_details.card.amount_authorized", "2023-08-16", PARIS),
-    ("charge", "payment_method_details.card.authorization_code", "2024-06-20", "2024-12-18.acacia"),
+    ("charge", "payment_method_details.card.authorization_code", "2024-04-10", "2024-06-20"),
     ("charge", "payment_method_details.card.transaction_link_id", "2026-03-25.dahlia", TODAY),
     ("charge", "outcome.network_decline_code", "2024-06-20", "2024-12-18.acacia"),
     ("charge", "outcome.advice_code", "2024-06-20", "2024-12-18.acacia"),
@@ -87,6 +87,7 @@ NOT_EVERYWHERE = (
     "tax.provider",
     "automatic_payment_methods.allow_redirects",
     "amount_updates",
+    "payment_method_details.card.capture_before",
 )
 
 

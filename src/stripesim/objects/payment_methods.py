@@ -11,7 +11,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import card_entry, tokens
+from stripesim.objects import bank_details, card_entry, tokens
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -126,15 +126,12 @@ def _available(network: str, available: list[str]) -> str | None:
 def _other_method(call: Call, kind: str, params: Json) -> Json:
     """A method that is no card: it can be made and read, but the account takes only cards.
 
-    Recorded: its details stand under its type's name, an account number as its last four digits.
+    Recorded: its details stand under its type's name.
     """
     if not is_method_type(kind):
         raise invalid_request(guesses.BAD_METHOD_TYPE_MESSAGE.format(type=kind), param="type")
     given = params.get(kind)
-    details = dict(given) if isinstance(given, dict) else {}
-    for name in ("account_number", "iban"):
-        if name in details:
-            details["last4"] = str(details.pop(name))[-4:]
+    details = bank_details.shown(kind, given if isinstance(given, dict) else {})
     method = shape(call, cards.CARDS[0], card_entry.read_factory(call, cards.CARDS[0]))
     del method["card"]
     method.update({"type": kind, kind: details})
