@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 import requests
 
+from stripesim.control.redact import redacted_headers
 from stripesim.testing import ControlError, SimulatorProcess
 
 SECRETS = ("_secret_", "whsec_", "sk_test_", "pk_test_")
@@ -20,6 +21,22 @@ def test_a_request_is_shown_with_headers_and_answer_and_without_secrets(wire):
     assert found["answer_headers"]["Request-Id"] == found["request_id"]
     assert found["answer"]["client_secret"] == "[redacted]"
     assert asked["client_secret"].split("_secret_")[1] not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("Bearer sk_test_abc", "Bearer sk_test_[redacted]"),
+        ("bearer pk_live_abc", "bearer pk_live_[redacted]"),
+        ("Basic c2tfdGVzdF9hYmM6", "Basic [redacted]"),
+        ("sk_test_abc", "sk_test_[redacted]"),
+        ("Token abc", "[redacted]"),
+        ("", "[redacted]"),
+    ],
+)
+def test_of_a_key_only_its_kind_is_shown(sent, shown):
+    headers = redacted_headers({"Authorization": sent, "cookie": "a=b", "x-key": "sk_test_abc"})
+    assert headers == {"Authorization": shown, "x-key": "sk_test_[redacted]"}
 
 
 def test_no_secret_is_in_any_view(wire):
