@@ -145,3 +145,19 @@ def test_a_hold_tells_since_2023_10_16_when_it_ends(wire):
     for version, is_told in (("2023-08-16", False), ("2023-10-16", True)):
         charge = wire.get(f"/v1/charges/{held}", version=version).json()
         assert ("capture_before" in charge["payment_method_details"]["card"]) is is_told
+
+
+def test_reading_a_factory_of_tokens_makes_one_to_spend(wire):
+    made = wire.get("/v1/tokens/tok_jp").json()
+    assert made["id"] != "tok_jp" and made["client_ip"] is None
+    assert (made["card"]["country"], made["card"]["last4"], made["used"]) == ("JP", "0003", False)
+    customer = wire.ok("/v1/customers", {"source": made["id"]})
+    assert customer["default_source"] == made["card"]["id"]
+    assert wire.get(f"/v1/tokens/{made['id']}").json()["used"] is True
+
+
+def test_a_charge_was_paid_before_it_succeeded(wire):
+    charge = wire.ok("/v1/charges", {"amount": 2000, "currency": "usd", "source": "tok_visa"})
+    path = f"/v1/charges/{charge['id']}"
+    assert wire.get(path, version="2014-12-08").json()["status"] == "paid"
+    assert wire.get(path, version="2018-05-21").json()["status"] == "succeeded"

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 PRIVATE = "_sim"
 VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 BASIL = "2025-03-31"  # removed `invoice` from PaymentIntents and charges
+PAID_RENAMED = "2015-02-18"  # a charge's status `paid` became `succeeded`
 CURRENCY_RENAMED = "2022-08-01"  # a customer's `default_currency` became `currency`
 LATEST_CHARGE = "2022-11-15"  # removed `charges` from PaymentIntents and `refunds` from charges
 LEAN_CUSTOMERS = "2020-08-27"  # removed a customer's lists, unless they are expanded
@@ -229,5 +230,7 @@ def _apply_breaking_rules(out: Json, kind: str, day: str) -> None:
     """What a version took away follows the version itself, whenever it is asked for."""
     if day < BASIL and kind in ("payment_intent", "charge"):
         out["invoice"] = None
+    if day < PAID_RENAMED and kind == "charge" and out["status"] == "succeeded":
+        out["status"] = "paid"
     if day < CURRENCY_RENAMED and kind == "customer" and not out.get("deleted"):
         out["default_currency"] = out.get("currency")
