@@ -74,7 +74,7 @@ SINCE: dict[str, dict[str, str]] = {
         "payment_record": guesses.PAYMENT_RECORD_SINCE,
     },
     "setup_intent": {
-        "latest_attempt": "2021-01-27",
+        "latest_attempt": "2020-08-27",
         "flow_directions": "2022-08-01",
         "automatic_payment_methods": "2023-08-16",
         "payment_method_configuration_details": "2023-10-16",
@@ -84,7 +84,7 @@ SINCE: dict[str, dict[str, str]] = {
         "allowed_payment_method_types": "2026-06-24",
     },
     "charge": {
-        "amount_captured": "2021-01-27",
+        "amount_captured": "2020-08-27",
         "failure_balance_transaction": "2022-03-29",
         "outcome.network_advice_code": "2024-11-24",
         "outcome.network_decline_code": "2024-11-24",
@@ -205,7 +205,7 @@ def _render(value: Any, as_of: str, day: str) -> Any:
         for name in ("last_payment_error", "last_setup_error"):
             if out.get(name):
                 _drop_from_error(out[name], as_of)
-        _apply_breaking_rules(out, kind, day)
+        _apply_breaking_rules(out, kind, day, as_of)
     return out
 
 
@@ -226,11 +226,12 @@ def _drop_from_error(error: Json, as_of: str) -> None:
         error.pop("decline_code", None)
 
 
-def _apply_breaking_rules(out: Json, kind: str, day: str) -> None:
+def _apply_breaking_rules(out: Json, kind: str, day: str, as_of: str) -> None:
     """What a version took away follows the version itself, whenever it is asked for."""
     if day < BASIL and kind in ("payment_intent", "charge"):
         out["invoice"] = None
     if day < PAID_RENAMED and kind == "charge" and out["status"] == "succeeded":
         out["status"] = "paid"
-    if day < CURRENCY_RENAMED and kind == "customer" and not out.get("deleted"):
+    is_renamed = day < CURRENCY_RENAMED <= as_of  # both names, not before the new one was there
+    if is_renamed and kind == "customer" and not out.get("deleted"):
         out["default_currency"] = out.get("currency")
