@@ -25,13 +25,16 @@ def call(simulator, path, data=b"", key="sk_test_x", **headers):
 
 
 @pytest.fixture
-def run(pytester):
-    """Write the files, run pytest; its result."""
+def run(pytester, monkeypatch):
+    """Write the files, run pytest; its result. A process of its own loads no other plugins."""
 
     def run(code, *arguments, ini="", conftest="", own_process=False):
         pytester.makeini(f"[pytest]\n{ini}")
         pytester.makepyfile(calls=CALL, test_it="from calls import call\n" + textwrap.dedent(code))
         pytester.makeconftest(textwrap.dedent(conftest))
+        if own_process:
+            monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+            arguments = ("-p", "stripesim.pytest_plugin", *arguments)
         start = pytester.runpytest_subprocess if own_process else pytester.runpytest_inprocess
         return start("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *arguments)
 
@@ -191,7 +194,7 @@ def test_workers_of_xdist_do_not_meet(run):
             urls = [p.read_text() for p in shared.glob("*.url")]
             assert len(urls) == len(set(urls))
         """,
-        "-n", "2",
+        "-p", "xdist", "-n", "2",
         own_process=True,
     )  # fmt: skip
     result.assert_outcomes(passed=6)
@@ -209,7 +212,6 @@ def test_no_server_runs_before_a_test_asks_for_one(run):
         def test_then(stripe_simulator):
             assert stripe_simulator.health() == {"status": "ready"}
         """,
-        "-p", "no:timeout",
         own_process=True,
     )  # fmt: skip
     result.assert_outcomes(passed=2)
