@@ -88,3 +88,8 @@ def test_a_destination_without_an_account_is_refused(wire):
     form = {"amount": 440, "currency": "usd", "source": "tok_visa", "destination[amount]": 1}
     status, error = wire.error("/v1/charges", form)
     assert (status, error["param"]) == (400, "destination[account]")
+
+
+def test_the_networks_of_a_card_are_no_matter_of_another_method(wire):
+    made = wire.ok("/v1/payment_methods", {"type": "link", "card[networks][preferred]": "visa"})
+    assert made["type"] == "link" and "card" not in made

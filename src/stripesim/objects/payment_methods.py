@@ -110,6 +110,8 @@ def _apply_extras(method: Json, params: Json) -> None:
         _apply_billing(method, params["billing_details"])
     if params.get("allow_redisplay"):
         method["allow_redisplay"] = params["allow_redisplay"]
+    if method["type"] != "card":
+        return
     networks = (params.get("card") or {}).get("networks") or {}
     if networks.get("preferred"):
         shown = method["card"]["networks"]
