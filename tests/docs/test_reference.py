@@ -25,6 +25,7 @@ from paidonce.domain import errors
 from paidonce.payments.hints import WANTED_TYPES
 from paidonce.settings import Settings
 from proof import reliability
+from proof.stripesim import figures
 
 # --- error codes ---------------------------------------------------------------------------------
 
@@ -204,3 +205,8 @@ def test_the_reliability_page_names_tests_that_exist_and_every_invariant() -> No
 def test_what_was_measured_is_what_the_commands_wrote() -> None:
     text = read("docs/reliability.md")
     assert reliability.BEGIN + "\n" + reliability.measured() + reliability.END in text
+
+
+def test_what_was_measured_of_the_simulator_is_what_the_commands_wrote() -> None:
+    text = read("docs/simulator.md")
+    assert figures.BEGIN + "\n" + figures.measured() + figures.END in text

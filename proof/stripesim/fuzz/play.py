@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from proof.stripesim.books import find_contradictions, read_books
 from proof.stripesim.fuzz.answers import find_flaws
-from proof.stripesim.fuzz.forms import Form, Ref
+from proof.stripesim.fuzz.forms import Ref
 from proof.stripesim.fuzz.stories import Authenticate, Control, Raw, Send, Step, Wait
 from stripesim.testing import ControlClient, ControlError
 
@@ -264,6 +264,3 @@ def _headers(step: Send) -> dict[str, str]:
 
 def _shown(data: bytes) -> str:
     return repr(data[:SHOWN_CHARACTERS])[2:-1]
-
-
-__all__ = ["Finding", "Form", "Player"]

@@ -10,7 +10,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from proof.stripesim.fuzz.forms import (
-    KINDS,
     NASTY,
     Form,
     Ref,
@@ -275,6 +274,3 @@ drawn_steps = st.lists(st.lists(steps, min_size=1, max_size=12), min_size=1, max
 stories = st.tuples(st.sampled_from([0, 1, 1, 1]), drawn_steps).map(
     lambda drawn: [*(PRELUDE if drawn[0] else []), *(step for part in drawn[1] for step in part)]
 )
-__all__ = [
-    "KINDS", "Authenticate", "Control", "Raw", "Send", "Step", "Wait", "stories",
-]  # fmt: skip
