@@ -75,7 +75,7 @@ CANNOT_CONFIRM_STATUS_MESSAGE = (
 )
 # [G]
 STRICT_REQUIRES_ACTION_MESSAGE = (
-    "You cannot confirm this PaymentIntent with another payment method because it has a status of "
+    "You cannot confirm this {intent} with another payment method because it has a status of "
     "requires_action. Finish or cancel the pending authentication first."
 )
 # [C]
@@ -196,6 +196,9 @@ CTOKEN_USAGE_MESSAGE = (
     "The confirmation token's setup_future_usage ({token}) does not match the PaymentIntent's "
     "({intent})."
 )
+
+# [G] Giving up a challenge that is not pending.
+NO_CHALLENGE_MESSAGE = "This {intent} has no authentication that could be canceled."
 
 # --- SetupIntents --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stripesim.objects import (
     account,
+    authentication,
     balance,
     balance_transactions,
     charges,
@@ -140,9 +141,13 @@ PUBLISHABLE_TOO: dict[str, Handler] = {
     "POST /v1/confirmation_tokens": confirmation_tokens.create,
     "GET /v1/payment_intents/{id}": lifecycle.retrieve,
     "POST /v1/payment_intents/{id}/confirm": lifecycle.confirm,
+    "POST /v1/payment_intents/{id}/refresh": lifecycle.retrieve,
+    "POST /v1/payment_intents/{id}/source_cancel": authentication.give_up_payment,
     "POST /v1/payment_intents/{id}/verify_microdeposits": lifecycle.verify_microdeposits,
     "GET /v1/setup_intents/{id}": setup_intents.retrieve,
     "POST /v1/setup_intents/{id}/confirm": setup_intents.confirm,
+    "POST /v1/setup_intents/{id}/refresh": setup_intents.retrieve,
+    "POST /v1/setup_intents/{id}/source_cancel": authentication.give_up_setup,
     "POST /v1/setup_intents/{id}/verify_microdeposits": setup_intents.verify_microdeposits,
 }
 

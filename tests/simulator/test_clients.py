@@ -133,3 +133,23 @@ def test_the_secret_key_may_name_the_client_secret_but_not_a_wrong_one(wire):
     path = f"/v1/payment_intents/{intent['id']}"
     assert wire.get(path, {"client_secret": intent["client_secret"]}).status_code == 200
     assert wire.get(path, {"client_secret": "pi_1_secret_2"}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_gives_up_its_challenge(wire, kind):
+    form = {**(PRICE if kind == "payment_intent" else {}), "confirm": "true"}
+    asked = wire.ok(f"/v1/{kind}s", {**form, "payment_method": "pm_card_authenticationRequired"})
+    secret = {"client_secret": asked["client_secret"]}
+    key = wire.simulator.publishable_key
+    path = f"/v1/{kind}s/{asked['id']}"
+    source = asked["next_action"]["use_stripe_sdk"]["source"]
+    other = wire.post(f"{path}/source_cancel", {**secret, "source": "payatt_no"}, key=key)
+    assert error_of(other)["code"] == f"{kind}_unexpected_state"
+    left = wire.ok(f"{path}/source_cancel", {**secret, "source": source}, key=key)
+    assert left["status"] == "requires_payment_method" and "customer" not in left
+    error = left["last_payment_error" if kind == "payment_intent" else "last_setup_error"]
+    assert error["code"] == f"{kind}_authentication_failure"
+    again = wire.post(f"{path}/source_cancel", {**secret, "source": source}, key=key)
+    assert again.status_code == 400
+    assert wire.ok(f"{path}/refresh", secret, key=key) == left
+    assert wire.post(f"{path}/source_cancel", {"source": source}, key=key).status_code == 400

@@ -325,3 +325,33 @@ def test_a_customer_is_made_with_a_factory_as_its_default_method(wire):
 
 def test_a_setup_intents_usage_is_always_off_session(wire):
     assert wire.ok("/v1/setup_intents", {"usage": "on_session"})["usage"] == "off_session"
+
+
+def test_lists_filter_by_type_and_redisplay(wire):
+    customer, plain = wire.saved_card()
+    shown = wire.card(allow_redisplay="always")
+    wire.ok(f"/v1/payment_methods/{shown}/attach", {"customer": customer})
+
+    def listed(**params):
+        answer = wire.get("/v1/payment_methods", params)
+        assert answer.status_code == 200, answer.text
+        return [method["id"] for method in answer.json()["data"]]
+
+    assert listed(customer=customer, allow_redisplay="always") == [shown]
+    assert listed(customer=customer, allow_redisplay="unspecified") == [plain]
+    assert listed(allow_redisplay="always", type="card") == [shown]
+    assert listed(type="us_bank_account") == []
+    assert wire.get("/v1/payment_methods", {"allow_redisplay": "x'"}).status_code == 400
+
+
+def test_a_filter_by_what_is_not_there_names_it(wire):
+    for path, name in (
+        ("/v1/payment_intents", "customer"),
+        ("/v1/payment_intents", "customer_account"),
+        ("/v1/setup_intents", "customer_account"),
+        ("/v1/customers", "test_clock"),
+    ):
+        answer = wire.get(path, {name: "x_no"})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "resource_missing")
+        assert error["param"] == name

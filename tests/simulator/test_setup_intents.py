@@ -404,6 +404,17 @@ def test_redirect_methods_in_the_dashboard_need_a_return_url(wire_to):
             assert wire.ok("/v1/setup_intents", form | further)["status"] == "succeeded"
 
 
+def test_another_method_is_refused_while_one_is_authenticated_if_that_is_asked_for(wire_to):
+    with SimulatorThread(Config(strict_requires_action=True)) as simulator:
+        wire = wire_to(simulator)
+        form = {"payment_method": "pm_card_authenticationRequired", **CONFIRM}
+        asked = wire.ok("/v1/setup_intents", form)
+        path = f"/{asked['id']}/confirm"
+        error = refusal(wire, path, {"payment_method": "pm_card_visa"})
+        assert error["code"] == "setup_intent_unexpected_state"
+        assert wire.ok(f"/v1/setup_intents{path}")["next_action"] == asked["next_action"]
+
+
 def test_lists_filter_by_method_customer_and_account(wire, setup):
     customer, card = wire.saved_card()
     mine = setup(customer=customer, payment_method=card)

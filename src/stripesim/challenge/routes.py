@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 from stripesim.api import Api
-from stripesim.challenge.outcome import ChallengeIsOver, decide
 from stripesim.challenge.page import Words, challenge_page, message_page
 from stripesim.http import (
     Answer,
@@ -17,6 +16,7 @@ from stripesim.http import (
     read_request,
     send_answer,
 )
+from stripesim.objects.authentication import ChallengeIsOver, decide
 from stripesim.objects.challenges import CHALLENGE_PATH
 from stripesim.world import World
 

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from stripesim.api import Api
-from stripesim.challenge.outcome import ChallengeIsOver, decide
 from stripesim.control.access import Refused, check_access
 from stripesim.control.faults import KINDS, BadFault, Faults
 from stripesim.control.page import is_of_page, page_file
@@ -22,6 +21,7 @@ from stripesim.http import (
     read_request,
     send_answer,
 )
+from stripesim.objects.authentication import ChallengeIsOver, decide
 from stripesim.wire.versions import render
 from stripesim.world import WebhookSettings, World
 

@@ -68,6 +68,13 @@ def is_pending_with(intent: Json, method: Json) -> bool:
     return is_same and intent["status"] == "requires_action"
 
 
+def is_pending_with_another(call: Call, intent: Json, method: Json) -> bool:
+    """Only when asked to be strict: nobody recorded whether Stripe takes another method then."""
+    is_other = bool(intent["payment_method"] != method["id"])
+    is_strict = call.world.config.strict_requires_action
+    return is_strict and is_other and intent["status"] == "requires_action"
+
+
 def is_requested(intent: Json) -> bool:
     """Whether the merchant asks for 3-D Secure although the card would not."""
     options = intent["payment_method_options"].get("card") or {}

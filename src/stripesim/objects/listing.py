@@ -14,6 +14,7 @@ NOUNS = {
     "webhook_endpoint": "webhook endpoint",
     "setup_attempt": "setup attempt",
 }
+NOT_HERE = ("customer_account", "test_clock")  # filters by what the simulator does not have
 BOTH_CURSORS = "Received both starting_after and ending_before parameters. Please pass in only one."
 
 
@@ -28,6 +29,9 @@ def list_page(
 ) -> Json:
     """`{"object":"list","data":[…],"has_more":…,"url":…}`. Raises StripeError 400."""
     reject_unknown_cursor(call, kind, params)
+    for name in NOT_HERE:
+        if params.get(name):
+            raise missing_in_body(name, params[name], name)
     found, has_more = call.world.objects.page(
         PageQuery(
             kind=kind,

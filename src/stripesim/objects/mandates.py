@@ -1,4 +1,4 @@
-"""Mandates: the holder's permission, made when a card is set up with `mandate_data`.
+"""Mandates: the holder's permission, made when a card is saved or charged with `mandate_data`.
 
 The shape of a card's is the documented one (docs.stripe.com/india-recurring-payments).
 """
@@ -10,21 +10,27 @@ from stripesim.world import Call
 Json = dict[str, Any]
 
 
-def make(call: Call, method: Json, acceptance: Json) -> str:
-    """A mandate for any number of payments, active at once."""
-    online = acceptance.get("online") or {}
-    accepted: Json = {"accepted_at": int(acceptance.get("accepted_at") or call.now)}
-    if acceptance["type"] == "online":
+def accept(call: Call, mandate_data: Json) -> Json:
+    """The `customer_acceptance` as it is kept: a client leaves the address to us."""
+    given = mandate_data["customer_acceptance"]
+    accepted: Json = {"accepted_at": int(given.get("accepted_at") or call.now)}
+    if given["type"] == "online":
+        online = given.get("online") or {}
         accepted["online"] = {
             "ip_address": online.get("ip_address") or call.client_ip,
             "user_agent": online.get("user_agent"),
         }
     else:
         accepted["offline"] = {}
+    return {**accepted, "type": given["type"]}
+
+
+def make(call: Call, method: Json, acceptance: Json) -> str:
+    """A mandate for any number of payments, active at once."""
     mandate = {
         "id": call.world.ids.timed("mandate", call.now),
         "object": "mandate",
-        "customer_acceptance": {**accepted, "type": acceptance["type"]},
+        "customer_acceptance": acceptance,
         "livemode": False,
         "multi_use": {},
         "payment_method": method["id"],

@@ -332,16 +332,23 @@ def list_methods(call: Call, params: Json) -> Json:
     if params.get("customer"):
         call.load_param("customer", params["customer"], noun="customer", param="customer")
         return page_of_customer(call, params, params["customer"], "/v1/payment_methods")
-    return list_page(
-        call, "payment_method", "/v1/payment_methods", params, condition="customer IS NOT NULL"
-    )
+    return _page(call, params, "/v1/payment_methods", {}, condition="customer IS NOT NULL")
 
 
 def page_of_customer(call: Call, params: Json, customer_id: str, url: str) -> Json:
-    filters = {"customer": customer_id}
+    return _page(call, params, url, {"customer": customer_id})
+
+
+def _page(
+    call: Call, params: Json, url: str, filters: dict[str, str], *, condition: str = ""
+) -> Json:
+    """By `type` and `allow_redisplay`; both are checked, so that the second can stand in SQL."""
     if params.get("type"):
         filters["type"] = params["type"]
-    return list_page(call, "payment_method", url, params, filters)
+    if params.get("allow_redisplay"):
+        shown = f"json_extract(body, '$.allow_redisplay') = '{params['allow_redisplay']}'"
+        condition = f"{condition} AND {shown}" if condition else shown
+    return list_page(call, "payment_method", url, params, filters, condition=condition)
 
 
 def _apply_billing(method: Json, change: Json) -> None:

@@ -20,6 +20,17 @@ REFUND: Json = {
     }
 }
 ENDPOINTS: dict[str, Json] = {
+    **{
+        f"POST /v1/{kind}/{{id}}/refresh": {"fields": {"client_secret": "string", "expand": EXPAND}}
+        for kind in ("payment_intents", "setup_intents")
+    },
+    **{
+        f"POST /v1/{kind}/{{id}}/source_cancel": {
+            "fields": {"client_secret": "string", "expand": EXPAND, "source": "string"},
+            "required": ["source"],
+        }
+        for kind in ("payment_intents", "setup_intents")
+    },
     "POST /v1/charges/{id}/refund": REFUND,
     "POST /v1/charges/{id}/refunds": REFUND,
     **{

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import challenges, confirmation_tokens, payment_methods
+from stripesim.objects import challenges, confirmation_tokens, mandates, payment_methods
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
 from stripesim.rules.cards import Authentication
@@ -25,7 +25,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
         raise invalid_request(refusals.CARDS_ONLY, param="payment_method")
     if params.get("mandate"):
         call.load_param("mandate", params["mandate"], noun="mandate", param="mandate")
-    _apply(intent, params)
+    _apply(call, intent, params)
     _check_return_url(call, intent, params)
     if challenges.is_pending_with(intent, method):  # the challenge goes on
         call.save(intent)
@@ -77,12 +77,7 @@ def _default(call: Call, intent: Json) -> str | None:
 
 def _replacing(call: Call, intent: Json, method: Json) -> Json:
     """Another method while the authentication is pending: replaced, or refused when strict."""
-    is_other = intent["payment_method"] != method["id"]
-    if (
-        intent["status"] == "requires_action"
-        and is_other
-        and call.world.config.strict_requires_action
-    ):
+    if challenges.is_pending_with_another(call, intent, method):
         raise refusals.another_method_pending(call, intent)
     return method
 
@@ -108,13 +103,13 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
         )
 
 
-def _apply(intent: Json, params: Json) -> None:
+def _apply(call: Call, intent: Json, params: Json) -> None:
     """What a confirm may change on the intent."""
     for name in ("receipt_email", "setup_future_usage", "shipping"):
         if name in params:
             intent[name] = params[name] or None
     if params.get("mandate_data"):
-        intent["_sim"]["mandate_data"] = params["mandate_data"]
+        intent["_sim"]["acceptance"] = mandates.accept(call, params["mandate_data"])
     if params.get("capture_method"):
         intent["capture_method"] = params["capture_method"]
     for name, options in (params.get("payment_method_options") or {}).items():

@@ -12,7 +12,7 @@ from stripesim.objects.payment_intents import confirm as confirming
 from stripesim.objects.payment_intents import connect, refusals, settle
 from stripesim.rules import descriptors, states
 from stripesim.rules.currencies import check_amount, check_currency
-from stripesim.wire.errors import invalid_request
+from stripesim.wire.errors import invalid_request, missing_in_body
 from stripesim.wire.params import is_method_type
 from stripesim.wire.versions import ASYNC_CAPTURE, AUTOMATIC_METHODS, ENDIVE
 from stripesim.world import Call
@@ -143,7 +143,13 @@ def _shape(call: Call, params: Json, currency: str) -> Json:
         "status": states.begin("payment_intent", "created"),
         "transfer_data": None,
         "transfer_group": unset(params.get("transfer_group")),
-        "_sim": {"challenge": None, "authenticated_with": None, "return_url": None, "confirms": 0},
+        "_sim": {
+            "acceptance": None,
+            "authenticated_with": None,
+            "challenge": None,
+            "confirms": 0,
+            "return_url": None,
+        },
     }
 
 
@@ -284,4 +290,6 @@ def cancel(call: Call, params: Json, intent_id: str) -> Json:
 
 def list_intents(call: Call, params: Json) -> Json:
     filters = {"customer": params["customer"]} if params.get("customer") else {}
+    if filters and call.world.objects.get("customer", params["customer"]) is None:
+        raise missing_in_body("customer", params["customer"], "customer")
     return list_page(call, "payment_intent", "/v1/payment_intents", params, filters)

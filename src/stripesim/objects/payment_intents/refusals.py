@@ -68,7 +68,8 @@ def cannot_confirm(call: Call, intent: Json) -> StripeError:
 
 
 def another_method_pending(call: Call, intent: Json) -> StripeError:
-    return unexpected_state(call, intent, guesses.STRICT_REQUIRES_ACTION_MESSAGE)
+    message = guesses.STRICT_REQUIRES_ACTION_MESSAGE.format(intent="PaymentIntent")
+    return unexpected_state(call, intent, message)
 
 
 def no_method(call: Call, intent: Json) -> StripeError:

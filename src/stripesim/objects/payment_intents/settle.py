@@ -36,9 +36,9 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         next_action=None,
     )
     intent["_sim"].update(challenge=None, authenticated_with=None)
-    given = intent["_sim"].get("mandate_data")
-    if given and intent["setup_future_usage"]:
-        mandate = mandates.make(call, method, given["customer_acceptance"])
+    acceptance = intent["_sim"]["acceptance"]
+    if acceptance and intent["setup_future_usage"]:
+        mandate = mandates.make(call, method, acceptance)
         paid["payment_method_details"]["card"]["mandate"] = mandate
     is_held = intent["capture_method"] == "manual"
     if not is_held:

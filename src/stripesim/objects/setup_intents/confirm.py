@@ -35,12 +35,14 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
     method = _choose_method(call, intent, params)
     if not states.allows(intent, "confirm"):
         raise refusals.cannot(call, intent, "confirm")
+    if challenges.is_pending_with_another(call, intent, method):
+        raise refusals.another_method_pending(call, intent)
     check_owner(call, intent, method)
     if method["type"] != "card":
         raise invalid_request(CARDS_ONLY, param="payment_method")
     if challenges.lacks_return_url(call, intent, params):
         raise refusals.no_return_url(call, intent)
-    _apply(intent, params)
+    _apply(call, intent, params)
     if challenges.is_pending_with(intent, method):  # the challenge goes on
         call.save(intent)
         return intent
@@ -78,14 +80,14 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
         )
 
 
-def _apply(intent: Json, params: Json) -> None:
+def _apply(call: Call, intent: Json, params: Json) -> None:
     """What a confirm may change on the intent."""
     for name, options in (params.get("payment_method_options") or {}).items():
         intent["payment_method_options"].setdefault(name, {}).update(options or {})
     if params.get("return_url"):
         intent["_sim"]["return_url"] = params["return_url"]
     if params.get("mandate_data"):
-        intent["_sim"]["mandate_data"] = params["mandate_data"]
+        intent["_sim"]["acceptance"] = mandates.accept(call, params["mandate_data"])
 
 
 def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
@@ -120,9 +122,8 @@ def _charge_nothing(call: Call, intent: Json, method: Json, *, is_authenticated:
     elif method["_sim"]["state"] != "attached":
         method["_sim"].update(state="dead", parked_by=None)
     call.save(method)
-    if intent["_sim"].get("mandate_data"):
-        acceptance = intent["_sim"]["mandate_data"]["customer_acceptance"]
-        intent["mandate"] = mandates.make(call, method, acceptance)
+    if intent["_sim"]["acceptance"]:
+        intent["mandate"] = mandates.make(call, method, intent["_sim"]["acceptance"])
     states.move(intent, "set_up")
     intent.update(last_setup_error=None, next_action=None)
     intent["_sim"]["challenge"] = None

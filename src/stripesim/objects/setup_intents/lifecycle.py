@@ -97,7 +97,7 @@ def _shape(call: Call, params: Json) -> Json:
         "single_use_mandate": None,
         "status": states.begin(KIND, "created"),
         "usage": _usage(call, params),
-        "_sim": {"challenge": None, "return_url": None},
+        "_sim": {"challenge": None, "return_url": None, "acceptance": None},
     }
 
 

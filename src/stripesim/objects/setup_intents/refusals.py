@@ -40,6 +40,11 @@ def cannot(call: Call, intent: Json, verb: str) -> StripeError:
     return _state(call, intent, f"You cannot {verb} this SetupIntent because it {over}.")
 
 
+def another_method_pending(call: Call, intent: Json) -> StripeError:
+    message = guesses.STRICT_REQUIRES_ACTION_MESSAGE.format(intent="SetupIntent")
+    return _state(call, intent, message)
+
+
 def cannot_cancel(call: Call, intent: Json) -> StripeError:
     if intent["status"] == "canceled":
         message = "You cannot cancel this SetupIntent because it is already canceled."
