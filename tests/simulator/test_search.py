@@ -207,6 +207,17 @@ def test_until_then_it_is_found_by_what_it_was(wire):
     assert ids(wire, "customers", "metadata['a']:'2'") == [customer["id"]]
 
 
+def test_a_refund_is_found_later_too(wire):
+    paid = wire.pay(payment_method="pm_card_visa")["latest_charge"]
+    wire.simulator.advance_clock(100)
+    wire.ok("/v1/refunds", {"charge": paid})
+    last4 = "payment_method_details.card.last4:'4242'"
+    assert ids(wire, "charges", f"refunded:'false' {last4} disputed:'false'") == [paid]
+    assert ids(wire, "charges", "refunded:'true'") == []
+    wire.simulator.advance_clock(100)
+    assert ids(wire, "charges", "refunded:'true'") == [paid]
+
+
 def test_while_a_change_settles_the_results_flap_the_same_way_with_the_same_seed(wire_to):
     def flaps():
         with SimulatorThread(Config(seed=7, search_lag=100)) as simulator:

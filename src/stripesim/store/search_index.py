@@ -53,7 +53,7 @@ class SearchIndex:
         self._db = database
         self._lags = {kind: lag for kind, lag in lags.items() if lag.settled > 0}
         self._now = now
-        self._snapshots = {kind: _snapshot(fields[kind]) for kind in self._lags}
+        self._fields = fields
 
     def visible_at(self, kind: str) -> float | None:
         """When a version written now can be found."""
@@ -69,7 +69,7 @@ class SearchIndex:
         self._db.execute("DELETE FROM search_versions WHERE until <= ?", now)
         self._db.execute(
             "INSERT INTO search_versions (object, visible_from, until, fields)"
-            f" SELECT id, visible_at, ?, {self._snapshots[kind]} FROM objects"
+            f" SELECT id, visible_at, ?, {_snapshot(self._fields[kind])} FROM objects"
             " WHERE id = ? AND visible_at < ?",
             now + lag.settled,
             object_id,
@@ -104,29 +104,29 @@ class SearchIndex:
                 is_new = dice.random() < 0.5
             if is_new:
                 yield seq, present, present
-            elif (earlier := self._version(object_id, now)) is not None:
+            elif (earlier := self._version(wanted.kind, object_id, now)) is not None:
                 yield seq, present, earlier
 
-    def _version(self, object_id: str, now: float) -> Json | None:
+    def _version(self, kind: str, object_id: str, now: float) -> Json | None:
         found = self._db.row(
             "SELECT fields FROM search_versions WHERE object = ? AND visible_from <= ?"
             " ORDER BY visible_from DESC, seq DESC LIMIT 1",
             object_id,
             now,
         )
-        return _nested(json.loads(found[0])) if found else None
+        return _nested(self._fields[kind], json.loads(found[0])) if found else None
 
 
 def _snapshot(fields: tuple[str, ...]) -> str:
-    """SQL of the fields' JSON; the names are constants."""
-    parts = [f"'{name}', json_extract(body, '$.{name}')" for name in fields]
-    return f"json_object({', '.join(parts)})"
+    """SQL of the fields' values as a JSON array; the names are constants."""
+    paths = [f"'$.{name}'" for name in fields]
+    return f"json_extract(body, {', '.join(paths)})"
 
 
-def _nested(flat: Json) -> Json:
-    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+def _nested(names: tuple[str, ...], values: list[Any]) -> Json:
+    """`a.b` and 1 as `{"a": {"b": 1}}`."""
     out: Json = {}
-    for name, value in flat.items():
+    for name, value in zip(names, values, strict=True):
         node = out
         *path, last = name.split(".")
         for step in path:
