@@ -235,6 +235,13 @@ def clients(tour: Tour) -> None:
     tour.ok("/v1/customer_sessions", form)
     waiting = tour.intent()
     tour.ok(f"/v1/payment_intents/{waiting['id']}/confirm", {"payment_method": "pm_card_visa"})
+    confirm = {"confirm": "true", "payment_method": "pm_card_authenticationRequired"}
+    price = {"amount": 440, "currency": "usd"}
+    for kind, terms in (("payment_intents", price), ("setup_intents", {})):
+        asked = tour.ok(f"/v1/{kind}", {**terms, **confirm})
+        source = asked["next_action"]["use_stripe_sdk"]["source"]
+        tour.ok(f"/v1/{kind}/{asked['id']}/source_cancel", {"source": source})
+        tour.ok(f"/v1/{kind}/{asked['id']}/refresh")
 
 
 def webhooks(tour: Tour) -> None:
