@@ -209,7 +209,10 @@ class Api:
         included.include_for_version(call, result)
         if wanted:
             expand.expand(call, result, wanted)
-        body = json.dumps(versions.render(result, call.version), separators=(",", ":"))
+        body = json.dumps(
+            versions.render(result, call.version, self.world.config.fields_as_of),
+            separators=(",", ":"),
+        )
         return Outcome(200, body, is_executed=route.name.startswith("POST"))
 
     def _end_work(self, *, keeps: bool) -> None:
@@ -222,12 +225,12 @@ class Api:
     def _error_outcome(self, call: Call, error: StripeError) -> Outcome:
         fields = error.fields()
         included.include_for_version(call, fields)
-        fields = versions.render_error(fields, call.version)
         if error.status != 401:
             fields["request_log_url"] = (
                 f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs"
                 f"?object={call.request_id}"
             )
+        fields = versions.render_error(fields, call.version, self.world.config.fields_as_of)
         fields = {name: fields[name] for name in sorted(fields)}
         return Outcome(
             error.status,

@@ -1,6 +1,7 @@
 """`stripesim serve`: arguments and printing only."""
 
 import sqlite3
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -47,6 +48,13 @@ AsyncBalance = Annotated[
         help="Balance transactions of charges come a moment later, with charge.updated.",
     ),
 ]
+FieldsAsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d"],
+        help="Every API version shows the fields that Stripe had on that day [the version's day].",
+    ),
+]
 cli = typer.Typer(
     help="A stateful local Stripe for tests and demos.",
     no_args_is_help=True,
@@ -82,6 +90,7 @@ def serve(
     strict_method_types: StrictMethodTypes = False,
     async_balance: AsyncBalance = False,
     dashboard_methods: DashboardMethods = False,
+    fields_as_of: FieldsAsOf = None,
     search_lag: SearchLag = None,
 ) -> None:
     """Run the simulator until Ctrl-C; prints one line when it is ready."""
@@ -99,6 +108,7 @@ def serve(
         strict_method_types=strict_method_types,
         async_balance=async_balance,
         dashboard_methods=dashboard_methods,
+        fields_as_of=fields_as_of.date().isoformat() if fields_as_of else None,
         search_lag=search_lag,
     )
     try:

@@ -1,6 +1,7 @@
 """What a simulator is started with."""
 
 from dataclasses import dataclass
+from datetime import date
 
 API_VERSION = "2026-10-28.endive"  # the account's default: the version SDK 16.1.0 pins
 
@@ -19,6 +20,8 @@ class Config:
     async_balance: with `automatic_async` capture a charge's balance transaction comes a moment
         later, and so does a refund's reference, as recorded; by default they are there at once.
     dashboard_methods: the account has redirect methods switched on in its dashboard.
+    fields_as_of: every API version shows the fields that Stripe had on that day, `YYYY-MM-DD`; None
+        is the version's own day.
     search_lag: seconds until search finds a change, 0 at once; None is Stripe's lag by kind.
     """
 
@@ -32,4 +35,10 @@ class Config:
     strict_method_types: bool = False
     async_balance: bool = False
     dashboard_methods: bool = False
+    fields_as_of: str | None = None
     search_lag: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when `fields_as_of` is no day."""
+        if self.fields_as_of is not None:
+            date.fromisoformat(self.fields_as_of)

@@ -324,12 +324,9 @@ AMOUNT_UPDATES_UNTIL = "2024-04-10"
 NETWORK_CODES_SINCE = "2025-05-28"
 # [I] Recorded until 2026-08, unknown to SDK 16.1.0.
 SHARED_TOKEN_UNTIL = "2026-10-28"  # noqa: S105
+# [I] `request_log_url` of errors; absent until 2021-09, recorded since 2023-08.
+LOG_URL_SINCE = "2022-08-01"
 # [I] `count` on the lists of refunds and disputes; recorded in 2026-09.
 LIST_COUNT_SINCE = "2026-07-01"
 # [I] `submission_method` of a dispute's evidence_details; in SDK 16.1.0, not recorded in 2026-09.
 SUBMISSION_METHOD_SINCE = "2026-10-28"
-# [I] Recordings at newer versions are mostly of the months after the version's day; an older one is
-# an account's own and is asked for ever after: recorded in 2026, it shows what all others show.
-ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE = "2022-11-15"
-# [I]
-OLDER_VERSIONS_SHOW_FIELDS_OF = "2026-08-26"

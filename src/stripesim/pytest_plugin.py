@@ -43,7 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def config_of(config: pytest.Config) -> Config:
     """The ini option, then the command line. Raises pytest.UsageError."""
     lines = [*config.getini("stripesim"), *config.getoption("--stripesim")]
-    return Config(**dict(read_option(line) for line in lines))
+    try:
+        return Config(**dict(read_option(line) for line in lines))
+    except ValueError as error:
+        raise pytest.UsageError(f"stripesim: {error}") from None
 
 
 def read_option(line: str) -> tuple[str, Any]:

@@ -193,11 +193,12 @@ def test_an_old_intent_carries_its_charges_and_a_new_one_does_not(wire):
     form = {**PRICE, "confirm": "true", "payment_method": "pm_card_visa"}
     expand = {"expand[]": "charges.data.balance_transaction"}
     old = wire.ok("/v1/payment_intents", {**form, **expand}, version=OLD)
-    assert [c["id"] for c in old["charges"]["data"]] == [old["latest_charge"]]
+    new = wire.retrieve(old["id"])
+    assert [c["id"] for c in old["charges"]["data"]] == [new["latest_charge"]]
     assert old["charges"]["data"][0]["balance_transaction"]["object"] == "balance_transaction"
     assert old["charges"]["data"][0]["refunds"]["total_count"] == 0
-    assert "charges" not in wire.retrieve(old["id"])
-    assert "refunds" not in wire.get(f"/v1/charges/{old['latest_charge']}").json()
+    assert "charges" not in new
+    assert "refunds" not in wire.get(f"/v1/charges/{new['latest_charge']}").json()
 
 
 def test_an_old_decline_carries_the_failed_charge(wire):

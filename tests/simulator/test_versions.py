@@ -31,6 +31,7 @@ FIELDS = [
     ("payment_intent", "excluded_payment_method_types", BASIL, "2025-10-29.clover"),
     ("payment_intent", "managed_payments", "2026-03-25.dahlia", "2026-05-27.dahlia"),
     ("payment_intent", "allowed_payment_method_types", "2026-05-27.dahlia", "2026-06-24.dahlia"),
+    ("charge", "payment_method_details.card.mandate", "2020-08-27", "2022-08-01"),
     ("charge", "payment_method_details.card.network_token", FIRST, "2023-08-16"),
     ("charge", "payment_method_details.card.amount_authorized", "2023-08-16", PARIS),
     ("charge", "payment_method_details.card.authorization_code", "2024-04-10", "2024-06-20"),
@@ -44,7 +45,6 @@ FIELDS = [
     ("refund", "destination_details", PARIS, "2024-04-10"),
     ("refund", "payment_method", "2026-03-25.dahlia", "2026-06-24.dahlia"),
     ("balance_transaction", "balance_type", BASIL, "2025-10-29.clover"),
-    ("customer", "default_currency", FIRST, "2020-08-27"),
 ]
 
 
@@ -119,8 +119,21 @@ def test_a_code_that_says_all_had_no_decline_code_beside_it(wire, alias):
     assert new["decline_code"] == new["code"] == old["code"]
 
 
-def test_an_old_accounts_version_shows_todays_fields_and_its_own_lists(wire):
-    path = f"/v1/customers/{wire.customer()}"
-    old = read(wire, path, "2020-08-27")
-    assert has(old, "customer_account") and has(old, "invoice_settings.rendering_options")
-    assert "default_currency" not in read(wire, path, TODAY)
+def test_an_old_version_shows_the_fields_of_its_day_or_of_the_day_that_is_asked_for(
+    wire_to, start_stripe_simulator
+):
+    today = wire_to(start_stripe_simulator(fields_as_of="2026-08-26"))
+    its_own = wire_to(start_stripe_simulator())
+    for wire, is_there in ((its_own, False), (today, True)):
+        form = {"amount": 440, "currency": "usd", "confirm": "true", "payment_method": "pm_card_us"}
+        paid = wire.ok("/v1/payment_intents", form, version="2020-08-27")
+        assert has(paid, "charges") and has(paid, "latest_charge") == is_there
+        customer = read(wire, f"/v1/customers/{wire.customer()}", "2020-08-27")
+        new = ("customer_account", "invoice_settings.rendering_options", "default_currency")
+        assert [has(customer, field) for field in new] == [is_there] * 3
+        declined = {**form, "payment_method": "pm_card_chargeDeclined"}
+        _, error = wire.error("/v1/payment_intents", declined, version="2020-08-27")
+        assert ("request_log_url" in error) == is_there
+        for shown in (error, error["payment_intent"]["last_payment_error"]):
+            assert ("network_decline_code" in shown) == is_there
+        assert "_sim" not in str(error)

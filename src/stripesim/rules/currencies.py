@@ -5,7 +5,6 @@ Minimums are those of docs.stripe.com/currencies#minimum-and-maximum-charge-amou
 
 from stripesim import guesses
 from stripesim.wire.errors import StripeError, invalid_request
-from stripesim.wire.versions import fields_as_of
 
 # Documented: eight digits, in these currencies more.
 MOST_DIGITS = {"cop": 10, "idr": 12, "inr": 9}
@@ -66,7 +65,7 @@ def check_amount(amount: int, currency: str, version: str) -> None:
     (antiwork/gumroad).
     """
     if amount <= 0:
-        is_short = fields_as_of(version) < ZERO_MESSAGE_SINCE
+        is_short = version[:10] < ZERO_MESSAGE_SINCE
         message = TOO_SMALL_MESSAGE if is_short else ZERO_MESSAGE
         raise invalid_request(message, code="parameter_invalid_integer", param="amount")
     largest = 10 ** MOST_DIGITS.get(currency, 8) - 1

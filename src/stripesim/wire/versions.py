@@ -1,8 +1,10 @@
 """Which fields an object has in which API version, and what never leaves the simulator.
 
-Recorded: additive fields appear in every version on the day Stripe ships them, so the version's own
-date stands for the day of the recording; breaking differences (`invoice`, `default_currency`, the
-lists of `wire.included`) follow the version itself.
+Recorded: additive fields appear in every version on the day Stripe ships them. An account asks for
+its own version for years, so which fields it sees depends on the day it asks: the version's own
+date stands for that day, or the one that the simulator was started with (`--fields-as-of`).
+Breaking differences (`invoice`, `default_currency`, the lists of `wire.included`) follow the
+version itself.
 """
 
 import functools
@@ -31,6 +33,7 @@ ASYNC_CAPTURE = "2024-04-10"  # `automatic_async` when no capture_method is name
 # A day that equals a version's date was seen at that version and not at the one before.
 _BILLING_TAX_ID = "2025-03-31"
 _CARD_IN_CHARGE = {
+    "mandate": "2022-04-19",
     "network_token": "2023-01-11",
     "amount_authorized": "2023-10-16",
     "extended_authorization": "2023-10-16",
@@ -125,6 +128,7 @@ SINCE: dict[str, dict[str, str]] = {
 # whose code says all (`expired_card`, `incorrect_cvc`, `processing_error`, …) had no decline_code
 # until 2024-04 and has one since 2025-10.
 ERROR_SINCE = {
+    "request_log_url": guesses.LOG_URL_SINCE,
     "advice_code": "2024-12-18",
     "network_advice_code": guesses.NETWORK_CODES_SINCE,
     "network_decline_code": guesses.NETWORK_CODES_SINCE,
@@ -154,24 +158,19 @@ def read_version(header: str | None) -> str:
     return header
 
 
-def render(value: Any, version: str = API_VERSION) -> Any:
-    """The value as that version shows it, without the simulator's own knowledge."""
-    return _render(value, fields_as_of(version), version[:10])
+def render(value: Any, version: str = API_VERSION, as_of: str | None = None) -> Any:
+    """The value as that version shows it, without the simulator's own knowledge.
+
+    as_of: the day whose additive fields are shown; without it the version's own.
+    """
+    return _render(value, as_of or version[:10], version[:10])
 
 
-def render_error(fields: Json, version: str) -> Json:
+def render_error(fields: Json, version: str, as_of: str | None = None) -> Json:
     """The fields of an error as that version shows them, the objects in it too."""
-    out: Json = render(fields, version)
-    _drop_from_error(out, fields_as_of(version))
+    out: Json = render(fields, version, as_of)
+    _drop_from_error(out, as_of or version[:10])
     return out
-
-
-def fields_as_of(version: str) -> str:
-    """The day whose additive fields a version shows."""
-    day = version[:10]
-    if day < guesses.ADDITIVE_FIELDS_FOLLOW_VERSION_SINCE:
-        return guesses.OLDER_VERSIONS_SHOW_FIELDS_OF
-    return day
 
 
 @functools.cache

@@ -5,7 +5,6 @@ from typing import Any
 from stripesim import guesses
 from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
-from stripesim.wire.versions import render
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -49,7 +48,7 @@ def unexpected_state(
         message,
         code=UNEXPECTED_STATE,
         param=param,
-        payment_intent=render(intent, call.version),
+        payment_intent=intent,
     )
 
 
@@ -125,7 +124,7 @@ def no_microdeposits(call: Call, intent: Json) -> StripeError:
         "Only a PaymentIntent with one of the following statuses may be actioned on: "
         '["requires_action"].',
         code="intent_invalid_state",
-        payment_intent=render(intent, call.version),
+        payment_intent=intent,
     )
 
 
@@ -140,7 +139,7 @@ def capture_too_much(call: Call, intent: Json) -> StripeError:
         guesses.CAPTURE_TOO_MUCH_MESSAGE,
         code="amount_too_large",
         param="amount_to_capture",
-        payment_intent=render(intent, call.version),
+        payment_intent=intent,
     )
 
 
@@ -170,5 +169,5 @@ def no_return_url(call: Call, intent: Json) -> StripeError:
 
 def _with_intent(call: Call, error: StripeError, intent: Json | None) -> StripeError:
     if intent is not None:
-        error.extra["payment_intent"] = render(intent, call.version)
+        error.extra["payment_intent"] = intent
     return error

@@ -10,7 +10,7 @@ from stripesim.objects.payment_intents import refusals
 from stripesim.rules import states
 from stripesim.rules.declines import Decline
 from stripesim.wire.errors import StripeError
-from stripesim.wire.versions import render
+from stripesim.wire.versions import PRIVATE
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -128,14 +128,13 @@ def fail(
     if method["_sim"]["state"] != "attached":
         method["_sim"].update(state="dead", parked_by=None)
     call.save(method)
-    error.extra["payment_method"] = render(method)
     states.move(intent, "attempt_failed")
     intent.update(
         payment_method=None,
         next_action=None,
         last_payment_error={
             **error.fields(),
-            "payment_method": {k: v for k, v in method.items() if k != "_sim"},
+            "payment_method": {k: v for k, v in method.items() if k != PRIVATE},
             "payment_method_type": method["type"],
         },
     )
@@ -144,8 +143,7 @@ def fail(
     for kind, obj in before or []:
         emit(call, kind, obj)
     emit(call, "payment_intent.payment_failed", intent)
-    error.extra["payment_method"] = render(method, call.version)
-    error.extra["payment_intent"] = render(intent, call.version)
+    error.extra.update(payment_method=method, payment_intent=intent)
     error.keeps_writes = error.is_executed = True
     return error
 

@@ -22,7 +22,7 @@ from stripesim.rules import states
 from stripesim.rules.cards import Authentication
 from stripesim.rules.declines import PROCESSING_ERROR, Decline
 from stripesim.wire.errors import StripeError, invalid_request
-from stripesim.wire.versions import render
+from stripesim.wire.versions import PRIVATE
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -151,15 +151,14 @@ def _fail(call: Call, intent: Json, method: Json, error: StripeError) -> StripeE
     if method["_sim"]["state"] != "attached":
         method["_sim"].update(state="dead", parked_by=None)
     call.save(method)
-    error.extra["payment_method"] = render(method)
+    error.extra["payment_method"] = {k: v for k, v in method.items() if k != PRIVATE}
     setup_attempts.end(call, intent, method, "failed", error=error.fields())
     states.move(intent, "attempt_failed")
     intent.update(payment_method=None, next_action=None, last_setup_error=error.fields())
     intent["_sim"]["challenge"] = None
     call.save(intent)
     emit(call, "setup_intent.setup_failed", intent)
-    error.extra["payment_method"] = render(method, call.version)
-    error.extra["setup_intent"] = render(intent, call.version)
+    error.extra["setup_intent"] = intent
     return error
 
 

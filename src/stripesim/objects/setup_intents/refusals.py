@@ -8,7 +8,6 @@ from typing import Any
 from stripesim import guesses
 from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
-from stripesim.wire.versions import render
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -26,7 +25,7 @@ FAILED_AUTHENTICATION = (
 
 
 def _state(call: Call, intent: Json, message: str) -> StripeError:
-    return refused(message, code=UNEXPECTED_STATE, setup_intent=render(intent, call.version))
+    return refused(message, code=UNEXPECTED_STATE, setup_intent=intent)
 
 
 def no_method(call: Call, intent: Json) -> StripeError:
@@ -78,13 +77,13 @@ def customer_is_missing(call: Call, intent: Json | None, method: Json) -> Stripe
 
 def _ownership(call: Call, intent: Json | None, message: str) -> StripeError:
     """A create's refusal carries no intent, since none is left."""
-    carried = {"setup_intent": render(intent, call.version)} if intent else {}
+    carried: Any = {"setup_intent": intent} if intent else {}
     return refused(message, param="payment_method", **carried)
 
 
 def no_return_url(call: Call, intent: Json) -> StripeError:
     message = guesses.SETUP_NO_RETURN_URL_MESSAGE
-    return refused(message, setup_intent=render(intent, call.version))
+    return refused(message, setup_intent=intent)
 
 
 def no_microdeposits(call: Call, intent: Json) -> StripeError:
@@ -93,5 +92,5 @@ def no_microdeposits(call: Call, intent: Json) -> StripeError:
         "Only a SetupIntent with one of the following statuses may be actioned on: "
         '["requires_action"].',
         code="intent_invalid_state",
-        setup_intent=render(intent, call.version),
+        setup_intent=intent,
     )
