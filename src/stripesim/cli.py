@@ -71,7 +71,9 @@ def _root() -> None:
 @cli.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8100,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8100,
     data: Annotated[
         str | None, typer.Option(help="SQLite file; without it everything is in memory.")
     ] = None,
@@ -94,6 +96,10 @@ def serve(
     search_lag: SearchLag = None,
 ) -> None:
     """Run the simulator until Ctrl-C; prints one line when it is ready."""
+    if webhook_url and not webhook_url.startswith(("http://", "https://")):
+        raise typer.BadParameter(
+            "it has to begin with http:// or https://", param_hint="--webhook-url"
+        )
     if webhook_url and not webhook_secret:
         typer.echo("--webhook-url needs --webhook-secret", err=True)
         raise typer.Exit(2)

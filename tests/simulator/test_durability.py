@@ -1,5 +1,6 @@
 """`kill -9` loses nothing that was answered; the command line says what it is told to say."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -96,13 +97,41 @@ def test_a_seed_repeats_ids_on_a_fresh_store_and_never_on_a_used_one(wire_to, tm
     assert ids[0] == ids[1]
 
 
+def refused(*flags):
+    """What `stripesim serve` says when it does not start."""
+    command = [sys.executable, "-m", "stripesim", "serve", *map(str, flags)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert ended.returncode in (1, 2) and not ended.stdout
+    return ended.stderr
+
+
 def test_a_port_in_use_and_a_missing_secret_stop_the_start_with_one_sentence(wire):
     port = wire.simulator.url.rpartition(":")[2]
     for flags, words in (
         (["--port", port], "cannot listen on"),
         (["--webhook-url", "http://127.0.0.1:1/"], "--webhook-url needs --webhook-secret"),
     ):
-        command = [sys.executable, "-m", "stripesim", "serve", *flags]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
-        assert ended.returncode != 0
-        assert words in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+        said = refused(*flags)
+        assert words in said and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--port", "99999"], "less than or equal to 65535"),
+        (["--webhook-url", "localhost/hook", "--webhook-secret", "whsec_x"], "http:// or https://"),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_refused_without_a_traceback(flags, words):
+    said = refused(*flags)
+    assert words in said and "Traceback" not in said
+
+
+def test_a_database_of_another_program_is_left_as_it_is(tmp_path):
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as shop:
+        shop.execute("CREATE TABLE orders (id INTEGER)")
+    before = path.read_bytes()
+    said = refused("--port", 0, "--data", path)
+    assert f"cannot use {path} as the store" in said and "name a new file" in said
+    assert path.read_bytes() == before

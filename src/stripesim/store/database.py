@@ -122,13 +122,21 @@ TABLES = (
 )  # fmt: skip
 
 
+class ForeignFile(sqlite3.DatabaseError):
+    """A SQLite file that this simulator did not make."""
+
+
 class Database:
-    """One SQLite connection with explicit transactions."""
+    """One SQLite connection with explicit transactions.
+
+    Raises ForeignFile, and sqlite3.Error when the file cannot be opened or is no database.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._connection = sqlite3.connect(
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
+        self._refuse_foreign_tables()
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",
@@ -137,13 +145,22 @@ class Database:
         ):
             self._connection.execute(f"PRAGMA {pragma}")
         self._add_later_columns()
-        self._connection.executescript(SCHEMA)
+        # All tables or none, so that a start that was killed leaves no half of them.
+        self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
 
     def _add_later_columns(self) -> None:
         for table, column, kind in LATER_COLUMNS:
             columns = {row[1] for row in self.rows(f"PRAGMA table_info({table})")}
             if columns and column not in columns:
                 self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+    def _refuse_foreign_tables(self) -> None:
+        found = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
+        if found and not found.issuperset(TABLES):
+            raise ForeignFile(
+                "it was made by another program, or by another version of stripesim; "
+                "name a new file"
+            )
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
