@@ -55,7 +55,8 @@ def _with_rest(text: str, count: int) -> str:
 
 def event_line(event: Json) -> str:
     deliveries = [
-        f"{delivery['state']} to {delivery['url'] or delivery['endpoint']}"
+        delivery["state"]
+        + (f" to {delivery['url']}" if delivery["url"] else "")  # the endpoint may be gone
         + (f" ({delivery['answered']})" if delivery["answered"] else "")
         for delivery in event["deliveries"]
     ]

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -191,12 +192,14 @@ class ControlClient:
         return found
 
     def _control(self, method: str, path: str, body: Json | None = None) -> Json:
+        __tracebackhide__ = True  # pytest shows the caller's line
         headers = {"Content-Type": "application/json"}
         if self._control_token:
             headers["Authorization"] = f"Bearer {self._control_token}"
         return self._send(method, path, json.dumps(body or {}).encode(), headers)
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Json:
+        __tracebackhide__ = True
         request = urllib.request.Request(  # noqa: S310  the address is the simulator's own
             self.url + path, data=None if method == "GET" else body, headers=headers, method=method
         )
@@ -206,7 +209,7 @@ class ControlClient:
                 return found
         except urllib.error.HTTPError as error:
             text = error.read().decode("utf-8", "replace")
-            raise ControlError(f"{method} {path}: {error.code} {text}") from error
+            raise ControlError(f"{method} {path}: {error.code} {text}") from None
 
 
 class SimulatorThread(ControlClient):
@@ -221,7 +224,10 @@ class SimulatorThread(ControlClient):
         # Imported here: the web server is loaded when a simulator starts, not with the plugin.
         from stripesim.server import bind, make_server  # noqa: PLC0415
 
-        self._server = make_server(self._config, self._note_ready)
+        try:
+            self._server = make_server(self._config, self._note_ready)
+        except sqlite3.Error as error:
+            raise ControlError(f"cannot use {self._config.data} as the store: {error}") from None
         listener = bind("127.0.0.1", 0)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, daemon=True
