@@ -52,6 +52,7 @@ def test_the_page_has_two_post_forms_with_one_button_each(challenge):
     forms = Forms(answer.text).forms
     assert [f["method"] for f in forms] == ["post", "post"]
     assert [f["buttons"] for f in forms] == [["Complete authentication"], ["Fail authentication"]]
+    assert '<link rel="icon" href="data:,">' in answer.text  # no request for one in the log
     assert 'name="viewport"' in answer.text and "prefers-color-scheme: dark" in answer.text
     assert "$4.40 USD" in answer.text and "3184" in answer.text
 
