@@ -158,6 +158,7 @@ class Api:
     def _run(self, call: Call, request: Request, raw: Json, fault: Fault | None) -> Outcome:
         key = keys.read_key(request.headers.get("authorization"), raw.get("key"))
         call.is_publishable = key.is_publishable
+        call.is_of_server = not key.is_publishable and key.ephemeral is None
         if key.ephemeral:
             ephemeral_keys.authenticate(call, key.ephemeral)
         found = self._router.find(request.method, request.path)
@@ -293,7 +294,8 @@ class Api:
         if outcome.is_executed or outcome.replay_of:
             headers["Stripe-Should-Retry"] = "false"
         headers.update(outcome.headers or {})
-        headers.update(cors_headers(request))
+        if not call.is_of_server:
+            headers.update(cors_headers(request))
         answer = Answer(outcome.status, outcome.body.encode(), headers)
         self.recent.note(str(call.request_id), request, answer)
         return answer
@@ -328,7 +330,11 @@ def api_error(status: int, *, is_executed: bool = False) -> StripeError:
 
 
 def cors_headers(request: Request) -> dict[str, str]:
-    """Browsers call with the publishable key from any page."""
+    """Browsers call with the publishable key from any page.
+
+    An answer to a secret key has none of these, so that no page a developer looks at can read the
+    store of the simulator on his machine with a key made up.
+    """
     if "origin" not in request.headers:
         return {}
     return {

@@ -8,8 +8,13 @@ import typer
 
 from stripesim.clock import read_time
 from stripesim.config import Config
+from stripesim.control.access import is_loopback
 from stripesim.server import bind, make_server
 
+BEYOND_THIS_MACHINE = (
+    "stripesim: other machines can reach this. Whoever does can use the API, since every test key "
+    "is taken; /_sim is shut to them without --control-token."
+)
 SearchLag = Annotated[
     float | None,
     typer.Option(min=0, help="Seconds until search finds a change; 0 at once [Stripe's lag]."),
@@ -127,6 +132,8 @@ def serve(
     except sqlite3.Error as error:
         typer.echo(f"cannot use {data} as the store: {error}", err=True)
         raise typer.Exit(1) from error
+    if not is_loopback(listener.getsockname()[0]):
+        typer.echo(BEYOND_THIS_MACHINE, err=True)
     server.run(sockets=[listener])
 
 

@@ -159,6 +159,7 @@ class Call:
     version: str = API_VERSION
     names_version: bool = False  # by the header Stripe-Version
     is_publishable: bool = False
+    is_of_server: bool = False  # it came with a secret key
     customer: str | None = None  # whose ephemeral key it is
     base_url: str = ""  # how the client reached the simulator, for the challenge page's address
     client_ip: str | None = None

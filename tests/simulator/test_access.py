@@ -9,6 +9,7 @@ import requests
 from stripesim.config import Config
 from stripesim.control.access import Refused, check_access
 from stripesim.http import Request
+from stripesim.server import make_server
 from stripesim.testing import SimulatorThread
 
 
@@ -106,6 +107,17 @@ def test_another_machine_needs_the_token(address, token, given, status):
     with pytest.raises(Refused) as refused:
         check_access(request, token, is_page=False)
     assert refused.value.status == status
+
+
+def test_no_environment_lets_other_machines_say_where_they_come_from(monkeypatch):
+    """Containers often have it set to `*` for the application beside the simulator."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    assert make_server(Config(), print).config.forwarded_allow_ips == "127.0.0.1"
+
+
+def test_who_comes_through_a_proxy_of_this_machine_is_another_machine(stripe_simulator):
+    assert send(stripe_simulator, "GET", "/_sim/state", X_Forwarded_For="10.0.0.7") == 403
+    assert send(stripe_simulator, "GET", "/_sim/state", X_Forwarded_For="127.0.0.1") == 200
 
 
 def test_with_a_token_the_page_is_shown_and_its_calls_are_not(stripe_simulator):

@@ -65,14 +65,16 @@ def test_a_live_key_is_written_down_nowhere(wire_to, tmp_path, capfd):
     assert b"/v1/customers" in stored
 
 
-def test_it_listens_on_loopback_unless_told_otherwise():
+def test_it_listens_on_loopback_unless_told_otherwise(capfd):
     """A server on every address would be reached under 127.0.0.2, too."""
     with SimulatorProcess() as simulator:
         address = urlsplit(simulator.url)
         assert address.hostname == "127.0.0.1"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", address.port), 1)
+    assert capfd.readouterr().err == ""
     with SimulatorProcess("--host", "0.0.0.0") as simulator:
         port = urlsplit(simulator.url).port
         socket.create_connection(("127.0.0.2", port), 1).close()
         assert re.fullmatch(r"http://0\.0\.0\.0:\d+", simulator.url)
+    assert "other machines can reach this" in capfd.readouterr().err

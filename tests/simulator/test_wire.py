@@ -248,6 +248,16 @@ def test_browsers_may_call_with_the_publishable_key(wire):
         Origin="https://shop.example",
     )
     assert made.status_code == 200 and made.headers["Access-Control-Allow-Origin"] == "*"
+    refused = wire.get("/v1/customers", key="pk_live_x", Origin="https://shop.example")
+    assert refused.status_code == 401 and refused.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_no_page_reads_what_a_secret_key_is_answered(wire):
+    wire.customer()
+    for path in ("/v1/customers", "/v1/nothing"):
+        answer = wire.get(path, key="sk_test_madeUp", Origin="https://evil.example")
+        assert answer.status_code in (200, 404)
+        assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_the_account_and_empty_invoice_payments_can_be_read(wire):

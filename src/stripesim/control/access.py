@@ -6,6 +6,9 @@ name of this machine. A call to another origin (CSRF) carries `Origin`, or `Sec-
 browser leaves `Origin` out (Fetch standard, "Sec-Fetch-Site"); the page at `/_sim` itself may be
 come to by a link, since it shows nothing that the caller could read. A token is in no browser's
 keeping, so whoever sends it needs none of this.
+
+The address is the connection's. `X-Forwarded-For` counts when a proxy on this machine sends it
+(`server.make_server`), so who comes through such a proxy is another machine's.
 """
 
 import hmac
@@ -33,7 +36,7 @@ def check_access(request: Request, token: str | None, *, is_page: bool) -> None:
         if not is_page and not hmac.compare_digest(given, f"Bearer {token}".encode()):
             raise Refused(401, "the control plane needs its token as Bearer")
         return
-    if not _is_loopback(request.client_ip):
+    if not is_loopback(request.client_ip):
         raise Refused(403, "the control plane is open to this machine only; set a token")
     if not _is_name_of_this_machine(request.headers.get("host")):
         raise Refused(403, "the control plane is open under 127.0.0.1 and localhost; set a token")
@@ -44,7 +47,7 @@ def check_access(request: Request, token: str | None, *, is_page: bool) -> None:
         raise Refused(403, "the control plane answers no page of another site")
 
 
-def _is_loopback(address: str | None) -> bool:
+def is_loopback(address: str | None) -> bool:
     found = _address(address)
     return found is not None and found.is_loopback
 
