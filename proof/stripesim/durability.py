@@ -30,6 +30,7 @@ from stripesim.testing import SimulatorProcess
 Json = dict[str, Any]
 CLIENTS = 4
 SHORTEST_LIFE, LONGEST_LIFE = 0.1, 0.8  # seconds of load before the kill
+FEWEST_ANSWERS = 30  # before a kill, however slow the machine is
 KEPT_TO_LOOK_AT = 200  # answers of earlier rounds that are looked at again, chosen at random
 CARDS = (
     "pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired",
@@ -124,6 +125,8 @@ def one_round(
     for client in clients:
         client.start()
     time.sleep(dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))
+    while sum(len(client.exchanges) for client in clients) < FEWEST_ANSWERS + CLIENTS:
+        time.sleep(0.01)
     simulator.kill()
     for client in clients:
         client.join(20)

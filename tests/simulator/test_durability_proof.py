@@ -29,5 +29,6 @@ def test_a_store_that_loses_something_is_found_out(tmp_path, monkeypatch, loss, 
         connection.close()
 
     monkeypatch.setattr(durability, "leave", lose)
+    monkeypatch.setattr(durability, "LONGEST_LIFE", durability.SHORTEST_LIFE)
     tally = durability.prove(kills=1, seed=1, data=tmp_path / "stripesim.db")
     assert any(words in text for text in tally.wrong)
