@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import sys
 import time
 import traceback
@@ -155,7 +156,13 @@ class Courier:
             ) as answer:
                 return str(answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return f"no answer ({type(error).__name__})"
+            return f"no answer ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    """In the system's words where it has some ("connection refused")."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number and number > 0 else type(error).__name__
 
 
 def signature(secret: str, payload: bytes, timestamp: int) -> str:
