@@ -21,6 +21,7 @@ from stripesim.objects import charges, direct_charges, disputes, ephemeral_keys,
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.store.journal import SavedAnswer
+from stripesim.store.outgoing import Timer
 from stripesim.wire import expand, forms, included, keys, params, versions
 from stripesim.wire.errors import StripeError
 from stripesim.world import Call, World
@@ -114,13 +115,22 @@ class Api:
             self._log(call, request, self._loggable(request), None, fault)
 
     def run_timers(self) -> None:
-        """What fell due on the simulator's clock happens now."""
+        """What fell due on the simulator's clock happens now, once, even where it fails."""
         due_at = self.world.timers.next_due_at()
         if due_at is None or due_at > self.world.clock.now():
             return
         with self.world.database.transaction():
             while timer := self.world.timers.take_due(self.world.clock.now()):
-                TIMER_ACTIONS[timer.action](self.call_of_time(), timer.subject)
+                self._run_timer(timer)
+
+    def _run_timer(self, timer: Timer) -> None:
+        self.world.database.savepoint()
+        try:
+            TIMER_ACTIONS[timer.action](self.call_of_time(), timer.subject)
+            self.world.database.keep_work()
+        except Exception:  # noqa: BLE001  a bug of ours stops neither the clock nor the server
+            traceback.print_exc(file=sys.stderr)
+            self._end_work(keeps=False)
 
     def call_of_time(self) -> Call:
         """The context of something that no API request caused."""

@@ -196,3 +196,18 @@ def test_events_say_what_a_refund_changed(wire):
     wire.ok(f"/v1/refunds/{refund['id']}", {"metadata[a]": "b"})
     assert wire.event_types()[-2:] == ["refund.updated", "charge.refund.updated"]
     assert wire.events()[-1]["data"]["previous_attributes"] == {"metadata": {"a": None}}
+
+
+def test_a_hold_that_is_given_back_is_over_whatever_the_card_does_to_refunds(wire):
+    """A direct charge's hold may be refunded; no money moves, so none comes back later."""
+    for token, status in (("tok_refundFail", "succeeded"), ("tok_pendingRefund", "succeeded")):
+        form = {"amount": 440, "currency": "usd", "source": token, "capture": "false"}
+        held = wire.ok("/v1/charges", {**form, "metadata[order_id]": token})
+        refund = wire.ok("/v1/refunds", {"charge": held["id"]})
+        assert (refund["status"], refund["balance_transaction"]) == (status, None)
+        wire.simulator.advance_clock(60)
+        released = wire.get(f"/v1/charges/{held['id']}").json()
+        assert (released["refunded"], released["amount_refunded"]) == (True, 440)
+        group = wire.simulator.audit("order_id")["groups"][-1]
+        assert (group["key"], group["amount_refunded"]) == (token, 0)
+    assert wire.get("/v1/balance_transactions").json()["data"] == []

@@ -78,13 +78,18 @@ def _take_back(call: Call, charge: Json, refund: Json) -> str:
 
 
 def _set_timers(call: Call, charge: Json, refund: Json) -> None:
-    ends = charges.card_of(charge).refund_ends
+    ends = _ends(charge)
     if ends == "succeeded":
         call.world.timers.add(call.now + guesses.REFUND_SETTLES_AFTER_SECONDS, SETTLE, refund["id"])
     elif ends == "failed":
         call.world.timers.add(call.now + guesses.REFUND_FAILS_AFTER_SECONDS, FAIL, refund["id"])
     if call.world.config.async_balance:
         call.world.timers.add(call.now + guesses.BALANCE_LANDS_AFTER_SECONDS, NAME, refund["id"])
+
+
+def _ends(charge: Json) -> str | None:
+    """What becomes of a refund later; a hold that is given back is over at once."""
+    return charges.card_of(charge).refund_ends if charge["captured"] else None
 
 
 def create_for_charge(call: Call, params: Json, charge_id: str) -> Json:
@@ -166,7 +171,7 @@ def _refuse_connect(charge: Json, params: Json) -> None:
 
 
 def _shape(call: Call, charge: Json, amount: int, params: Json) -> Json:
-    is_pending = charges.card_of(charge).refund_ends == "succeeded"
+    is_pending = _ends(charge) == "succeeded"
     return {
         "id": call.world.ids.of_payment("re", charge["id"]),
         "object": "refund",
