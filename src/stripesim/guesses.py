@@ -67,12 +67,6 @@ THREE_DECIMAL_MESSAGE = (
     "Invalid amount: {amount}. Amounts in {currency} must be rounded to the nearest ten, since "
     "three-decimal currencies are charged with two."
 )
-# [C] Up to the status; the list is inferred from its neighbours.
-CANNOT_CONFIRM_STATUS_MESSAGE = (
-    "You cannot confirm this PaymentIntent because it has a status of {status}. Only a "
-    "PaymentIntent with one of the following statuses may be confirmed: requires_payment_method, "
-    "requires_confirmation, requires_action."
-)
 # [G]
 STRICT_REQUIRES_ACTION_MESSAGE = (
     "You cannot confirm this {intent} with another payment method because it has a status of "

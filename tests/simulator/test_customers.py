@@ -88,3 +88,20 @@ def test_an_update_tells_what_was_there_before(wire):
         ("payment_method.updated", {"billing_details": {"address": {"city": None}}}),
         ("customer.source.updated", {"exp_year": source["exp_year"]}),
     ]
+
+
+def test_addresses_are_shown_with_all_their_parts(wire):
+    line, name = {"[address][line1]": "1 Road", "[name]": "Ada"}.items()
+    shipping = {f"shipping{part}": text for part, text in (line, name)}
+    empty = dict.fromkeys(("city", "country", "line2", "postal_code", "state"))
+    whole = {**empty, "line1": "1 Road"}
+    customer = wire.ok("/v1/customers", {"address[line1]": "1 Road", **shipping})
+    assert customer["address"] == whole
+    assert customer["shipping"] == {"address": whole, "name": "Ada", "phone": None}
+    parcel = {**customer["shipping"], "carrier": None, "tracking_number": None}
+    path = f"/v1/payment_intents/{wire.intent()['id']}/confirm"
+    paid = wire.ok(path, {"payment_method": "pm_card_visa", **shipping})
+    assert paid["shipping"] == parcel
+    direct = wire.ok("/v1/charges", {"amount": 440, "currency": "usd", "source": "tok_visa"})
+    assert wire.ok(f"/v1/charges/{direct['id']}", shipping)["shipping"] == parcel
+    assert wire.ok(f"/v1/customers/{customer['id']}", {"address": ""})["address"] is None

@@ -124,6 +124,12 @@ def test_both_automatic_captures_take_the_money_at_once(wire, capture_method):
 def test_manual_capture_holds_and_then_takes_the_money(wire):
     held = wire.pay(payment_method=wire.card(), capture_method="manual")
     assert (held["status"], held["amount_capturable"]) == ("requires_capture", 440)
+    _, again = wire.error(f"/v1/payment_intents/{held['id']}/confirm")
+    assert again["message"] == (
+        "You cannot confirm this PaymentIntent because it has a status of requires_capture. Only a "
+        "PaymentIntent with one of the following statuses may be confirmed: requires_confirmation, "
+        "requires_action."
+    )
     assert held["amount_received"] == 0
     assert wire.simulator.audit()["totals"]["succeeded_charges"] == 0
     taken = wire.ok(f"/v1/payment_intents/{held['id']}/capture")

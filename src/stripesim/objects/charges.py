@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import balance_transactions, payment_methods
+from stripesim.objects import addresses, balance_transactions, payment_methods
 from stripesim.objects.events import emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -274,9 +274,11 @@ def retrieve(call: Call, params: Json, charge_id: str) -> Json:
 def update(call: Call, params: Json, charge_id: str) -> Json:
     charge = call.load("charge", charge_id, noun="charge", param="id")
     before = copy.deepcopy(charge)
-    for name in ("description", "receipt_email", "transfer_group", "shipping"):
+    for name in ("description", "receipt_email", "transfer_group"):
         if name in params:
             charge[name] = unset(params[name])
+    if "shipping" in params:
+        charge["shipping"] = addresses.parcel(params["shipping"])
     if params.get("customer") and params["customer"] != charge["customer"]:
         call.load_param("customer", params["customer"], noun="customer", param="customer")
         if charge["customer"]:  # documented: only a charge without a customer gets one

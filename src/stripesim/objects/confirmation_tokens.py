@@ -8,7 +8,7 @@ ephemeral key for a saved method; the test helper makes them without a client.
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import payment_methods
+from stripesim.objects import addresses, payment_methods
 from stripesim.wire.errors import StripeError, invalid_request, missing_in_body
 from stripesim.world import Call
 
@@ -67,7 +67,7 @@ def _create(call: Call, params: Json, method: Json) -> Json:
         "return_url": params.get("return_url") or None,
         "setup_future_usage": params.get("setup_future_usage") or None,
         "setup_intent": None,
-        "shipping": _shipping(params.get("shipping")),
+        "shipping": addresses.recipient(params.get("shipping")),
         "use_stripe_sdk": call.is_client,
         "_sim": {"payment_method": method["id"]},
     }
@@ -99,13 +99,6 @@ def _options(params: Json) -> Json | None:
     card = (params.get("payment_method_options") or {}).get("card") or {}
     plan = (card.get("installments") or {}).get("plan")
     return {"card": {"cvc_token": None, "installments": {"plan": plan}}} if plan else None
-
-
-def _shipping(given: Json | None) -> Json | None:
-    if not given:
-        return None
-    address = dict.fromkeys(payment_methods.NO_BILLING["address"])
-    return {"phone": None, **given, "address": {**address, **(given.get("address") or {})}}
 
 
 def retrieve(call: Call, params: Json, token_id: str) -> Json:

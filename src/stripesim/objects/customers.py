@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import payment_methods, sources
+from stripesim.objects import addresses, payment_methods, sources
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -19,7 +19,7 @@ from stripesim.world import Call
 
 Json = dict[str, Any]
 EMAIL = re.compile(guesses.EMAIL_PATTERN)
-PLAIN = ("description", "email", "name", "phone", "tax_exempt", "address", "shipping")
+PLAIN = ("description", "email", "name", "phone", "tax_exempt")
 
 
 def create(call: Call, params: Json) -> Json:
@@ -82,6 +82,10 @@ def _apply(call: Call, customer: Json, params: Json) -> None:
     for name in PLAIN:
         if name in params:
             customer[name] = unset(params[name])
+    if "address" in params:
+        customer["address"] = addresses.address(params["address"])
+    if "shipping" in params:
+        customer["shipping"] = addresses.recipient(params["shipping"])
     for name in ("balance", "invoice_prefix", "next_invoice_sequence", "preferred_locales"):
         if name in params:
             customer[name] = params[name]

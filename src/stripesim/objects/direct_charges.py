@@ -7,7 +7,7 @@ have reached the end of their life; the one of the simulator is not.
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import charges, disputes, payment_methods, sources
+from stripesim.objects import addresses, charges, disputes, payment_methods, sources
 from stripesim.objects.events import emit
 from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import connect, refusals, settle
@@ -129,7 +129,7 @@ def _terms(params: Json, currency: str) -> Json:
         "currency": currency,
         "customer": params.get("customer") or None,
         "metadata": merged({}, params.get("metadata")),
-        "shipping": params.get("shipping") or None,
+        "shipping": addresses.parcel(params.get("shipping")),
         **{name: unset(params.get(name)) for name in PLAIN},
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import bank_details, card_entry, tokens
+from stripesim.objects.addresses import NO_ADDRESS
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -47,14 +48,7 @@ DISPLAYED = {
     "unknown": "other",
 }
 NO_BILLING: Json = {
-    "address": {
-        "city": None,
-        "country": None,
-        "line1": None,
-        "line2": None,
-        "postal_code": None,
-        "state": None,
-    },
+    "address": NO_ADDRESS,
     "email": None,
     "name": None,
     "phone": None,
@@ -146,7 +140,7 @@ def shape(call: Call, card: Card, details: Json) -> Json:
         "id": call.world.ids.timed("pm", call.now),
         "object": "payment_method",
         "allow_redisplay": "unspecified",
-        "billing_details": {**NO_BILLING, "address": dict(NO_BILLING["address"])},
+        "billing_details": {**NO_BILLING, "address": dict(NO_ADDRESS)},
         "card": {
             "brand": details["brand"],
             "checks": {
@@ -357,6 +351,6 @@ def _apply_billing(method: Json, change: Json) -> None:
         if name in change:
             billing[name] = unset(change[name])
     if change.get("address") == "":
-        billing["address"] = dict(NO_BILLING["address"])
+        billing["address"] = dict(NO_ADDRESS)
     for name, value in (change.get("address") or {}).items():
         billing["address"][name] = unset(value)

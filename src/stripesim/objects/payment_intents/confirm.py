@@ -3,7 +3,13 @@
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import challenges, confirmation_tokens, mandates, payment_methods
+from stripesim.objects import (
+    addresses,
+    challenges,
+    confirmation_tokens,
+    mandates,
+    payment_methods,
+)
 from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
 from stripesim.rules.cards import Authentication
@@ -34,7 +40,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
 
 
 def _check_state(call: Call, intent: Json) -> None:
-    if intent["status"] in ("succeeded", "requires_capture"):
+    if intent["status"] == "succeeded":
         raise refusals.already_confirmed(call, intent)
     if not states.allows(intent, "confirm"):
         raise refusals.cannot_confirm(call, intent)
@@ -105,9 +111,11 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
 
 def _apply(call: Call, intent: Json, params: Json) -> None:
     """What a confirm may change on the intent."""
-    for name in ("receipt_email", "setup_future_usage", "shipping"):
+    for name in ("receipt_email", "setup_future_usage"):
         if name in params:
             intent[name] = params[name] or None
+    if "shipping" in params:
+        intent["shipping"] = addresses.parcel(params["shipping"])
     if params.get("mandate_data"):
         intent["_sim"]["acceptance"] = mandates.accept(call, params["mandate_data"])
     if params.get("capture_method"):

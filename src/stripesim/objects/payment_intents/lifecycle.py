@@ -4,7 +4,7 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.ids import ACCOUNT_PART
-from stripesim.objects import clients, payment_methods
+from stripesim.objects import addresses, clients, payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -12,7 +12,7 @@ from stripesim.objects.payment_intents import confirm as confirming
 from stripesim.objects.payment_intents import connect, refusals, settle
 from stripesim.rules import descriptors, states
 from stripesim.rules.currencies import check_amount, check_currency
-from stripesim.wire.errors import invalid_request, missing_in_body
+from stripesim.wire.errors import invalid_request, missing_in_body, refused
 from stripesim.wire.params import is_method_type
 from stripesim.wire.versions import ASYNC_CAPTURE, AUTOMATIC_METHODS, ENDIVE
 from stripesim.world import Call
@@ -29,7 +29,6 @@ PLAIN = (
     "description",
     "receipt_email",
     "setup_future_usage",
-    "shipping",
     "statement_descriptor",
     "statement_descriptor_suffix",
     "transfer_group",
@@ -136,7 +135,7 @@ def _shape(call: Call, params: Json, currency: str) -> Json:
         "review": None,
         "setup_future_usage": unset(params.get("setup_future_usage")),
         "shared_payment_granted_token": None,
-        "shipping": _shipping(params.get("shipping")),
+        "shipping": addresses.parcel(params.get("shipping")),
         "source": None,
         "statement_descriptor": unset(params.get("statement_descriptor")),
         "statement_descriptor_suffix": unset(params.get("statement_descriptor_suffix")),
@@ -197,15 +196,6 @@ def _configuration() -> Json:
     return {"id": f"pmc_1Paid2{ACCOUNT_PART}Cards001", "parent": None}
 
 
-def _shipping(given: Json | None) -> Json | None:
-    if not given:
-        return None
-    address = dict.fromkeys(payment_methods.NO_BILLING["address"])
-    shipping = {"address": None, "carrier": None, "name": None, "phone": None}
-    shipping["tracking_number"] = None
-    return {**shipping, **given, "address": {**address, **(given.get("address") or {})}}
-
-
 def retrieve(call: Call, params: Json, intent_id: str) -> Json:
     return clients.shown(call, clients.load(call, KIND, intent_id, params))
 
@@ -228,8 +218,9 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
     descriptors.check(params, intent["payment_method_types"], call.version)
     for name in PLAIN:
         if name in params:
-            value = unset(params[name])
-            intent[name] = _shipping(value) if name == "shipping" else value
+            intent[name] = unset(params[name])
+    if "shipping" in params:
+        intent["shipping"] = addresses.parcel(params["shipping"])
     if "metadata" in params:
         intent["metadata"] = merged(intent["metadata"], params["metadata"])
         call.world.ledger.label(intent["id"], intent["metadata"])
@@ -262,7 +253,7 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
         intent["capture_method"] = params["capture_method"]
     if params.get("customer") and params["customer"] != intent["customer"]:
         if intent["customer"]:
-            raise invalid_request(refusals.CUSTOMER_IS_FIXED)
+            raise refused(refusals.CUSTOMER_IS_FIXED)
         if not states.allows(intent, "update"):  # its charge belongs to nobody for good
             raise refusals.not_updatable(call, intent, "customer")
         call.load_param("customer", params["customer"], noun="customer", param="customer")

@@ -62,8 +62,14 @@ def already_confirmed(call: Call, intent: Json) -> StripeError:
 
 
 def cannot_confirm(call: Call, intent: Json) -> StripeError:
-    message = guesses.CANNOT_CONFIRM_STATUS_MESSAGE.format(status=intent["status"])
-    return unexpected_state(call, intent, message)
+    """Pasted from a real answer of 2020 about a hold (spree-contrib/spree_gateway#364)."""
+    return unexpected_state(
+        call,
+        intent,
+        f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}. "
+        "Only a PaymentIntent with one of the following statuses may be confirmed: "
+        "requires_confirmation, requires_action.",
+    )
 
 
 def another_method_pending(call: Call, intent: Json) -> StripeError:
