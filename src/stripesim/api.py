@@ -17,7 +17,7 @@ from stripesim.control.recent import Recent
 from stripesim.control.redact import redacted, redacted_text
 from stripesim.http import Answer, Request
 from stripesim.ids import ACCOUNT_ID
-from stripesim.objects import charges, direct_charges, disputes, ephemeral_keys, refunds
+from stripesim.objects import charges, clients, direct_charges, disputes, ephemeral_keys, refunds
 from stripesim.objects.payment_intents import settle
 from stripesim.routes import Route, Router
 from stripesim.store.journal import SavedAnswer
@@ -234,7 +234,7 @@ class Api:
             self.world.forget_endpoints()
 
     def _error_outcome(self, call: Call, error: StripeError) -> Outcome:
-        fields = error.fields()
+        fields = clients.shown_in_error(call, error.fields())
         included.include_for_version(call, fields)
         if error.status != 401:
             fields["request_log_url"] = (

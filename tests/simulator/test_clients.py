@@ -90,6 +90,15 @@ def test_what_only_the_server_may_say_is_refused(client, kind, name):
     assert call().json()["status"] == "requires_payment_method"
 
 
+def test_a_refusal_shows_a_client_no_more_of_its_intent(client, kind):
+    _, call = client
+    seen = call().json()
+    declined = error_of(call("POST", "/confirm", payment_method="pm_card_chargeDeclined"), 402)
+    assert set(declined[kind]) == set(seen)
+    refused = error_of(call("POST", "/confirm"))
+    assert set(refused[kind]) == set(seen)
+
+
 def test_a_client_sees_no_more_by_expanding(client):
     _, call = client
     for path in ("customer", "latest_charge", "payment_method.customer"):

@@ -59,6 +59,11 @@ def shown(call: Call, intent: Json) -> Json:
     return {name: intent[name] for name in SHOWN[intent["object"]]}
 
 
+def shown_in_error(call: Call, fields: Json) -> Json:
+    """An error's fields; the intent in it is shown like any other."""
+    return {name: shown(call, found) if name in SHOWN else found for name, found in fields.items()}
+
+
 def check_confirm(call: Call, intent: Json, params: Json) -> None:
     """Raises StripeError 400 for what a client may not say.
 
