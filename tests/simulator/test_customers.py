@@ -105,3 +105,18 @@ def test_addresses_are_shown_with_all_their_parts(wire):
     direct = wire.ok("/v1/charges", {"amount": 440, "currency": "usd", "source": "tok_visa"})
     assert wire.ok(f"/v1/charges/{direct['id']}", shipping)["shipping"] == parcel
     assert wire.ok(f"/v1/customers/{customer['id']}", {"address": ""})["address"] is None
+
+
+def test_metadata_has_limits_and_the_refusal_says_which(wire):
+    too_many = {f"metadata[k{number}]": "v" for number in range(51)}
+    for form, message in (
+        ({"metadata[a]": "x" * 501}, "Metadata values can have up to 500 characters, but you passed"
+         " in a value that is 501 characters. Invalid value: " + "x" * 501),
+        ({f"metadata[{'k' * 41}]": "v"}, "Metadata keys can have up to 40 characters, but you"
+         " passed in a key that is 41 characters. Invalid key: " + "k" * 41),
+        (too_many, "Metadata can have up to 50 keys, but you've set 51. Email us at"
+         " support+metadata@stripe.com for more information."),
+    ):  # fmt: skip
+        status, error = wire.error("/v1/customers", form)
+        assert (status, error["message"]) == (400, message)
+        assert set(error) == {"message", "request_log_url", "type"}

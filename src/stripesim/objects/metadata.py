@@ -1,7 +1,8 @@
 """Metadata: merged name by name; an empty value unsets one name, an empty string all of them.
 
 Documented (docs.stripe.com/api/metadata): at most 50 keys, names of 40 characters without square
-brackets, values of 500.
+brackets, values of 500. The three refusals were pasted from real answers (FlowFuse/flowfuse#1948
+has the one of the keys), without code and param.
 """
 
 from typing import Any
@@ -20,17 +21,21 @@ def merged(current: Json, change: Any) -> Json:
     out = {name: value for name, value in out.items() if value != ""}
     if len(out) > MOST_KEYS:
         raise invalid_request(
-            f"You can have at most {MOST_KEYS} metadata keys per object.",
-            param="metadata",
+            f"Metadata can have up to {MOST_KEYS} keys, but you've set {len(out)}. Email us at "
+            "support+metadata@stripe.com for more information."
         )
     for name, value in out.items():
-        if len(name) > LONGEST_NAME or len(value) > LONGEST_VALUE:
-            raise invalid_request(
-                f"Metadata names can have up to {LONGEST_NAME} characters and "
-                f"values up to {LONGEST_VALUE}.",
-                param=f"metadata[{name[:LONGEST_NAME]}]",
-            )
+        _check_length("key", LONGEST_NAME, name)
+        _check_length("value", LONGEST_VALUE, value)
     return out
+
+
+def _check_length(what: str, longest: int, text: str) -> None:
+    if len(text) > longest:
+        raise invalid_request(
+            f"Metadata {what}s can have up to {longest} characters, but you passed in a {what} that"
+            f" is {len(text)} characters. Invalid {what}: {text}"
+        )
 
 
 def unset(value: Any) -> Any:
