@@ -75,12 +75,6 @@ def is_pending_with_another(call: Call, intent: Json, method: Json) -> bool:
     return is_strict and is_other and intent["status"] == "requires_action"
 
 
-def is_requested(intent: Json) -> bool:
-    """Whether the merchant asks for 3-D Secure although the card would not."""
-    options = intent["payment_method_options"].get("card") or {}
-    return options.get("request_three_d_secure") in ("any", "challenge")
-
-
 def asks_on_session(how: Authentication, *, is_wanted: bool) -> bool:
     """Whether a card asks while its holder is there; `is_wanted` is the merchant's request."""
     if how is Authentication.OPTIONAL:

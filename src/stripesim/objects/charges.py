@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import addresses, balance_transactions, payment_methods
+from stripesim.objects import addresses, balance_transactions, method_options, payment_methods
 from stripesim.objects.events import emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -156,7 +156,7 @@ def _card_details(
         "brand": card["brand"],
         **(
             {"capture_before": call.now + AUTHORIZATION_SECONDS}
-            if intent["capture_method"] == "manual" and amount_authorized is not None
+            if method_options.is_captured_later(intent) and amount_authorized is not None
             else {}
         ),
         "checks": dict(card["checks"]),
@@ -186,10 +186,10 @@ def _incremental(intent: Json, method: Json) -> str:
     """Documented (docs.stripe.com/payments/incremental-authorization): by brand, on request. An
     account without that feature would be refused at the request; the simulator's has it.
     """
-    options = (intent.get("payment_method_options") or {}).get("card") or {}
-    is_requested = options.get("request_incremental_authorization") == "if_available"
-    is_possible = intent["capture_method"] == "manual" and method["card"]["brand"] in INCREMENTAL
-    return "available" if is_requested and is_possible else "unavailable"
+    wanted = method_options.of_card(intent).get("request_incremental_authorization")
+    is_held = method_options.is_captured_later(intent)
+    is_possible = is_held and method["card"]["brand"] in INCREMENTAL
+    return "available" if wanted == "if_available" and is_possible else "unavailable"
 
 
 def _three_d_secure(
@@ -199,13 +199,11 @@ def _three_d_secure(
     requested attempt and ask nobody.
     """
     how = payment_methods.card_of(method).authentication
-    options = (intent.get("payment_method_options") or {}).get("card") or {}
-    is_requested = options.get("request_three_d_secure") in ("any", "challenge")
     if is_authenticated:
         return authentication(call)
     if how is Authentication.FRICTIONLESS:
         return authentication(call) | {"authentication_flow": "frictionless"}
-    if how is Authentication.NEVER and is_requested:
+    if how is Authentication.NEVER and method_options.requests_authentication(intent):
         return authentication(call) | {
             "authentication_flow": None,
             "electronic_commerce_indicator": "06",

@@ -8,6 +8,7 @@ from stripesim.objects import (
     challenges,
     confirmation_tokens,
     mandates,
+    method_options,
     payment_methods,
 )
 from stripesim.objects.payment_intents import refusals, settle
@@ -120,8 +121,7 @@ def _apply(call: Call, intent: Json, params: Json) -> None:
         intent["_sim"]["acceptance"] = mandates.accept(call, params["mandate_data"])
     if params.get("capture_method"):
         intent["capture_method"] = params["capture_method"]
-    for name, options in (params.get("payment_method_options") or {}).items():
-        intent["payment_method_options"].setdefault(name, {}).update(options or {})
+    method_options.merge(intent, params)
 
 
 def _check_return_url(call: Call, intent: Json, params: Json) -> None:
@@ -151,7 +151,7 @@ def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
 def _has_to_authenticate(call: Call, intent: Json, method: Json, *, off_session: bool) -> bool:
     """Raises StripeError 402 where asking the bank itself ends in a decline."""
     how = payment_methods.card_of(method).authentication
-    is_wanted = challenges.is_requested(intent) and not off_session
+    is_wanted = method_options.requests_authentication(intent) and not off_session
     if how is Authentication.OPTIONAL_BROKEN and is_wanted:
         raise settle.declined(call, intent, method, PROCESSING_ERROR)
     if not off_session:

@@ -4,7 +4,7 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.ids import ACCOUNT_PART
-from stripesim.objects import addresses, clients, payment_methods
+from stripesim.objects import addresses, clients, method_options, payment_methods
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -92,10 +92,6 @@ def _choose_method(call: Call, intent: Json, params: Json) -> None:
 def _shape(call: Call, params: Json, currency: str) -> Json:
     types, automatic = method_types(call, params)
     intent_id = call.world.ids.payment("pi", call.now)
-    given = params.get("payment_method_options") or {}
-    options = {kind: dict(given.get(kind) or {}) for kind in types if kind != "card"}
-    if "card" in types:
-        options["card"] = CARD_OPTIONS | (given.get("card") or {})
     return {
         "id": intent_id,
         "object": "payment_intent",
@@ -127,7 +123,7 @@ def _shape(call: Call, params: Json, currency: str) -> Json:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": _configuration() if automatic else None,
-        "payment_method_options": options,
+        "payment_method_options": method_options.begin(params, types, CARD_OPTIONS),
         "payment_method_types": types,
         "payment_record": None,
         "processing": None,
@@ -224,8 +220,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
     if "metadata" in params:
         intent["metadata"] = merged(intent["metadata"], params["metadata"])
         call.world.ledger.label(intent["id"], intent["metadata"])
-    for kind, options in (params.get("payment_method_options") or {}).items():
-        intent["payment_method_options"].setdefault(kind, {}).update(options or {})
+    method_options.merge(intent, params)
     if "payment_method" in params or params.get("payment_method_data"):
         _update_method(call, intent, params)
     if params and states.allows(intent, "update"):

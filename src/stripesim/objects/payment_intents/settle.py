@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import charges, disputes, mandates, payment_methods
+from stripesim.objects import charges, disputes, mandates, method_options, payment_methods
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.payment_intents import refusals
 from stripesim.rules import states
@@ -37,10 +37,10 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
     )
     intent["_sim"].update(challenge=None, authenticated_with=None)
     acceptance = intent["_sim"]["acceptance"]
-    if acceptance and intent["setup_future_usage"]:
+    if acceptance and method_options.usage(intent):
         mandate = mandates.make(call, method, acceptance)
         paid["payment_method_details"]["card"]["mandate"] = mandate
-    is_held = intent["capture_method"] == "manual"
+    is_held = method_options.is_captured_later(intent)
     if not is_held:
         is_async = intent["capture_method"] == "automatic_async"
         take_money(call, paid, intent["amount"], is_async=is_async)
@@ -86,7 +86,7 @@ def take_money(call: Call, paid: Json, amount: int, *, is_async: bool = False) -
 
 def _keep_or_consume(call: Call, intent: Json, method: Json) -> None:
     """After a success: attached stays; setup_future_usage attaches or keeps; otherwise dead."""
-    usage = intent["setup_future_usage"]
+    usage = method_options.usage(intent)
     if usage == "off_session":
         method["_sim"]["is_set_up"] = True
     if method["_sim"]["state"] == "attached":

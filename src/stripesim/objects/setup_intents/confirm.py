@@ -12,6 +12,7 @@ from stripesim.objects import (
     challenges,
     confirmation_tokens,
     mandates,
+    method_options,
     payment_methods,
     setup_attempts,
 )
@@ -82,8 +83,7 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
 
 def _apply(call: Call, intent: Json, params: Json) -> None:
     """What a confirm may change on the intent."""
-    for name, options in (params.get("payment_method_options") or {}).items():
-        intent["payment_method_options"].setdefault(name, {}).update(options or {})
+    method_options.merge(intent, params)
     if params.get("return_url"):
         intent["_sim"]["return_url"] = params["return_url"]
     if params.get("mandate_data"):
@@ -95,7 +95,7 @@ def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
     intent.update(payment_method=method["id"], last_setup_error=None)
     intent["latest_attempt"] = setup_attempts.begin(call, intent, method)
     how = payment_methods.card_of(method).authentication
-    is_wanted = challenges.is_requested(intent)
+    is_wanted = method_options.requests_authentication(intent)
     if how is Authentication.OPTIONAL_BROKEN and is_wanted:
         raise _declined(call, intent, method, PROCESSING_ERROR)
     if challenges.asks_on_session(how, is_wanted=is_wanted):

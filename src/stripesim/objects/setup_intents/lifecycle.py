@@ -7,7 +7,7 @@ nothing is decided; no event tells of an update; a cancellation keeps the method
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import clients, payment_methods, setup_attempts
+from stripesim.objects import clients, method_options, payment_methods, setup_attempts
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
@@ -62,10 +62,6 @@ def _check_create(call: Call, params: Json, *, is_confirming: bool) -> None:
 def _shape(call: Call, params: Json) -> Json:
     types, automatic = method_types(call, params)
     intent_id = call.world.ids.timed("seti", call.now)
-    given = params.get("payment_method_options") or {}
-    options = {kind: dict(given.get(kind) or {}) for kind in types if kind != "card"}
-    if "card" in types:
-        options["card"] = CARD_OPTIONS | (given.get("card") or {})
     to_self = {name: params[name] for name in ["attach_to_self"] if name in params}
     return {
         "id": intent_id,
@@ -92,7 +88,7 @@ def _shape(call: Call, params: Json) -> Json:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": options,
+        "payment_method_options": method_options.begin(params, types, CARD_OPTIONS),
         "payment_method_types": types,
         "single_use_mandate": None,
         "status": states.begin(KIND, "created"),
@@ -150,8 +146,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
     for name in ("attach_to_self", "flow_directions"):
         if name in params:
             intent[name] = params[name] or None
-    for kind, options in (params.get("payment_method_options") or {}).items():
-        intent["payment_method_options"].setdefault(kind, {}).update(options or {})
+    method_options.merge(intent, params)
     if params.get("payment_method_types"):
         intent["payment_method_types"], _ = method_types(call, params)
         intent["automatic_payment_methods"] = None
