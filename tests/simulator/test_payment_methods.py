@@ -355,3 +355,19 @@ def test_a_filter_by_what_is_not_there_names_it(wire):
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (400, "resource_missing")
         assert error["param"] == name
+
+
+def test_what_a_payment_teaches_of_a_saved_card_is_kept(wire):
+    customer, card = wire.saved_card("4000002500003155")
+    wire.ok(f"/v1/payment_methods/{card}", {"billing_details[address][line1]": "1 Road"})
+    paying = {"customer": customer, "payment_method": card}
+    asked = wire.pay(**paying, setup_future_usage="off_session")
+    wire.simulator.authenticate(asked["id"], "success")
+    checks = wire.get(f"/v1/payment_methods/{card}").json()["card"]["checks"]
+    assert checks["address_line1_check"] == "pass"
+    assert wire.pay(**paying, off_session="true")["status"] == "succeeded"
+    customer, plain = wire.saved_card()
+    wire.ok(f"/v1/payment_methods/{plain}", {"billing_details[address][line1]": "1 Road"})
+    wire.pay(customer=customer, payment_method=plain)
+    checks = wire.get(f"/v1/payment_methods/{plain}").json()["card"]["checks"]
+    assert checks["address_line1_check"] == "pass"

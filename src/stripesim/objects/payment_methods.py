@@ -202,13 +202,14 @@ def reject_dead(method: Json, intent_id: str | None) -> None:
         raise refused(REUSE_MESSAGE)
 
 
-def pass_checks(method: Json) -> None:
-    """Recorded: `unchecked` becomes `pass` when the card is attached or charged.
+def pass_checks(method: Json) -> bool:
+    """Recorded: `unchecked` becomes `pass` when the card is attached or charged. Returns whether
+    anything changed.
 
     Documented (docs.stripe.com/testing): what was not given is not checked, and cannot fail.
     """
     if "card" not in method:
-        return
+        return False
     checks, address = method["card"]["checks"], method["billing_details"]["address"]
     given = {
         "cvc_check": checks["cvc_check"],
@@ -216,9 +217,9 @@ def pass_checks(method: Json) -> None:
         "address_postal_code_check": address["postal_code"],
     }
     ends = card_of(method).checks
-    for name, value in given.items():
-        if value and checks[name] in (None, "unchecked"):
-            checks[name] = ends.get(name, "pass")
+    open_checks = [n for n, value in given.items() if value and checks[n] in (None, "unchecked")]
+    checks.update({name: ends.get(name, "pass") for name in open_checks})
+    return bool(open_checks)
 
 
 def attach(call: Call, params: Json, method_id: str) -> Json:

@@ -3,6 +3,8 @@
 One connection, used by one thread (the server's event loop): a request is one `BEGIN IMMEDIATE`
 and one `COMMIT` before its answer leaves, so `kill -9` loses nothing that was answered. WAL with
 `synchronous=NORMAL` survives the death of the process (not of the machine's power).
+The log grows to 16 MiB before it is folded in, since the same few pages change with every payment:
+a tenth less of a confirm's CPU than at SQLite's own 4 MiB.
 """
 
 import sqlite3
@@ -142,6 +144,7 @@ class Database:
             "synchronous=NORMAL",
             "busy_timeout=10000",
             "cache_size=-65536",
+            "wal_autocheckpoint=4096",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
         self._add_later_columns()

@@ -27,7 +27,7 @@ def charge(call: Call, intent: Json, method: Json, *, is_authenticated: bool) ->
 
 
 def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) -> None:
-    payment_methods.pass_checks(method)
+    is_checked_anew = payment_methods.pass_checks(method)
     paid = charges.make(call, intent, method, decline=None, is_authenticated=is_authenticated)
     intent.update(
         payment_method=method["id"],
@@ -45,7 +45,7 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         is_async = intent["capture_method"] == "automatic_async"
         take_money(call, paid, intent["amount"], is_async=is_async)
     call.add(paid)
-    _keep_or_consume(call, intent, method)
+    _keep_or_consume(call, intent, method, is_changed=is_checked_anew)
     emit(call, "charge.succeeded", paid)
     if is_held:
         states.move(intent, "money_held")
@@ -84,13 +84,14 @@ def take_money(call: Call, paid: Json, amount: int, *, is_async: bool = False) -
     )
 
 
-def _keep_or_consume(call: Call, intent: Json, method: Json) -> None:
+def _keep_or_consume(call: Call, intent: Json, method: Json, *, is_changed: bool) -> None:
     """After a success: attached stays; setup_future_usage attaches or keeps; otherwise dead."""
     usage = method_options.usage(intent)
-    if usage == "off_session":
-        method["_sim"]["is_set_up"] = True
+    if usage == "off_session" and not method["_sim"]["is_set_up"]:
+        method["_sim"]["is_set_up"] = is_changed = True
     if method["_sim"]["state"] == "attached":
-        call.save(method)
+        if is_changed:
+            call.save(method)
     elif usage and intent["customer"]:
         payment_methods.give_to(call, method, intent["customer"])
     else:
