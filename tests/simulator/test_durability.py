@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from simulator.test_webhooks import Receiver
-from stripesim.testing import SimulatorProcess
+from stripesim.config import Config
+from stripesim.testing import SimulatorProcess, SimulatorThread
 
 
 def test_what_was_answered_survives_kill_9(wire_to, tmp_path):
@@ -125,6 +126,18 @@ def test_a_port_in_use_and_a_missing_secret_stop_the_start_with_one_sentence(wir
 def test_a_flag_that_cannot_be_meant_is_refused_without_a_traceback(flags, words):
     said = refused(*flags)
     assert words in said and "Traceback" not in said
+
+
+def test_a_file_belongs_to_one_simulator_until_it_ends(tmp_path):
+    path = tmp_path / "sim.db"
+    with SimulatorProcess(data=path) as simulator:
+        assert "another stripesim is at work on it" in refused("--port", 0, "--data", path)
+        simulator.kill()
+        simulator.restart()
+    with SimulatorThread(Config(data=str(path))) as simulator:
+        assert "another stripesim is at work on it" in refused("--port", 0, "--data", path)
+    with SimulatorThread(Config(data=str(path))) as simulator:
+        assert simulator.health() == {"status": "ready"}
 
 
 def test_a_database_of_another_program_is_left_as_it_is(tmp_path):

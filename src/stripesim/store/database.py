@@ -10,7 +10,12 @@ a tenth less of a confirm's CPU than at SQLite's own 4 MiB.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -124,6 +129,10 @@ TABLES = (
 )  # fmt: skip
 
 
+class FileInUse(sqlite3.OperationalError):
+    """Another simulator works on the file."""
+
+
 class ForeignFile(sqlite3.DatabaseError):
     """A SQLite file that this simulator did not make."""
 
@@ -131,7 +140,8 @@ class ForeignFile(sqlite3.DatabaseError):
 class Database:
     """One SQLite connection with explicit transactions.
 
-    Raises ForeignFile, and sqlite3.Error when the file cannot be opened or is no database.
+    Raises ForeignFile, FileInUse, and sqlite3.Error when the file cannot be opened or is no
+    database.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -139,6 +149,7 @@ class Database:
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
         self._refuse_foreign_tables()
+        self._held = _hold(path) if path and path != ":memory:" else None
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",
@@ -210,3 +221,22 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+        if self._held:
+            self._held.close()
+
+
+def _hold(path: str) -> IO[bytes] | None:
+    """Keeps other simulators from the file until it is closed or the process ends.
+
+    Two would deliver every event twice. It is closed after SQLite's own connection, because
+    closing any handle of a file gives up the process's locks on it.
+    """
+    if fcntl is None:
+        return None
+    held = open(path, "rb")  # noqa: SIM115  held as long as the database
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise FileInUse("another stripesim is at work on it") from error
+    return held
