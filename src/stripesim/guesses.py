@@ -104,11 +104,12 @@ WRONG_METHOD_TYPE_MESSAGE = (
     "PaymentMethod of one of the following types: {allowed}. Alternatively update the allowed "
     'payment_method_types for this {intent} to include "{type}".'
 )
-# [C]
-CAPTURE_TOO_MUCH_MESSAGE = (
-    "The payment_intent could not be captured because the requested capture amount is greater than "
-    "the amount you can capture for this charge."
-)
+# [I] Both texts are recorded (2026), of an automatic capture and of a second one; until when the
+# older one was told of everything is inferred from the day multicapture came.
+REMAINDER_RELEASED_SINCE = "2023-10-16"
+# [I] Two statuses that refusals to cancel list: absent in 2024, the first there in 2026-04, both in
+# 2026-08.
+CANCELABLE_SINCE = {"requires_reauthorization": "2026-03-25", "expired": "2026-07-01"}
 # [G] The refusal is documented: an account without multicapture cannot keep the rest on hold.
 NO_MULTICAPTURE_MESSAGE = (
     "This PaymentIntent does not support multiple captures, so `final_capture` cannot be false."

@@ -30,9 +30,34 @@ def test_the_rest_of_a_hold_cannot_be_kept(wire):
 
 def test_what_cannot_be_captured(wire):
     path = f"/v1/payment_intents/{hold(wire)['id']}/capture"
-    for amount, code in ((0, "parameter_invalid_integer"), (441, "amount_too_large")):
+    for amount, code, param, message in (
+        (-1, None, "amount_to_capture", "Invalid non-negative integer"),
+        (0, "parameter_invalid_integer", "amount", "This value must be greater than or equal to 1"),
+        (441, "amount_too_large", None, "The payment could not be captured because the requested"),
+    ):
         status, error = wire.error(path, {"amount_to_capture": amount})
-        assert (status, error["code"], error["param"]) == (400, code, "amount_to_capture")
+        assert (status, error.get("code"), error.get("param")) == (400, code, param)
+        assert error["message"].startswith(message)
+        assert error["payment_intent"]["status"] == "requires_capture"
+
+
+@pytest.mark.parametrize(
+    ("capture_method", "amount", "version", "message"),
+    [
+        ("manual", 440, "2026-10-28.endive", "could not be captured because it has already been"),
+        ("manual", 100, "2026-10-28.endive", "The remaining amount on this PaymentIntent could"),
+        ("automatic", None, "2026-10-28.endive", "The remaining amount on this PaymentIntent"),
+        ("manual", 100, "2022-11-15", "could not be captured because it has already been captured"),
+    ],
+)
+def test_what_was_captured_is_not_captured_again(wire, capture_method, amount, version, message):
+    paid = wire.pay(payment_method=wire.card(), capture_method=capture_method)
+    path = f"/v1/payment_intents/{paid['id']}/capture"
+    if amount:
+        wire.ok(path, {"amount_to_capture": amount})
+    status, error = wire.error(path, version=version)
+    assert (status, error["code"]) == (400, "payment_intent_unexpected_state")
+    assert message in error["message"]
 
 
 def test_a_hold_can_be_raised_when_that_was_asked_for(wire):

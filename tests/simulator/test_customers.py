@@ -91,8 +91,8 @@ def test_an_update_tells_what_was_there_before(wire):
 
 
 def test_addresses_are_shown_with_all_their_parts(wire):
-    line, name = {"[address][line1]": "1 Road", "[name]": "Ada"}.items()
-    shipping = {f"shipping{part}": text for part, text in (line, name)}
+    name = {"shipping[name]": "Ada"}
+    shipping = {**name, "shipping[address][line1]": "1 Road"}
     empty = dict.fromkeys(("city", "country", "line2", "postal_code", "state"))
     whole = {**empty, "line1": "1 Road"}
     customer = wire.ok("/v1/customers", {"address[line1]": "1 Road", **shipping})
@@ -104,7 +104,11 @@ def test_addresses_are_shown_with_all_their_parts(wire):
     assert paid["shipping"] == parcel
     direct = wire.ok("/v1/charges", {"amount": 440, "currency": "usd", "source": "tok_visa"})
     assert wire.ok(f"/v1/charges/{direct['id']}", shipping)["shipping"] == parcel
-    assert wire.ok(f"/v1/customers/{customer['id']}", {"address": ""})["address"] is None
+    path = f"/v1/customers/{customer['id']}"
+    moved = wire.ok(path, {**name, "address[city]": "Bath", "shipping[address][line1]": ""})
+    assert moved["address"] == {**whole, "city": "Bath"}
+    assert moved["shipping"] == {**customer["shipping"], "address": {**whole, "line1": None}}
+    assert wire.ok(path, {"address": ""})["address"] is None
 
 
 def test_metadata_has_limits_and_the_refusal_says_which(wire):

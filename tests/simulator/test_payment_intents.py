@@ -138,16 +138,20 @@ def test_manual_capture_holds_and_then_takes_the_money(wire):
     status, error = wire.error(f"/v1/payment_intents/{held['id']}/capture")
     assert (status, error["code"]) == (400, "payment_intent_unexpected_state")
     assert error["message"] == (
-        "This PaymentIntent could not be captured because it has a status of succeeded. Only a "
-        "PaymentIntent with one of the following statuses may be captured: requires_capture."
+        "This PaymentIntent could not be captured because it has already been captured."
+    )
+    _, early = wire.error(f"/v1/payment_intents/{wire.intent()['id']}/capture")
+    assert early["message"] == (
+        "This PaymentIntent could not be captured because it has a status of "
+        "requires_payment_method. Only a PaymentIntent with one of the following statuses may be "
+        "captured: requires_capture."
     )
 
 
 def test_a_partial_capture_takes_only_that_and_too_much_is_refused(wire):
     held = wire.pay(payment_method=wire.card(), capture_method="manual")
     path = f"/v1/payment_intents/{held['id']}/capture"
-    status, error = wire.error(path, {"amount_to_capture": 441})
-    assert (status, error["param"]) == (400, "amount_to_capture")
+    assert wire.error(path, {"amount_to_capture": 441})[0] == 400
     assert wire.ok(path, {"amount_to_capture": 100})["amount_received"] == 100
 
 
@@ -174,7 +178,13 @@ def test_cancel_is_refused_after_success_and_confirm_after_cancel(wire):
     assert error["message"] == (
         "You cannot cancel this PaymentIntent because it has a status of succeeded. Only a "
         "PaymentIntent with one of the following statuses may be canceled: requires_payment_method,"
-        " requires_capture, requires_confirmation, requires_action, processing."
+        " requires_capture, requires_reauthorization, requires_confirmation, requires_action,"
+        " expired, processing."
+    )
+    older = wire.error(f"/v1/payment_intents/{paid['id']}/cancel", version="2024-06-20")[1]
+    assert older["message"].endswith(
+        ": requires_payment_method, requires_capture, requires_confirmation, requires_action, "
+        "processing."
     )
     gone = wire.intent(payment_method=wire.card())
     wire.ok(f"/v1/payment_intents/{gone['id']}/cancel")

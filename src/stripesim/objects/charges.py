@@ -276,7 +276,7 @@ def update(call: Call, params: Json, charge_id: str) -> Json:
         if name in params:
             charge[name] = unset(params[name])
     if "shipping" in params:
-        charge["shipping"] = addresses.parcel(params["shipping"])
+        charge["shipping"] = addresses.parcel(params["shipping"], charge["shipping"])
     if params.get("customer") and params["customer"] != charge["customer"]:
         call.load_param("customer", params["customer"], noun="customer", param="customer")
         if charge["customer"]:  # documented: only a charge without a customer gets one

@@ -83,9 +83,9 @@ def _apply(call: Call, customer: Json, params: Json) -> None:
         if name in params:
             customer[name] = unset(params[name])
     if "address" in params:
-        customer["address"] = addresses.address(params["address"])
+        customer["address"] = addresses.address(params["address"], customer["address"])
     if "shipping" in params:
-        customer["shipping"] = addresses.recipient(params["shipping"])
+        customer["shipping"] = addresses.recipient(params["shipping"], customer["shipping"])
     for name in ("balance", "invoice_prefix", "next_invoice_sequence", "preferred_locales"):
         if name in params:
             customer[name] = params[name]

@@ -75,7 +75,8 @@ CHARGE_FIELDS: dict[str, Json] = {
     "refunded": {"status": "succeeded", "captured": True, "refunded": True},
 }
 
-# object and call -> the states in which it is taken. Cards are never `processing` here.
+# object and call -> the states in which it is taken. No card is `processing`,
+# `requires_reauthorization` or `expired` here.
 CALLS: dict[tuple[str, str], tuple[str, ...]] = {
     ("payment_intent", "update"): INTENT_OPEN,  # amount, currency, method; the rest always
     ("payment_intent", "confirm"): INTENT_OPEN,
@@ -84,8 +85,10 @@ CALLS: dict[tuple[str, str], tuple[str, ...]] = {
     ("payment_intent", "cancel"): (
         "requires_payment_method",
         "requires_capture",
+        "requires_reauthorization",
         "requires_confirmation",
         "requires_action",
+        "expired",
         "processing",
     ),
     ("setup_intent", "update"): INTENT_OPEN,  # the method; the rest always

@@ -15,7 +15,7 @@ from stripesim.objects.metadata import merged, unset
 from stripesim.objects.payment_intents import connect, refusals, settle
 from stripesim.rules import descriptors, states
 from stripesim.rules.currencies import check_amount
-from stripesim.wire.errors import invalid_request, refused
+from stripesim.wire.errors import refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -31,14 +31,8 @@ def capture(call: Call, params: Json, intent_id: str) -> Json:
     descriptors.check(params, intent["payment_method_types"], call.version)
     capturable = int(intent["amount_capturable"])
     amount = int(params.get("amount_to_capture", capturable))
-    if amount <= 0:
-        raise invalid_request(
-            "This value must be greater than or equal to 1.",
-            code="parameter_invalid_integer",
-            param="amount_to_capture",
-        )
-    if amount > capturable:
-        raise refusals.capture_too_much(call, intent)
+    if not 0 < amount <= capturable:
+        raise refusals.capture_amount(amount, intent)
     if params.get("final_capture") is False:
         raise refused(guesses.NO_MULTICAPTURE_MESSAGE, param="final_capture")
     _note(call, intent, params)

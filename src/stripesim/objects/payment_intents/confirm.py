@@ -116,7 +116,7 @@ def _apply(call: Call, intent: Json, params: Json) -> None:
         if name in params:
             intent[name] = params[name] or None
     if "shipping" in params:
-        intent["shipping"] = addresses.parcel(params["shipping"])
+        intent["shipping"] = addresses.parcel(params["shipping"], intent["shipping"])
     if params.get("mandate_data"):
         intent["_sim"]["acceptance"] = mandates.accept(call, params["mandate_data"])
     if params.get("capture_method"):

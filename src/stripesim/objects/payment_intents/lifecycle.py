@@ -216,7 +216,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
         if name in params:
             intent[name] = unset(params[name])
     if "shipping" in params:
-        intent["shipping"] = addresses.parcel(params["shipping"])
+        intent["shipping"] = addresses.parcel(params["shipping"], intent["shipping"])
     if "metadata" in params:
         intent["metadata"] = merged(intent["metadata"], params["metadata"])
         call.world.ledger.label(intent["id"], intent["metadata"])

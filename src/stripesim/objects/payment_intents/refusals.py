@@ -3,6 +3,7 @@
 from typing import Any
 
 from stripesim import guesses
+from stripesim.objects import method_options
 from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
 from stripesim.world import Call
@@ -11,7 +12,6 @@ Json = dict[str, Any]
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 CARD_ERROR = "card_error"
 UPDATABLE = ", ".join(CALLS[("payment_intent", "update")])
-CANCELABLE = ", ".join(CALLS[("payment_intent", "cancel")])
 CUSTOMER_IS_FIXED = (
     "You cannot modify `customer` on a PaymentIntent once it already has been set. To fulfill a "
     "payment with a different Customer, cancel this PaymentIntent and create a new one."
@@ -103,17 +103,26 @@ def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
     )
 
 
+def _day(call: Call) -> str:
+    """Texts change for all versions at once: the day of the version, or the one asked for."""
+    return call.world.config.fields_as_of or call.version[:10]
+
+
 def not_cancelable(call: Call, intent: Json) -> StripeError:
+    since, day = guesses.CANCELABLE_SINCE, _day(call)
+    cancelable = [s for s in CALLS[("payment_intent", "cancel")] if day >= since.get(s, "")]
     return unexpected_state(
         call,
         intent,
         f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only "
         "a PaymentIntent with one of the following statuses may be canceled: "
-        f"{CANCELABLE}.",
+        f"{', '.join(cancelable)}.",
     )
 
 
 def not_capturable(call: Call, intent: Json) -> StripeError:
+    if intent["status"] == "succeeded":
+        return unexpected_state(call, intent, _nothing_left(call, intent))
     return unexpected_state(
         call,
         intent,
@@ -121,6 +130,17 @@ def not_capturable(call: Call, intent: Json) -> StripeError:
         f"{intent['status']}. Only a PaymentIntent with one of the following statuses may be "
         "captured: requires_capture.",
     )
+
+
+def _nothing_left(call: Call, intent: Json) -> str:
+    is_whole = intent["amount_received"] == intent["amount"]
+    is_second = method_options.is_captured_later(intent) and is_whole
+    if _day(call) >= guesses.REMAINDER_RELEASED_SINCE and not is_second:
+        return (
+            "The remaining amount on this PaymentIntent could not be captured because the remainder"
+            " of the authorized amount has been released."
+        )
+    return "This PaymentIntent could not be captured because it has already been captured."
 
 
 def no_microdeposits(call: Call, intent: Json) -> StripeError:
@@ -140,11 +160,23 @@ def not_incrementable(call: Call, intent: Json) -> StripeError:
     )
 
 
-def capture_too_much(call: Call, intent: Json) -> StripeError:
+def capture_amount(amount: int, intent: Json) -> StripeError:
+    """Recorded at 2026-08-26.dahlia: three refusals, and zero names another parameter."""
+    if amount < 0:
+        message = "Invalid non-negative integer"
+        return refused(message, param="amount_to_capture", payment_intent=intent)
+    if amount == 0:
+        return refused(
+            "This value must be greater than or equal to 1.",
+            code="parameter_invalid_integer",
+            param="amount",
+            payment_intent=intent,
+        )
     return refused(
-        guesses.CAPTURE_TOO_MUCH_MESSAGE,
+        "The payment could not be captured because the requested capture amount is greater than the"
+        " amount you can capture for this charge. Contact us via https://support.stripe.com/contact"
+        "/ for help.",
         code="amount_too_large",
-        param="amount_to_capture",
         payment_intent=intent,
     )
 
