@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 SECRET_KEY = "sk_test_stripesim"  # noqa: S105  every test key means the same account
 PUBLISHABLE_KEY = "pk_test_stripesim"
+MATCH_FIELDS = {"method", "path", "nth", "times", "probability"}
+FAULT_FIELDS = {"seconds", "status"}
 READY_SECONDS = 20
 TIMEOUT_SECONDS = 60.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever `http_proxy` says
@@ -117,7 +119,14 @@ class ControlClient:
         return self._list("/_sim/faults", "faults")
 
     def add_fault(self, *, kind: str, match: Json | None = None, **fault: Any) -> int:
-        """`add_fault(kind="drop_response", match={"path": "*/confirm", "nth": 1})`; its id."""
+        """`add_fault(kind="drop_response", match={"path": "*/confirm", "nth": 1})`; its id.
+
+        The control plane ignores fields that it does not know; here they are mistakes. Raises
+        TypeError.
+        """
+        unknown = [*(match or {}).keys() - MATCH_FIELDS, *fault.keys() - FAULT_FIELDS]
+        if unknown:
+            raise TypeError(f"a fault has no {', '.join(sorted(unknown))}")
         rule = {"match": match or {}, "fault": {"kind": kind, **fault}}
         return int(self._control("POST", "/_sim/faults", rule)["faults"][-1]["id"])
 

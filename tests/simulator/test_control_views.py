@@ -41,7 +41,8 @@ def test_of_a_key_only_its_kind_is_shown(sent, shown):
 
 def test_no_secret_is_in_any_view(wire):
     wire.ok(
-        "/v1/webhook_endpoints", {"url": "http://127.0.0.1:1/", "enabled_events[]": "customer.*"}
+        "/v1/webhook_endpoints",
+        {"url": "http://127.0.0.1:1/", "enabled_events[]": "customer.created"},
     )
     wire.simulator.webhooks(mode="pause")
     wire.pay(payment_method=wire.card("4000002760003184"), return_url="shop://back")

@@ -325,3 +325,10 @@ def test_chances_follow_the_seed(start_stripe_simulator):
         return [requests.get(url, auth=("sk_test_x", "")).status_code for _ in range(20)]
 
     assert strikes(1) == strikes(1) != strikes(2)
+
+
+def test_a_misspelt_field_of_a_fault_is_a_mistake_of_the_test(wire):
+    for match, fault in (({"pth": "*"}, {}), ({}, {"secs": 3})):
+        with pytest.raises(TypeError, match="a fault has no (pth|secs)"):
+            wire.simulator.add_fault(kind="latency", match=match, **fault)
+    assert wire.simulator.faults() == []

@@ -78,6 +78,12 @@ def test_an_endpoint_of_the_api_gets_the_events_it_asked_for(wire, receiver):
     receiver.wait(1)
     assert [e.type for e in receiver.events(made["secret"])] == ["payment_intent.succeeded"]
     path = f"/v1/webhook_endpoints/{made['id']}"
+    for where in (path, "/v1/webhook_endpoints"):
+        form = {"url": receiver.url, "enabled_events[]": "payment_intent.succeded"}
+        status, error = wire.error(where, form)
+        assert (status, error["param"]) == (400, "enabled_events[0]")
+        start = "Invalid enabled_events[0]: must be one of account.application.authorized, account."
+        assert error["message"].startswith(start)
     assert "secret" not in wire.get(path).json()
     assert wire.ok(path, {"disabled": "true"})["status"] == "disabled"
     wire.pay(payment_method=wire.card())
