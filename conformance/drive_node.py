@@ -58,7 +58,7 @@ def _fetch(npm: str) -> None:
         with tarfile.open(archive) as packed:
             if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4
                 packed.extraction_filter = tarfile.data_filter
-            packed.extractall(folder)  # noqa: S202  what it is was known by its hash
+            packed.extractall(folder)
         SDK.parent.mkdir(parents=True, exist_ok=True)
         ready = SDK.parent / f"{SDK.name}.{Path(folder).name}"
         shutil.move(Path(folder) / "package", ready)

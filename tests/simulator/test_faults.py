@@ -329,6 +329,6 @@ def test_chances_follow_the_seed(start_stripe_simulator):
 
 def test_a_misspelt_field_of_a_fault_is_a_mistake_of_the_test(wire):
     for match, fault in (({"pth": "*"}, {}), ({}, {"secs": 3})):
-        with pytest.raises(TypeError, match="a fault has no (pth|secs)"):
+        with pytest.raises(TypeError, match=r"a fault has no (pth|secs)"):
             wire.simulator.add_fault(kind="latency", match=match, **fault)
     assert wire.simulator.faults() == []
