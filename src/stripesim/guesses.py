@@ -104,8 +104,8 @@ WRONG_METHOD_TYPE_MESSAGE = (
     "PaymentMethod of one of the following types: {allowed}. Alternatively update the allowed "
     'payment_method_types for this {intent} to include "{type}".'
 )
-# [I] Both texts are recorded (2026), of an automatic capture and of a second one; until when the
-# older one was told of everything is inferred from the day multicapture came.
+# [I] The first text is recorded after a capture in part (2026-08-26.dahlia), the other one was told
+# of every second capture in 2022, and still of some in 2026-06; the day is that of multicapture.
 REMAINDER_RELEASED_SINCE = "2023-10-16"
 # [I] Two statuses that refusals to cancel list: absent in 2024, the first there in 2026-04, both in
 # 2026-08.
@@ -228,6 +228,8 @@ LINKED_SOURCE_MISSING_STATUS = 404
 CHARGE_CAPTURE_TOO_MUCH_MESSAGE = (
     "You cannot capture a charge for an amount greater than it already has."
 )
+# [I] What the two networks say of a passed challenge; "07" is recorded of a payment without one.
+AUTHENTICATED_INDICATORS = {"visa": "05", "mastercard": "02"}
 # [G]
 CHARGE_FAILED_MESSAGE = "Charge {id} has failed and cannot be captured."
 # [G]
@@ -313,6 +315,8 @@ CARD_CONTACT_SINCE = "2025-02-24"
 # [I] `amount_updates` of a charge depends on the account: at 2023-10-16 those of antiwork/gumroad
 # have it and those of spree_stripe do not; at the versions around it no recorded account does.
 AMOUNT_UPDATES_SINCE = "2023-10-16"
+# [I] A charge's own indicator: absent at 2026-03-25, there at 2026-08-26.
+COMMERCE_INDICATOR_SINCE = "2026-07-01"
 # [I]
 AMOUNT_UPDATES_UNTIL = "2024-04-10"
 # [I] Of an error: between 2025-03-26 and 2025-10-22.

@@ -46,7 +46,7 @@ def test_what_cannot_be_captured(wire):
     [
         ("manual", 440, "2026-10-28.endive", "could not be captured because it has already been"),
         ("manual", 100, "2026-10-28.endive", "The remaining amount on this PaymentIntent could"),
-        ("automatic", None, "2026-10-28.endive", "The remaining amount on this PaymentIntent"),
+        ("automatic", None, "2026-10-28.endive", "could not be captured because it has already"),
         ("manual", 100, "2022-11-15", "could not be captured because it has already been captured"),
     ],
 )

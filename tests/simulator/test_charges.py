@@ -22,7 +22,32 @@ def test_charges_are_found_by_each_filter(wire):
 
 
 def test_an_update_moves_a_charge_to_another_group(wire):
-    paid = wire.pay(payment_method=wire.card(), transfer_group="a")["latest_charge"]
+    form = {"amount": 440, "currency": "usd", "source": "tok_visa", "transfer_group": "a"}
+    paid = wire.ok("/v1/charges", form)["id"]
     changed = wire.ok(f"/v1/charges/{paid}", {"transfer_group": "b", "description": "d"})
     assert (changed["transfer_group"], changed["description"]) == ("b", "d")
     assert (ids(wire, transfer_group="a"), ids(wire, transfer_group="b")) == ([], [paid])
+
+
+def test_the_group_of_an_intents_charge_is_the_intents(wire):
+    paid = wire.pay(payment_method=wire.card())
+    path = f"/v1/charges/{paid['latest_charge']}"
+    status, error = wire.error(path, {"transfer_group": "b"})
+    assert status == 400 and not {"code", "param"} & set(error)
+    assert error["message"] == (
+        f"This Charge was created by a PaymentIntent ({paid['id']}). You must update the "
+        "`transfer_group` on the PaymentIntent instead of updating the Charge directly. See "
+        "https://stripe.com/docs/api#update_payment_intent"
+    )
+
+
+def test_a_charge_says_how_its_holder_was_authenticated(wire):
+    def indicator(paid):
+        charge = wire.get(f"/v1/charges/{wire.retrieve(paid['id'])['latest_charge']}").json()
+        return charge["payment_method_details"]["card"]["electronic_commerce_indicator"]
+
+    assert indicator(wire.pay(payment_method="pm_card_visa")) == "07"
+    assert indicator(wire.pay(payment_method="pm_card_amex")) is None
+    asked = wire.pay(payment_method="pm_card_threeDSecure2Required")
+    wire.simulator.authenticate(asked["id"], "success")
+    assert indicator(asked) == "05"

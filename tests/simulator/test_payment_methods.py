@@ -104,7 +104,11 @@ def test_detach_is_for_good_and_the_method_stays_readable(wire):
     )
     missing = wire.get(f"/v1/customers/{customer}/payment_methods/{card}")
     assert missing.status_code == 404
-    assert missing.json()["error"]["param"] == "customer" and "code" not in missing.json()["error"]
+    told = missing.json()["error"]
+    assert (told["message"], told["param"]) == ("Invalid request", "customer")
+    assert "code" not in told
+    nobody = wire.get("/v1/customers/cus_nope/payment_methods").json()["error"]
+    assert (nobody["code"], nobody["param"]) == ("resource_missing", "id")
 
 
 def test_attaching_again_to_the_same_customer_is_a_no_op_without_event(wire):
@@ -339,8 +343,9 @@ def test_lists_filter_by_type_and_redisplay(wire):
 
     assert listed(customer=customer, allow_redisplay="always") == [shown]
     assert listed(customer=customer, allow_redisplay="unspecified") == [plain]
-    assert listed(allow_redisplay="always", type="card") == [shown]
-    assert listed(type="us_bank_account") == []
+    assert listed(customer=customer, allow_redisplay="always", type="card") == [shown]
+    assert listed(customer=customer, type="us_bank_account") == []
+    assert listed() == listed(type="card") == []
     assert wire.get("/v1/payment_methods", {"allow_redisplay": "x'"}).status_code == 400
 
 
@@ -371,3 +376,12 @@ def test_what_a_payment_teaches_of_a_saved_card_is_kept(wire):
     wire.pay(customer=customer, payment_method=plain)
     checks = wire.get(f"/v1/payment_methods/{plain}").json()["card"]["checks"]
     assert checks["address_line1_check"] == "pass"
+
+
+def test_what_is_no_token_is_told_from_a_token_that_is_not_there(wire):
+    for token, message in (
+        ("pm_card_visa", "Invalid token id: pm_card_visa"),
+        ("tok_nope", "No such token: 'tok_nope'"),
+    ):
+        status, error = wire.error("/v1/payment_methods", {"type": "card", "card[token]": token})
+        assert (status, error["message"]) == (400, message)

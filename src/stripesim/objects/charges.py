@@ -22,6 +22,12 @@ Json = dict[str, Any]
 LAND_BALANCE = "land_balance"
 AUTHORIZATION_SECONDS = 7 * 24 * 3600  # recorded: `capture_before` of a held charge
 INCREMENTAL = ("visa", "mastercard", "amex", "discover", "unionpay")
+# Recorded at 2026-08-26.dahlia.
+GROUP_OF_INTENT = (
+    "This Charge was created by a PaymentIntent ({intent}). You must update the `transfer_group` on"
+    " the PaymentIntent instead of updating the Charge directly. See "
+    "https://stripe.com/docs/api#update_payment_intent"
+)
 SELLER_MESSAGE_GENERIC = "The bank did not return any further details with this decline."
 
 
@@ -161,6 +167,7 @@ def _card_details(
         ),
         "checks": dict(card["checks"]),
         "country": card["country"],
+        "electronic_commerce_indicator": _commerce_indicator(method, is_authenticated),
         "exp_month": card["exp_month"],
         "exp_year": card["exp_year"],
         "extended_authorization": {"status": "disabled"},
@@ -190,6 +197,13 @@ def _incremental(intent: Json, method: Json) -> str:
     is_held = method_options.is_captured_later(intent)
     is_possible = is_held and method["card"]["brand"] in INCREMENTAL
     return "available" if wanted == "if_available" and is_possible else "unavailable"
+
+
+def _commerce_indicator(method: Json, is_authenticated: bool) -> str | None:
+    """Recorded: "07" where nobody was authenticated. SDK: only of Visa and Mastercard."""
+    if method["card"]["brand"] not in guesses.AUTHENTICATED_INDICATORS:
+        return None
+    return guesses.AUTHENTICATED_INDICATORS[method["card"]["brand"]] if is_authenticated else "07"
 
 
 def _three_d_secure(
@@ -271,6 +285,8 @@ def retrieve(call: Call, params: Json, charge_id: str) -> Json:
 
 def update(call: Call, params: Json, charge_id: str) -> Json:
     charge = call.load("charge", charge_id, noun="charge", param="id")
+    if "transfer_group" in params and charge["payment_intent"]:
+        raise refused(GROUP_OF_INTENT.format(intent=charge["payment_intent"]))
     before = copy.deepcopy(charge)
     for name in ("description", "receipt_email", "transfer_group"):
         if name in params:

@@ -14,7 +14,7 @@ from stripesim.objects import addresses, payment_methods, sources
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
-from stripesim.wire.errors import invalid_request, missing_in_body, missing_on_path
+from stripesim.wire.errors import StripeError, invalid_request, missing_in_body, missing_on_path
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -149,25 +149,23 @@ def list_customers(call: Call, params: Json) -> Json:
 
 
 def list_payment_methods(call: Call, params: Json, customer_id: str) -> Json:
-    _load_live(call, customer_id, param="customer")
+    _load_live(call, customer_id)
     url = f"/v1/customers/{customer_id}/payment_methods"
     return payment_methods.page_of_customer(call, params, customer_id, url)
 
 
 def retrieve_payment_method(call: Call, params: Json, customer_id: str, method_id: str) -> Json:
-    """Recorded: a method that is not this customer's is 404 with param `customer` and no code."""
+    """Recorded: a method that is not this customer's is 404 with few words and no code."""
     del params
-    _load_live(call, customer_id, param="customer")
+    _load_live(call, customer_id)
     method = call.load("payment_method", method_id, noun="PaymentMethod", param="payment_method")
     if method["customer"] != customer_id:
-        error = missing_on_path("PaymentMethod", method_id, "customer")
-        error.code = None
-        raise error
+        raise StripeError(404, "Invalid request", param="customer")
     return method
 
 
-def _load_live(call: Call, customer_id: str, param: str = "id") -> Json:
-    customer = call.load("customer", customer_id, noun="customer", param=param)
+def _load_live(call: Call, customer_id: str) -> Json:
+    customer = call.load("customer", customer_id, noun="customer", param="id")
     if customer.get("deleted"):
-        raise missing_on_path("customer", customer_id, param)
+        raise missing_on_path("customer", customer_id, "id")
     return customer

@@ -64,6 +64,8 @@ def spend(call: Call, token_id: str, param: str) -> Json:
     factory = cards.by_factory_id(token_id)
     if factory and token_id.startswith("tok_"):
         return legacy_card(call, factory, card_entry.read_factory(call, factory), {})
+    if not token_id.startswith("tok_"):  # probed at 2026-08-26.dahlia
+        raise invalid_request(f"Invalid token id: {token_id}", param="token")
     token = call.world.objects.get("token", token_id)
     if token is None:
         raise missing_in_body("token", token_id, param)

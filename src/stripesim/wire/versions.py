@@ -45,6 +45,7 @@ _CARD_IN_CHARGE = {
     "network_transaction_id": "2024-12-18",
     "regulated_status": "2024-12-18",
     "transaction_link_id": "2026-05-27",
+    "electronic_commerce_indicator": guesses.COMMERCE_INDICATOR_SINCE,
 }
 SINCE: dict[str, dict[str, str]] = {
     "customer": {

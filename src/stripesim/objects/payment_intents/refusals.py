@@ -3,7 +3,6 @@
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import method_options
 from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
 from stripesim.world import Call
@@ -133,9 +132,8 @@ def not_capturable(call: Call, intent: Json) -> StripeError:
 
 
 def _nothing_left(call: Call, intent: Json) -> str:
-    is_whole = intent["amount_received"] == intent["amount"]
-    is_second = method_options.is_captured_later(intent) and is_whole
-    if _day(call) >= guesses.REMAINDER_RELEASED_SINCE and not is_second:
+    is_partial = intent["amount_received"] < intent["amount"]
+    if is_partial and _day(call) >= guesses.REMAINDER_RELEASED_SINCE:
         return (
             "The remaining amount on this PaymentIntent could not be captured because the remainder"
             " of the authorized amount has been released."
