@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from stripesim.control.redact import redacted_headers
+from stripesim.delivery import MOST_ATTEMPTS, RETRY_SECONDS, THEN_EVERY_SECONDS
 from stripesim.testing import ControlError, SimulatorProcess
 
 SECRETS = ("_secret_", "whsec_", "sk_test_", "pk_test_")
@@ -126,6 +127,24 @@ def test_a_delivery_says_why_it_failed(wire, inbox):
     assert delivery["answered"] == "no answer (connection refused)"
 
 
+def test_a_delivery_fails_when_its_target_is_taken_away(wire):
+    wire.simulator.webhooks(mode="pause", url="http://127.0.0.1:1/", secret="whsec_x")
+    wire.customer()
+    wire.simulator.set_webhook_target(None)
+    assert wire.simulator.flush_webhooks() == {"delivered": 0, "failed": 1, "pending": 0}
+    (delivery,) = wire.simulator.events()[0]["deliveries"]
+    assert delivery["state"] == "failed"
+    assert delivery["answered"] == "the endpoint is gone or disabled"
+
+
+def test_after_three_days_of_tries_a_delivery_has_failed(wire):
+    wire.simulator.webhooks(mode="pause", url="http://127.0.0.1:1/", secret="whsec_x")
+    wire.customer()
+    pending = [wire.simulator.flush_webhooks()["pending"] for _ in range(MOST_ATTEMPTS)]
+    assert pending == [1] * (MOST_ATTEMPTS - 1) + [0]
+    assert sum(RETRY_SECONDS) + THEN_EVERY_SECONDS * (MOST_ATTEMPTS - 4) < 3 * 86400
+
+
 def test_pending_challenges_are_listed_until_they_are_decided(wire):
     asked = wire.pay(payment_method=wire.card("4000002760003184"))
     wire.pay(payment_method=wire.card())
@@ -142,13 +161,20 @@ def test_pending_challenges_are_listed_until_they_are_decided(wire):
     assert wire.simulator.challenges() == []
 
 
-def test_a_reset_changes_the_epoch_and_forgets_the_answers(wire):
-    wire.customer()
-    before = wire.simulator.state()
-    wire.simulator.reset()
-    after = wire.simulator.state()
+def test_a_reset_changes_the_epoch_and_forgets_the_answers(wire_to, start_stripe_simulator):
+    """With a seed the request ids begin again, and an old answer would stand under a new one."""
+    simulator = start_stripe_simulator(seed=1)
+    wire_to(simulator).customer()
+    before, (first,) = simulator.state(), simulator.requests()
+    simulator.reset()
+    after = simulator.state()
     assert after["epoch"] != before["epoch"] and after["last_seq"] == 0
-    assert len(wire.simulator.faults()) == after["faults"] == 0
+    assert len(simulator.faults()) == after["faults"] == 0
+    simulator.add_fault(kind="drop_request")
+    with pytest.raises(requests.ConnectionError):
+        wire_to(simulator).customer()
+    again = simulator.request(1)
+    assert again["request_id"] == first["request_id"] and again["answer"] is None
 
 
 def test_one_fault_is_removed_and_the_others_stay(wire):

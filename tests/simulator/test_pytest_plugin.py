@@ -177,6 +177,25 @@ def test_a_test_can_have_more_than_one_of_its_own(run):
     result.assert_outcomes(passed=1)
 
 
+def test_what_a_test_switched_on_ends_with_it_and_not_with_the_next(run):
+    result = run(
+        """
+        KEPT = []
+
+        def test_first(stripe_simulator):
+            KEPT.append(stripe_simulator)
+            stripe_simulator.add_fault(kind="rate_limit")
+            stripe_simulator.set_webhook_target("http://127.0.0.1:1/", "whsec_x")
+
+        def test_then():
+            settings = KEPT[0].webhooks()
+            assert KEPT[0].faults() == []
+            assert (settings["mode"], settings["target"]) == ("drop", None)
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_workers_of_xdist_do_not_meet(run):
     pytest.importorskip("xdist")
     result = run(

@@ -176,6 +176,16 @@ def test_a_time_is_read(text, seconds):
     assert read_time(text) == seconds
 
 
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_stands(monkeypatch):
+    monkeypatch.setenv("TZ", "XYZ-9")
+    time.tzset()
+    try:
+        assert read_time("2026-01-01T00:00:00") == read_time(START) == 1767225600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf", "9e99", "2026-13-01"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ValueError, match=r".+"):

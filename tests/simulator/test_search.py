@@ -197,8 +197,10 @@ def test_a_new_object_is_found_only_after_the_lag(wire):
 
 def test_until_then_it_is_found_by_what_it_was(wire):
     customer = wire.ok("/v1/customers", {"email": "old@example.com", "metadata[a]": "1"})
+    other = wire.customer()
     wire.simulator.advance_clock(30)
     wire.ok(f"/v1/customers/{customer['id']}", {"email": "new@example.com", "metadata[a]": "2"})
+    wire.ok(f"/v1/customers/{other}", {"name": "changed in between"})
     assert ids(wire, "customers", "email:'new@example.com'") == []
     (found,) = search(wire, "customers", "email:'old@example.com' metadata['a']:'1'")["data"]
     assert found["email"] == "new@example.com"

@@ -6,6 +6,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 import stripe
 
 
@@ -242,6 +243,34 @@ def test_shuffled_events_overtake_each_other_within_a_second(start_stripe_simula
     first = order(5)
     assert sorted(first) == list(range(6)) != first
     assert order(5) == first != order(6)
+
+
+def test_a_flush_shuffles_all_it_sends_and_the_seed_repeats_it(wire, inbox):
+    def order():
+        wire.simulator.webhooks(mode="pause", shuffle=False)
+        made = [wire.customer() for _ in range(12)]
+        wire.simulator.webhooks(shuffle=True, seed=5)
+        before = len(inbox.deliveries)
+        wire.simulator.flush_webhooks()
+        return [made.index(d.object["id"]) for d in inbox.deliveries[before:]]
+
+    first = order()
+    assert sorted(first) == list(range(12)) != first
+    assert order() == first
+
+
+def test_the_inbox_keeps_nothing_that_is_not_signed(wire, inbox):
+    wire.customer()
+    good = inbox.wait_for("customer.created")
+    headers = {"Stripe-Signature": good.signature}
+    for body, wrong in (
+        (b"{}", headers),
+        (good.body, {}),
+        (good.body, {"Stripe-Signature": "v1="}),
+    ):
+        assert requests.post(inbox.url, body, headers=wrong, timeout=5).status_code == 400
+    assert requests.post(inbox.url, good.body, headers=headers, timeout=5).status_code == 200
+    assert inbox.types == ["customer.created"] * 2
 
 
 def test_extra_copies_are_the_same_event(wire, inbox):
