@@ -7,6 +7,7 @@ only when its hash is the one written here. It lies in a folder that git ignores
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -34,9 +35,10 @@ def ensure_sdk() -> Path:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise NodeIsMissing("no node and npm: apt-get install --no-install-recommends nodejs npm")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
-        raise NodeIsMissing(f"Node {OLDEST_NODE} or newer is needed, this is {version.strip()}")
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"v(\d+)\.", said)  # nothing, when it does not run on this machine
+    if version is None or int(version[1]) < OLDEST_NODE:
+        raise NodeIsMissing(f"Node {OLDEST_NODE} or newer is needed, this says {said.strip()!r}")
     if not SDK.exists():
         _fetch(npm)
     return SDK

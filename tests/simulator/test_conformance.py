@@ -144,3 +144,37 @@ def test_a_file_that_expects_something_else_is_noticed(tmp_path):
     assert missed == ["spoiled: a customer is created: balance is 0, not 1"]
     with pytest.raises(FileNotFoundError):
         read_scenarios(RUN, for_simulator=True, folder=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("node", "npm", "words"),
+    [
+        (None, None, "no node and npm"),
+        ("echo v18.19.0", None, "no node and npm"),
+        ("echo v18.19.0", "true", "Node 20 or newer is needed, this says 'v18.19.0'"),
+        ("exit 127", "true", "Node 20 or newer is needed, this says ''"),
+        ("echo v22.1.0", "exit 1", "npm cannot fetch stripe@"),
+    ],
+)
+def test_what_is_missing_for_node_is_said(tmp_path, monkeypatch, node, npm, words):
+    tools(tmp_path, monkeypatch, node, npm)
+    with pytest.raises(drive_node.NodeIsMissing, match=re.escape(words)):
+        drive_node.ensure_sdk()
+
+
+def test_a_package_with_another_hash_is_not_used_and_that_is_no_skip(tmp_path, monkeypatch):
+    archive = f"stripe-{drive_node.VERSION}.tgz"
+    tools(tmp_path, monkeypatch, "echo v22.1.0", f"echo spoiled > {archive}")
+    with pytest.raises(RuntimeError, match="is not the package whose hash is known"):
+        drive_node.ensure_sdk()
+    assert not drive_node.SDK.exists()
+
+
+def tools(folder, monkeypatch, node, npm):
+    """A PATH with these scripts and nothing else, and no SDK fetched yet."""
+    for name, script in (("node", node), ("npm", npm)):
+        if script:
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(drive_node, "SDK", folder / "packages" / "stripe")
