@@ -6,6 +6,7 @@ import time
 import pytest
 
 FORM = {"amount": 440, "currency": "usd", "confirm": "true"}
+EXPIRY = {"card[exp_month]": 12, "card[exp_year]": 2044}
 
 
 def test_a_repeat_gets_the_first_answer_and_charges_once(wire):
@@ -125,3 +126,38 @@ def test_keys_count_for_posts_only(wire, method):
     customer = wire.customer()
     answer = wire.send(method, f"/v1/customers/{customer}", idempotency_key="k")
     assert answer.status_code == 200 and "Idempotency-Key" not in answer.headers
+
+
+def _used_token(wire):
+    token = wire.ok("/v1/tokens", {"card[number]": "4242424242424242", **EXPIRY})["id"]
+    form = {"type": "card", "card[token]": token}
+    wire.ok("/v1/payment_methods", form)
+    return "/v1/payment_methods", form
+
+
+def _spent_confirmation_token(wire):
+    made = wire.ok("/v1/test_helpers/confirmation_tokens", {"payment_method": "pm_card_visa"})
+    form = {"amount": 440, "currency": "usd", "confirm": "true", "confirmation_token": made["id"]}
+    wire.ok("/v1/payment_intents", form)
+    return "/v1/payment_intents", form
+
+
+def _another_customer(wire):
+    intent = wire.intent(customer=wire.customer())
+    return f"/v1/payment_intents/{intent['id']}", {"customer": wire.customer()}
+
+
+def _another_type(wire):
+    method = wire.ok("/v1/payment_methods", {"type": "klarna"})["id"]
+    return f"/v1/payment_intents/{wire.intent()['id']}/confirm", {"payment_method": method}
+
+
+@pytest.mark.parametrize(
+    "refusal", [_used_token, _spent_confirmation_token, _another_customer, _another_type]
+)
+def test_a_refusal_by_what_happened_before_is_saved(wire, refusal):
+    path, form = refusal(wire)
+    first = wire.post(path, form, idempotency_key="k")
+    assert first.status_code == 400, first.text
+    again = wire.post(path, form, idempotency_key="k")
+    assert again.headers["Idempotent-Replayed"] == "true" and again.text == first.text

@@ -9,7 +9,7 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.objects import addresses, payment_methods
-from stripesim.wire.errors import StripeError, invalid_request, missing_in_body
+from stripesim.wire.errors import StripeError, invalid_request, missing_in_body, refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -133,4 +133,4 @@ def apply(call: Call, intent: Json, params: Json) -> Json:
 
 
 def _invalid(intent: Json, message: str) -> StripeError:
-    return invalid_request(message, code=INVALID_CODES[intent["object"]], param=KIND)
+    return refused(message, code=INVALID_CODES[intent["object"]], param=KIND)

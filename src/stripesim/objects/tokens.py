@@ -6,7 +6,7 @@ from stripesim import guesses
 from stripesim.objects import card_entry
 from stripesim.rules import cards
 from stripesim.rules.cards import Card
-from stripesim.wire.errors import invalid_request, missing_in_body
+from stripesim.wire.errors import invalid_request, missing_in_body, refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -70,9 +70,7 @@ def spend(call: Call, token_id: str, param: str) -> Json:
     if token is None:
         raise missing_in_body("token", token_id, param)
     if token["used"]:
-        raise invalid_request(
-            guesses.TOKEN_USED_MESSAGE.format(id=token_id), code="token_already_used"
-        )
+        raise refused(guesses.TOKEN_USED_MESSAGE.format(id=token_id), code="token_already_used")
     token["used"] = True
     call.save(token)
     card: Json = token["card"]

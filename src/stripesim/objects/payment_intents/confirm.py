@@ -15,7 +15,7 @@ from stripesim.objects.payment_intents import refusals, settle
 from stripesim.rules import states
 from stripesim.rules.cards import Authentication
 from stripesim.rules.declines import PROCESSING_ERROR
-from stripesim.wire.errors import StripeError, invalid_request
+from stripesim.wire.errors import StripeError, invalid_request, refused
 from stripesim.world import Call
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def _check_state(call: Call, intent: Json) -> None:
     if not states.allows(intent, "confirm"):
         raise refusals.cannot_confirm(call, intent)
     if call.is_publishable and intent["confirmation_method"] == "manual":
-        raise invalid_request(
+        raise refused(
             guesses.MANUAL_WITH_PUBLISHABLE_KEY_MESSAGE.format(id=intent["id"]),
             code="payment_intent_invalid_parameter",
         )
@@ -99,7 +99,7 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
         raise refusals.customer_is_missing(call, shown, method)
     payment_methods.reject_dead(method, intent["id"])
     if method["type"] not in intent["payment_method_types"]:
-        raise invalid_request(
+        raise refused(
             guesses.WRONG_METHOD_TYPE_MESSAGE.format(
                 intent="PaymentIntent",
                 type=method["type"],

@@ -22,7 +22,7 @@ from stripesim.objects.setup_intents import refusals
 from stripesim.rules import states
 from stripesim.rules.cards import Authentication
 from stripesim.rules.declines import PROCESSING_ERROR, Decline
-from stripesim.wire.errors import StripeError, invalid_request
+from stripesim.wire.errors import StripeError, invalid_request, refused
 from stripesim.wire.versions import PRIVATE
 from stripesim.world import Call
 
@@ -71,7 +71,7 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
         raise refusals.customer_is_missing(call, shown, method)
     payment_methods.reject_dead(method, intent["id"])
     if method["type"] not in intent["payment_method_types"]:
-        raise invalid_request(
+        raise refused(
             guesses.WRONG_METHOD_TYPE_MESSAGE.format(
                 intent="SetupIntent",
                 type=method["type"],
