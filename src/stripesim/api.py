@@ -157,7 +157,7 @@ class Api:
         try:
             return forms.decode(text)
         except ValueError as error:
-            raise StripeError(400, "Invalid request: too many parameters.") from error
+            raise StripeError(400, guesses.TOO_MANY_PARAMETERS_MESSAGE) from error
 
     def _loggable(self, request: Request) -> Json:
         try:
@@ -195,7 +195,7 @@ class Api:
         if not key:
             return None
         if len(key) > LONGEST_KEY:
-            raise StripeError(400, f"Idempotency keys can have at most {LONGEST_KEY} characters.")
+            raise StripeError(400, guesses.KEY_TOO_LONG_MESSAGE.format(longest=LONGEST_KEY))
         not_before = self.world.clock.now() - KEY_LIFETIME_SECONDS
         saved = self.world.journal.saved_answer(key, not_before)
         if saved is None:

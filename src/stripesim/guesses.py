@@ -24,6 +24,14 @@ KEY_IN_USE_MESSAGE = (
     "you submitted twice, and the other request is still going through): {key}. Please try again "
     "later."
 )
+# [G] The limit is documented, the text is not.
+KEY_TOO_LONG_MESSAGE = "Idempotency keys can have at most {longest} characters."
+# [G] Limits of this simulator's own; what Stripe does beyond its own nobody wrote down.
+TOO_MANY_PARAMETERS_MESSAGE = "Invalid request: too many parameters."
+# [G]
+NESTED_TOO_DEEPLY_MESSAGE = "Invalid object: {name} is nested too deeply."
+# [G]
+VALUE_AND_OBJECT_MESSAGE = "Invalid object: {name} is sent both as a value and as an object."
 # [C]
 TOO_DEEP_MESSAGE = "You cannot expand more than 4 levels of a property. Property: {path}"
 # [I] 400 without code and param is asserted, the text is not.
@@ -134,6 +142,15 @@ NO_CUSTOMER_BALANCE_MESSAGE = (
 DESCRIPTOR_OF_CARD_MESSAGE = (
     "The statement_descriptor parameter is not supported for the payment method type card. Use "
     "statement_descriptor_suffix instead."
+)
+# [C] The first sentence is quoted in many places, the second is remembered.
+DESCRIPTOR_LENGTH_MESSAGE = (
+    "The statement descriptor must be at most {longest} characters. {text} is {length} characters "
+    "long."
+)
+# [C] Quoted in a shop's code.
+DESCRIPTOR_LETTER_MESSAGE = (
+    "The statement descriptor must contain at least one alphabetic character."
 )
 # [G] The characters are documented.
 DESCRIPTOR_CHARACTERS_MESSAGE = (

@@ -40,15 +40,12 @@ def check_text(params: Json) -> None:
 
 def _check_text(name: str, text: str) -> None:
     if len(text) > LONGEST:
-        raise invalid_request(
-            f"The statement descriptor must be at most {LONGEST} characters. {text} is {len(text)} "
-            "characters long.",
-            param=name,
+        message = guesses.DESCRIPTOR_LENGTH_MESSAGE.format(
+            longest=LONGEST, text=text, length=len(text)
         )
+        raise invalid_request(message, param=name)
     if not re.search("[A-Za-z]", text):
-        raise invalid_request(
-            "The statement descriptor must contain at least one alphabetic character.", param=name
-        )
+        raise invalid_request(guesses.DESCRIPTOR_LETTER_MESSAGE, param=name)
     if FORBIDDEN.search(text):
         raise invalid_request(guesses.DESCRIPTOR_CHARACTERS_MESSAGE, param=name)
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
+from stripesim import guesses
 from stripesim.wire.errors import invalid_request
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ def _path(name: str) -> list[str]:
     # Without a name before it a bracket is no structure: `[]=x` is a parameter named "[]".
     path = [head, *SEGMENT.findall(name[len(head) :])] if head and bracket else [name]
     if len(path) > DEEPEST:
-        raise invalid_request(f"Invalid object: {head} is nested too deeply.")
+        raise invalid_request(guesses.NESTED_TOO_DEEPLY_MESSAGE.format(name=head))
     return path
 
 
@@ -67,4 +68,4 @@ def _is_taken(node: Json, path: list[str]) -> bool:
 
 
 def _conflict(path: list[str]) -> Exception:
-    return invalid_request(f"Invalid object: {path[0]} is sent both as a value and as an object.")
+    return invalid_request(guesses.VALUE_AND_OBJECT_MESSAGE.format(name=path[0]))
