@@ -11,7 +11,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
-from stripesim.objects import bank_details, card_entry, tokens
+from stripesim.objects import bank_details, card_entry, clients, tokens
 from stripesim.objects.addresses import NO_ADDRESS
 from stripesim.objects.events import emit, emit_update
 from stripesim.objects.listing import list_page
@@ -31,6 +31,7 @@ REUSE_MESSAGE = (
     "a Customer. It may not be used again. To use a PaymentMethod multiple times, you must attach "
     "it to a Customer first."
 )
+INCOMPATIBLE = {"payment_intent": "payment_intent_incompatible_payment_method"}  # error-codes page
 ALREADY_ATTACHED = "The payment method you provided has already been attached to a customer."
 NOT_ATTACHED = (
     "The payment method you provided is not attached to a customer so detachment is impossible."
@@ -200,6 +201,21 @@ def reject_dead(method: Json, intent_id: str | None) -> None:
         or (is_elsewhere and not guesses.PARKED_METHOD_CAN_PAY_ELSEWHERE)
     ):
         raise refused(REUSE_MESSAGE)
+
+
+def check_type(method: Json, intent: Json) -> None:
+    """Raises StripeError 400 for a method of a type that the intent does not take."""
+    if method["type"] in intent["payment_method_types"]:
+        return
+    raise refused(
+        guesses.WRONG_METHOD_TYPE_MESSAGE.format(
+            intent=clients.NAMES[intent["object"]],
+            type=method["type"],
+            allowed=", ".join(intent["payment_method_types"]),
+        ),
+        code=INCOMPATIBLE.get(intent["object"]),
+        param="payment_method",
+    )
 
 
 def pass_checks(method: Json) -> bool:

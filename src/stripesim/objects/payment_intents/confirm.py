@@ -98,16 +98,7 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
     if owner and not customer:
         raise refusals.customer_is_missing(call, shown, method)
     payment_methods.reject_dead(method, intent["id"])
-    if method["type"] not in intent["payment_method_types"]:
-        raise refused(
-            guesses.WRONG_METHOD_TYPE_MESSAGE.format(
-                intent="PaymentIntent",
-                type=method["type"],
-                allowed=", ".join(intent["payment_method_types"]),
-            ),
-            code="payment_intent_incompatible_payment_method",
-            param="payment_method",
-        )
+    payment_methods.check_type(method, intent)
 
 
 def _apply(call: Call, intent: Json, params: Json) -> None:
@@ -138,9 +129,11 @@ def _attempt(call: Call, intent: Json, method: Json, params: Json) -> Json:
     off_session = params.get("off_session") in (True, "true", "one_off", "recurring")
     if not is_authenticated and _has_to_authenticate(call, intent, method, off_session=off_session):
         if off_session:
-            raise settle.fail(call, intent, method, _authentication_required())
+            error = _needs_authentication(refusals.AUTHENTICATION_REQUIRED, "required")
+            raise settle.fail(call, intent, method, error)
         if params.get("error_on_requires_action"):
-            raise settle.fail(call, intent, method, _action_not_handled())
+            error = _needs_authentication(refusals.ACTION_NOT_HANDLED, "not_handled")
+            raise settle.fail(call, intent, method, error)
         challenge_id = call.world.ids.payment("payatt", call.now)
         challenges.begin(call, intent, method, params, challenge_id)
         return intent
@@ -161,21 +154,11 @@ def _has_to_authenticate(call: Call, intent: Json, method: Json, *, off_session:
     return how is Authentication.ALWAYS
 
 
-def _authentication_required() -> StripeError:
+def _needs_authentication(message: str, why: str) -> StripeError:
     return StripeError(
         402,
-        refusals.AUTHENTICATION_REQUIRED,
+        message,
         type=refusals.CARD_ERROR,
         code="authentication_required",
-        extra={"decline_code": "authentication_required"},
-    )
-
-
-def _action_not_handled() -> StripeError:
-    return StripeError(
-        402,
-        refusals.ACTION_NOT_HANDLED,
-        type=refusals.CARD_ERROR,
-        code="authentication_required",
-        extra={"decline_code": "authentication_not_handled"},
+        extra={"decline_code": f"authentication_{why}"},
     )

@@ -7,7 +7,6 @@ default. Cards mint no mandate unless `mandate_data` asks for one.
 
 from typing import Any
 
-from stripesim import guesses
 from stripesim.objects import (
     challenges,
     confirmation_tokens,
@@ -22,7 +21,7 @@ from stripesim.objects.setup_intents import refusals
 from stripesim.rules import states
 from stripesim.rules.cards import Authentication
 from stripesim.rules.declines import PROCESSING_ERROR, Decline
-from stripesim.wire.errors import StripeError, invalid_request, refused
+from stripesim.wire.errors import StripeError, invalid_request
 from stripesim.wire.versions import PRIVATE
 from stripesim.world import Call
 
@@ -70,15 +69,7 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
     if owner and not customer:
         raise refusals.customer_is_missing(call, shown, method)
     payment_methods.reject_dead(method, intent["id"])
-    if method["type"] not in intent["payment_method_types"]:
-        raise refused(
-            guesses.WRONG_METHOD_TYPE_MESSAGE.format(
-                intent="SetupIntent",
-                type=method["type"],
-                allowed=", ".join(intent["payment_method_types"]),
-            ),
-            param="payment_method",
-        )
+    payment_methods.check_type(method, intent)
 
 
 def _apply(call: Call, intent: Json, params: Json) -> None:
