@@ -3,6 +3,8 @@ SHELL := /bin/sh
 ARGS ?=
 SEED ?= 1
 RUNS ?= 1000
+# One more than there are cores: tests wait for other processes a third of their time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ demo: setup ## start the simulator, the server and the page that plays the app (
 
 test: setup ## run every test, on all cores (ARGS="tests/unit -k money" for some of them)
 	@scripts/install-test-tools
-	@.venv/bin/pytest -n auto --dist worksteal $(ARGS)
+	@.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: setup ## format, lint, types, import fences, sizes, texts and docs, in one pass
 	@scripts/check
