@@ -128,6 +128,10 @@ def test_an_old_version_shows_the_fields_of_its_day_or_of_the_day_that_is_asked_
         form = {"amount": 440, "currency": "usd", "confirm": "true", "payment_method": "pm_card_us"}
         paid = wire.ok("/v1/payment_intents", form, version="2020-08-27")
         assert has(paid, "charges") and has(paid, "latest_charge") == is_there
+        charge = read(
+            wire, f"/v1/charges/{wire.retrieve(paid['id'])['latest_charge']}", "2019-05-16"
+        )
+        assert charge["amount_captured"] == 440  # recorded at 2014-12-08 and 2019-11-05 in 2021/22
         customer = read(wire, f"/v1/customers/{wire.customer()}", "2020-08-27")
         new = ("customer_account", "invoice_settings.rendering_options", "default_currency")
         assert [has(customer, field) for field in new] == [is_there] * 3

@@ -88,7 +88,6 @@ SINCE: dict[str, dict[str, str]] = {
         "allowed_payment_method_types": "2026-06-24",
     },
     "charge": {
-        "amount_captured": "2020-08-27",
         "failure_balance_transaction": "2022-03-29",
         "outcome.network_advice_code": "2024-11-24",
         "outcome.network_decline_code": "2024-11-24",
