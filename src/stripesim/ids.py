@@ -57,3 +57,11 @@ def fingerprint(card_number: str) -> str:
     """The same card number always has the same fingerprint; the number cannot be read back."""
     digest = hashlib.sha256(f"stripesim card {card_number}".encode()).digest()
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:16])
+
+
+def network_number(card_fingerprint: str) -> str:
+    """`network_transaction_id`, 15 digits. Recorded (stripe_world, 2026-08): the same for every
+    charge of a card, declined or not.
+    """
+    digest = hashlib.sha256(f"stripesim network {card_fingerprint}".encode()).digest()
+    return str(10**14 + int.from_bytes(digest[:8], "big") % (9 * 10**14))

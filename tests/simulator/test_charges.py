@@ -1,5 +1,7 @@
 """Charges: what finds them in a list, and what an update changes."""
 
+TODAY = "2026-08-26.dahlia"
+
 
 def ids(wire, **form):
     return [charge["id"] for charge in wire.get("/v1/charges", form).json()["data"]]
@@ -51,3 +53,23 @@ def test_a_charge_says_how_its_holder_was_authenticated(wire):
     asked = wire.pay(payment_method="pm_card_threeDSecure2Required")
     wire.simulator.authenticate(asked["id"], "success")
     assert indicator(asked) == "05"
+
+
+def numbers(wire, method):
+    """The network's two numbers of a payment with the card, paid or declined."""
+    form = {"amount": 440, "currency": "usd", "confirm": "true", "payment_method": method}
+    wire.post("/v1/payment_intents", form)
+    charge = wire.get("/v1/charges", {"limit": 1}, version=TODAY).json()["data"][0]
+    card = charge["payment_method_details"]["card"]
+    return card["network_transaction_id"], card["transaction_link_id"]
+
+
+def test_the_network_numbers_the_card_and_mastercard_links_the_payment(wire):
+    visa, declined = "pm_card_visa", "pm_card_visa_chargeDeclined"
+    assert numbers(wire, visa) == numbers(wire, visa)
+    assert numbers(wire, visa)[0] != numbers(wire, declined)[0]
+    assert numbers(wire, declined) == numbers(wire, declined)
+    assert numbers(wire, visa)[1] is None
+    number, link = numbers(wire, "pm_card_mastercard")
+    assert len(number) == 15 and len(link) == 22
+    assert numbers(wire, "pm_card_mastercard")[1] != link

@@ -70,6 +70,13 @@ def test_a_chargeback_opens_between_the_charge_and_the_success(wire):
     assert (due_by + 1) % DAY == 0 and due_by // DAY - dispute["created"] // DAY == 8
 
 
+def test_an_inquiry_is_not_told_what_was_sold(wire):
+    told = dispute_of(wire, description="a grinder")["evidence"]
+    asked = dispute_of(wire, "pm_card_createDisputeInquiry", description="a grinder")["evidence"]
+    assert told["product_description"] == "a grinder"
+    assert asked["product_description"] is None
+
+
 def test_an_inquiry_moves_no_money(wire):
     dispute = dispute_of(wire, "pm_card_createDisputeInquiry")
     assert dispute["balance_transactions"] == []
@@ -89,6 +96,18 @@ def test_a_hold_is_disputed_when_it_is_captured_and_for_what_was_captured(wire):
         "charge.dispute.funds_withdrawn",
         "payment_intent.succeeded",
     ]
+
+
+def test_the_money_leaves_at_once_unless_the_charges_own_is_booked_already(wire):
+    (at_once,) = dispute_of(wire)["balance_transactions"]
+    assert (at_once["status"], at_once["available_on"]) == ("available", at_once["created"])
+    (waits,) = dispute_of(wire, capture_method="automatic")["balance_transactions"]
+    held, _ = disputed(wire, capture_method="manual")
+    wire.ok(f"/v1/payment_intents/{held['id']}/capture")
+    dispute = wire.get("/v1/disputes", {"charge": held["latest_charge"]}).json()["data"][0]
+    for withdrawal in (waits, dispute["balance_transactions"][0]):
+        assert withdrawal["status"] == "pending"
+        assert withdrawal["available_on"] % DAY == 0
 
 
 def test_the_withdrawal_has_a_fee_and_the_reversal_none(wire):

@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 from stripesim import guesses
+from stripesim.ids import network_number
 from stripesim.objects import addresses, balance_transactions, method_options, payment_methods
 from stripesim.objects.events import emit_update
 from stripesim.objects.listing import list_page
@@ -180,13 +181,22 @@ def _card_details(
         "multicapture": {"status": "unavailable"},
         "network": card["networks"]["preferred"] or card["brand"],
         "network_token": {"used": False},
-        "network_transaction_id": str(call.world.ids.number(10**14, 10**15 - 1)),
+        "network_transaction_id": network_number(card["fingerprint"]),
         "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
         "regulated_status": "unregulated",
         "three_d_secure": _three_d_secure(call, intent, method, is_authenticated=is_authenticated),
-        "transaction_link_id": f"test123-tlid456__{call.world.ids.text(5).upper()}",
+        "transaction_link_id": _link(call, card["brand"]),
         "wallet": None,
     }
+
+
+def _link(call: Call, brand: str) -> str | None:
+    """Documented (docs.stripe.com/payments/cards/mastercard-tlid): of Mastercard and Maestro only.
+    Recorded (stripe_world, 2026-08): null for Visa.
+    """
+    if brand != "mastercard":
+        return None
+    return f"test123-tlid456__{call.world.ids.text(5).upper()}"
 
 
 def _incremental(intent: Json, method: Json) -> str:

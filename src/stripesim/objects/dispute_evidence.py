@@ -46,12 +46,15 @@ IDENTIFIERS = (
 
 
 def fill_in(call: Call, dispute: Json, charge: Json) -> None:
-    """Recorded: Stripe adds what it knows, the customer's description where the name is missing."""
+    """Recorded: Stripe adds what it knows, the customer's description where the name is missing;
+    to an inquiry no description of the product (stripe_world, 2026-08).
+    """
     customer = call.world.objects.get("customer", charge["customer"] or "") or {}
+    is_inquiry = dispute["payment_method_details"]["card"]["case_type"] == "inquiry"
     dispute["evidence"].update(
         customer_email_address=customer.get("email") or charge["receipt_email"],
         customer_name=customer.get("name") or customer.get("description"),
-        product_description=charge["description"],
+        product_description=None if is_inquiry else charge["description"],
     )
 
 

@@ -35,13 +35,17 @@ ESCALATE = "escalate_inquiry_evidence"
 OUTCOMES = {"winning_evidence": "won", "losing_evidence": "lost"}
 
 
-def open_for(call: Call, charge: Json) -> None:
-    """Open the disputes and the warning that the charge's card brings with it, if any."""
+def open_for(call: Call, charge: Json, *, is_async: bool = False) -> None:
+    """Open the disputes and the warning that the charge's card brings with it, if any.
+
+    is_async: the charge's own balance transaction comes later, whether `--async-balance` says so
+        or not.
+    """
     card = card_of(charge)
     if card.is_early_fraud_warned:
         early_fraud_warnings.warn(call, charge)
     for kind, amount in zip(card.disputes, _shares(charge, len(card.disputes)), strict=True):
-        _open(call, charge, kind, amount)
+        _open(call, charge, kind, amount, is_async=is_async)
 
 
 def _shares(charge: Json, count: int) -> list[int]:
@@ -53,7 +57,7 @@ def _shares(charge: Json, count: int) -> list[int]:
     return [*parts[:-1], total - sum(parts[:-1])] if parts else []
 
 
-def _open(call: Call, charge: Json, kind: Disputed, amount: int) -> None:
+def _open(call: Call, charge: Json, kind: Disputed, amount: int, *, is_async: bool) -> None:
     dispute = _shape(call, charge, kind, amount)
     call.add(dispute)
     charge["disputed"] = True
@@ -63,7 +67,7 @@ def _open(call: Call, charge: Json, kind: Disputed, amount: int) -> None:
     if kind.is_inquiry:
         timers.add(call.now + guesses.INQUIRY_ENDS_AFTER_SECONDS, END_INQUIRY, dispute["id"])
     else:
-        _withdraw(call, dispute, charge)
+        _withdraw(call, dispute, charge, is_async=is_async)
         timers.add(dispute["evidence_details"]["due_by"] + 1, PASS_DEADLINE, dispute["id"])
     fill_in(call, dispute, charge)
     call.save(dispute)
@@ -117,11 +121,13 @@ def _end_of_day(now: int, days: int) -> int:
     return (now // DAY + days + 1) * DAY - 1
 
 
-def _withdraw(call: Call, dispute: Json, charge: Json) -> None:
-    """The money and a fee leave the balance. Recorded: at once, unless the charge's own money is
-    still on its way.
+def _withdraw(call: Call, dispute: Json, charge: Json, *, is_async: bool = False) -> None:
+    """The money and a fee leave the balance. Recorded (stripe_world, 2026-08): at once where
+    `automatic_async` has not yet booked the charge, and with the charge's own money after a
+    capture, which books it first.
     """
-    own = call.world.objects.get("balance_transaction", charge["balance_transaction"] or "")
+    booked = "" if is_async else charge["balance_transaction"] or ""
+    own = call.world.objects.get("balance_transaction", booked)
     transaction = balance_transactions.record(
         call,
         balance_transactions.WITHDRAWAL,

@@ -41,8 +41,8 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         mandate = mandates.make(call, method, acceptance)
         paid["payment_method_details"]["card"]["mandate"] = mandate
     is_held = method_options.is_captured_later(intent)
+    is_async = intent["capture_method"] == "automatic_async"
     if not is_held:
-        is_async = intent["capture_method"] == "automatic_async"
         take_money(call, paid, intent["amount"], is_async=is_async)
     call.add(paid)
     _keep_or_consume(call, intent, method, is_changed=is_checked_anew)
@@ -55,7 +55,7 @@ def _succeed(call: Call, intent: Json, method: Json, *, is_authenticated: bool) 
         call.world.timers.add(expires_at, EXPIRE_AUTHORIZATION, intent["id"])
         emit(call, "payment_intent.amount_capturable_updated", intent)
     else:
-        disputes.open_for(call, paid)
+        disputes.open_for(call, paid, is_async=is_async)
         states.move(intent, "money_taken")
         intent["amount_received"] = intent["amount"]
         call.save(intent)
