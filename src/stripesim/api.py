@@ -236,7 +236,7 @@ class Api:
     def _error_outcome(self, call: Call, error: StripeError) -> Outcome:
         fields = clients.shown_in_error(call, error.fields())
         included.include_for_version(call, fields)
-        if error.status != 401:
+        if error.status != 401 and error.is_logged:
             fields["request_log_url"] = (
                 f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs"
                 f"?object={call.request_id}"

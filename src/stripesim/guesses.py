@@ -34,8 +34,6 @@ NESTED_TOO_DEEPLY_MESSAGE = "Invalid object: {name} is nested too deeply."
 VALUE_AND_OBJECT_MESSAGE = "Invalid object: {name} is sent both as a value and as an object."
 # [C]
 TOO_DEEP_MESSAGE = "You cannot expand more than 4 levels of a property. Property: {path}"
-# [I] 400 without code and param is asserted, the text is not.
-UNKNOWN_VERSION_MESSAGE = "Invalid Stripe API version: {version}"
 # [C]
 NOT_A_FORM_MESSAGE = (
     "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If "

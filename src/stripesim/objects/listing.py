@@ -1,4 +1,7 @@
-"""Lists, newest first: `limit` (1 to 100, 10), cursors, `created[gte]` and its like."""
+"""Lists, newest first: `limit` (1 to 100, 10), cursors, `created[gte]` and its like.
+
+Recorded (stripe_world, 2026-08): a list takes `limit=0` for 1 and `limit=101` for 100.
+"""
 
 from typing import Any
 
@@ -14,6 +17,7 @@ NOUNS = {
     "webhook_endpoint": "webhook endpoint",
     "setup_attempt": "setup attempt",
 }
+MAX_LIMIT = 100
 NOT_HERE = ("customer_account", "test_clock")  # filters by what the simulator does not have
 BOTH_CURSORS = "Received both starting_after and ending_before parameters. Please pass in only one."
 
@@ -35,7 +39,7 @@ def list_page(
     found, has_more = call.world.objects.page(
         PageQuery(
             kind=kind,
-            limit=read_limit(params),
+            limit=min(max(_limit(params), 1), MAX_LIMIT),
             filters=filters or {},
             created=read_created(params.get("created")),
             starting_after=params.get("starting_after"),
@@ -55,12 +59,15 @@ def reject_unknown_cursor(call: Call, kind: str, params: Json) -> None:
             raise missing_in_body(NOUNS.get(kind, kind), cursor, name)
 
 
-def read_limit(params: Json) -> int:
+def _limit(params: Json) -> int:
     limit = params.get("limit")
-    if limit in (None, ""):
-        return 10
-    value = int(limit)
-    if not 1 <= value <= 100:
+    return 10 if limit in (None, "") else int(limit)
+
+
+def read_limit(params: Json) -> int:
+    """The limit of a search. Raises StripeError 400 beyond 1 and 100, where a list clamps."""
+    value = _limit(params)
+    if not 1 <= value <= MAX_LIMIT:
         bound = "greater than or equal to 1" if value < 1 else "less than or equal to 100"
         raise invalid_request(
             f"This value must be {bound}.", code="parameter_invalid_integer", param="limit"

@@ -17,6 +17,8 @@ class StripeError(Exception):
     is_executed: the endpoint had begun to execute, so the answer is saved under the idempotency
         key. Recorded: refusals by state and declines are, parameter errors are not.
     headers: added to the answer.
+    is_logged: the error names its line in the dashboard's log. Recorded (stripe_world, 2026-08):
+        a version that does not exist has none.
     """
 
     status: int
@@ -28,6 +30,7 @@ class StripeError(Exception):
     keeps_writes: bool = False
     is_executed: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    is_logged: bool = True
 
     def __str__(self) -> str:
         return f"{self.status} {self.type} {self.code or ''} {self.message}"

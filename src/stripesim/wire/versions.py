@@ -13,7 +13,7 @@ from typing import Any
 
 from stripesim import guesses
 from stripesim.config import API_VERSION
-from stripesim.wire.errors import invalid_request
+from stripesim.wire.errors import StripeError
 
 Json = dict[str, Any]
 PRIVATE = "_sim"
@@ -154,7 +154,7 @@ def read_version(header: str | None) -> str:
     if not header:
         return API_VERSION
     if not VERSION.match(header) or header[:10] > API_VERSION[:10] or header[:10] < "2011-01-01":
-        raise invalid_request(guesses.UNKNOWN_VERSION_MESSAGE.format(version=header))
+        raise StripeError(400, f"Invalid Stripe API version: {header}", is_logged=False)
     return header
 
 
