@@ -161,3 +161,27 @@ def test_a_charge_was_paid_before_it_succeeded(wire):
     path = f"/v1/charges/{charge['id']}"
     assert wire.get(path, version="2014-12-08").json()["status"] == "paid"
     assert wire.get(path, version="2018-05-21").json()["status"] == "succeeded"
+
+
+def test_an_issuer_that_declines_to_save_a_card_has_checked_its_cvc(wire):
+    card = {"type": "card", "card[token]": "tok_visa_chargeDeclined"}
+    method = wire.ok("/v1/payment_methods", card)
+    assert method["card"]["checks"]["cvc_check"] == "unchecked"
+    form = {"payment_method": method["id"], "payment_method_types[]": "card", "confirm": "true"}
+    status, error = wire.error("/v1/setup_intents", form)
+    assert (status, error["payment_method"]["card"]["checks"]["cvc_check"]) == (402, "pass")
+    kept = error["setup_intent"]["last_setup_error"]["payment_method"]
+    assert kept["card"]["checks"]["cvc_check"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("setup_intents", {}), ("payment_intents", {"amount": 2000, "currency": "usd"})],
+)
+def test_an_intent_names_the_settings_that_chose_its_methods(wire, path, form):
+    name = "payment_method_configuration_details"
+    chosen = wire.ok(f"/v1/{path}", form)
+    assert chosen[name]["id"].startswith("pmc_") and chosen[name]["parent"] is None
+    listed = {"payment_method_types[]": "card"}
+    assert wire.ok(f"/v1/{path}", {**form, **listed})[name] is None
+    assert wire.ok(f"/v1/{path}/{chosen['id']}", listed)[name] is None

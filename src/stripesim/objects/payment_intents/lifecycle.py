@@ -122,7 +122,7 @@ def _shape(call: Call, params: Json, currency: str) -> Json:
         "next_action": None,
         "on_behalf_of": None,
         "payment_method": None,
-        "payment_method_configuration_details": _configuration() if automatic else None,
+        "payment_method_configuration_details": configuration(automatic),
         "payment_method_options": method_options.begin(params, types, CARD_OPTIONS),
         "payment_method_types": types,
         "payment_record": None,
@@ -188,7 +188,10 @@ def method_types(call: Call, params: Json) -> tuple[list[str], Json | None]:
     return ["card"], {"allow_redirects": redirects, "enabled": True}
 
 
-def _configuration() -> Json:
+def configuration(automatic: Json | None) -> Json | None:
+    """Recorded, for both kinds of intent: which of the dashboard's settings named the methods."""
+    if not automatic:
+        return None
     return {"id": f"pmc_1Paid2{ACCOUNT_PART}Cards001", "parent": None}
 
 
@@ -243,7 +246,7 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
         intent["_sim"]["authenticated_with"] = None  # another amount was not authenticated
     if params.get("payment_method_types"):
         intent["payment_method_types"], _ = method_types(call, params)
-        intent["automatic_payment_methods"] = None
+        intent.update(automatic_payment_methods=None, payment_method_configuration_details=None)
     if params.get("capture_method"):
         intent["capture_method"] = params["capture_method"]
     if params.get("customer") and params["customer"] != intent["customer"]:

@@ -123,7 +123,11 @@ def _charge_nothing(call: Call, intent: Json, method: Json, *, is_authenticated:
 
 
 def _declined(call: Call, intent: Json, method: Json, decline: Decline) -> StripeError:
-    """Recorded: 402 with the SetupIntent, open again and without its method."""
+    """Recorded: 402 with the SetupIntent, open again and without its method.
+
+    Recorded (stripe_world, 2026-08): the issuer that declines has checked the CVC, as on a charge.
+    """
+    payment_methods.pass_checks(method)
     error = StripeError(
         402,
         decline.message,

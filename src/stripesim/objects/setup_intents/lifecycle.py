@@ -11,7 +11,7 @@ from stripesim.objects import clients, method_options, payment_methods, setup_at
 from stripesim.objects.events import emit
 from stripesim.objects.listing import list_page
 from stripesim.objects.metadata import merged, unset
-from stripesim.objects.payment_intents.lifecycle import method_types
+from stripesim.objects.payment_intents.lifecycle import configuration, method_types
 from stripesim.objects.setup_intents import confirm as confirming
 from stripesim.objects.setup_intents import refusals
 from stripesim.rules import states
@@ -87,7 +87,7 @@ def _shape(call: Call, params: Json) -> Json:
         "next_action": None,
         "on_behalf_of": None,
         "payment_method": None,
-        "payment_method_configuration_details": None,
+        "payment_method_configuration_details": configuration(automatic),
         "payment_method_options": method_options.begin(params, types, CARD_OPTIONS),
         "payment_method_types": types,
         "single_use_mandate": None,
@@ -149,7 +149,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
     method_options.merge(intent, params)
     if params.get("payment_method_types"):
         intent["payment_method_types"], _ = method_types(call, params)
-        intent["automatic_payment_methods"] = None
+        intent.update(automatic_payment_methods=None, payment_method_configuration_details=None)
     if params.get("payment_method") or params.get("payment_method_data"):
         if not states.allows(intent, "update"):
             raise refusals.cannot(call, intent, "update")
