@@ -163,17 +163,22 @@ def measured() -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    text = PAGE.read_text(encoding="utf-8")
+def write_page(page: Path, part: str) -> int:
+    """Put `part` between the page's marks; with `--check` say only whether it stands there.
+
+    Returns an exit code.
+    """
+    text = page.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    wanted = f"{before}{BEGIN}\n{measured()}{END}{after}"
+    wanted = f"{before}{BEGIN}\n{part}{END}{after}"
     if "--check" in sys.argv[1:]:
-        print("up to date" if text == wanted else "docs/reliability.md is older than its results")
+        name = page.relative_to(ROOT)
+        print("up to date" if text == wanted else f"{name} is older than its results")
         return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
+    page.write_text(wanted, encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(PAGE, measured()))

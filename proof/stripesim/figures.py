@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from proof.reliability import BEGIN, END, RESULTS, ROOT, table
+from proof.reliability import RESULTS, ROOT, table, write_page
 
 PAGE = ROOT / "docs" / "simulator.md"
 Json = dict[str, Any]
@@ -78,17 +78,5 @@ def measured() -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    wanted = f"{before}{BEGIN}\n{measured()}{END}{after}"
-    if "--check" in sys.argv[1:]:
-        print("up to date" if text == wanted else "docs/simulator.md is older than its results")
-        return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(PAGE, measured()))

@@ -209,4 +209,4 @@ def test_what_was_measured_is_what_the_commands_wrote() -> None:
 
 def test_what_was_measured_of_the_simulator_is_what_the_commands_wrote() -> None:
     text = read("docs/simulator.md")
-    assert figures.BEGIN + "\n" + figures.measured() + figures.END in text
+    assert reliability.BEGIN + "\n" + figures.measured() + reliability.END in text
