@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from proof.stripesim.books import RULES, Books, find_contradictions, read_books
-from proof.stripesim.fuzz.answers import find_flaws
+from proof.stripesim.fuzz.answers import find_flaws, private_words_in
 from proof.stripesim.fuzz.forms import Ref
 from proof.stripesim.fuzz.play import Finding, Player
 from proof.stripesim.fuzz.search import search
@@ -84,6 +84,13 @@ def test_an_answer_that_is_not_replayed_is_found(player, monkeypatch):
 )
 def test_an_answer_that_is_not_in_stripes_shape_is_found(status, text, flaw):
     assert flaw in find_flaws(status, HEADERS, text)
+
+
+def test_a_private_word_may_come_back_where_the_request_said_it():
+    text = '{"error":{"message":"Received unknown parameter: sqlite3","type":"api_error"}}'
+    said = private_words_in("/v1/customers [('sqlite3', '1')]")
+    flaws = [find_flaws(400, HEADERS, text, words) for words in ((), said)]
+    assert [flaw for flaw in flaws[0] if flaw not in flaws[1]] == ["the answer holds sqlite3"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from proof.stripesim.books import find_contradictions, read_books
-from proof.stripesim.fuzz.answers import find_flaws
+from proof.stripesim.fuzz.answers import find_flaws, private_words_in
 from proof.stripesim.fuzz.forms import Ref
 from proof.stripesim.fuzz.stories import Authenticate, Control, Raw, Send, Step, Wait
 from stripesim.testing import ControlClient, ControlError
@@ -55,6 +55,7 @@ class Player:
         self._met: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._kept: dict[str, Kept] = {}
         self._pages: dict[str, str] = {}
+        self._said: set[str] = set()
         self._waited = 0
         for step in story:
             self._take(step)
@@ -95,7 +96,8 @@ class Player:
         self.log.append(f"{method} {path} {_shown(body or query.encode())} {headers}")
         status, found, text = self.exchange(method, path + query, body, headers)
         self.routes.add(step.route)
-        flaws = find_flaws(status, found, text)
+        self._said |= private_words_in(f"{path} {pairs}")
+        flaws = find_flaws(status, found, text, self._said)
         request = (method, path, body, headers.get("Content-Type"), headers["Authorization"])
         if method == "POST" and step.idempotency_key:
             flaws += self._judge_replay(step.idempotency_key, request, status, found, text)
