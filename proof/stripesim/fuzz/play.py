@@ -220,8 +220,8 @@ class Player:
                 connection.shutdown(socket.SHUT_WR)
                 while piece := connection.recv(65_536):
                     text += piece
-            except (ConnectionError, BrokenPipeError):
-                pass
+            except ConnectionError:
+                pass  # a reset is an answer too; what came before it is judged below
             except TimeoutError as error:
                 raise Finding("bytes left the connection hanging") from error
         self.log[-1] += f"\n      -> {_shown(text)}"

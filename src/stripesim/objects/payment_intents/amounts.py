@@ -53,7 +53,7 @@ def increment_authorization(call: Call, params: Json, intent_id: str) -> Json:
     """Recorded: the refusal where it was not requested. The new amount is the whole."""
     intent = clients.load(call, KIND, intent_id, params)
     if not states.allows(intent, "increment"):
-        raise refusals.not_incrementable(call, intent)
+        raise refusals.not_incrementable(intent)
     held = call.load("charge", intent["latest_charge"], noun="charge", param="charge")
     status = held["payment_method_details"]["card"]["incremental_authorization"]["status"]
     if status != "available":

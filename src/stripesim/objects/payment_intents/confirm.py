@@ -42,9 +42,9 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
 
 def _check_state(call: Call, intent: Json) -> None:
     if intent["status"] == "succeeded":
-        raise refusals.already_confirmed(call, intent)
+        raise refusals.already_confirmed(intent)
     if not states.allows(intent, "confirm"):
-        raise refusals.cannot_confirm(call, intent)
+        raise refusals.cannot_confirm(intent)
     if call.is_publishable and intent["confirmation_method"] == "manual":
         raise refused(
             guesses.MANUAL_WITH_PUBLISHABLE_KEY_MESSAGE.format(id=intent["id"]),
@@ -57,7 +57,7 @@ def _count_confirm(call: Call, intent: Json) -> None:
     intent["_sim"]["confirms"] += 1
     if intent["_sim"]["confirms"] > guesses.MOST_CONFIRMS:
         settle.cancel(call, intent, "automatic")
-        error = refusals.cannot_confirm(call, intent)
+        error = refusals.cannot_confirm(intent)
         error.keeps_writes = True
         raise error
 
@@ -70,7 +70,7 @@ def _choose_method(call: Call, intent: Json, params: Json) -> Json:
         return _replacing(call, intent, method)
     wanted = params.get("payment_method") or intent["payment_method"] or _default(call, intent)
     if not wanted:
-        raise refusals.no_method(call, intent)
+        raise refusals.no_method(intent)
     return _replacing(call, intent, payment_methods.resolve(call, wanted))
 
 
@@ -85,7 +85,7 @@ def _default(call: Call, intent: Json) -> str | None:
 def _replacing(call: Call, intent: Json, method: Json) -> Json:
     """Another method while the authentication is pending: replaced, or refused when strict."""
     if challenges.is_pending_with_another(call, intent, method):
-        raise refusals.another_method_pending(call, intent)
+        raise refusals.another_method_pending(intent)
     return method
 
 
@@ -94,9 +94,9 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
     owner, customer = method["customer"], intent["customer"]
     shown = intent if in_body else None
     if owner and customer and owner != customer:
-        raise refusals.belongs_to_other(call, shown, method, customer)
+        raise refusals.belongs_to_other(shown, method, customer)
     if owner and not customer:
-        raise refusals.customer_is_missing(call, shown, method)
+        raise refusals.customer_is_missing(shown, method)
     payment_methods.reject_dead(method, intent["id"])
     payment_methods.check_type(method, intent)
 
@@ -117,7 +117,7 @@ def _apply(call: Call, intent: Json, params: Json) -> None:
 
 def _check_return_url(call: Call, intent: Json, params: Json) -> None:
     if challenges.lacks_return_url(call, intent, params):
-        raise refusals.no_return_url(call, intent)
+        raise refusals.no_return_url(intent)
     if params.get("return_url"):
         intent["_sim"]["return_url"] = params["return_url"]
 

@@ -207,7 +207,7 @@ def confirm(call: Call, params: Json, intent_id: str) -> Json:
 
 def verify_microdeposits(call: Call, params: Json, intent_id: str) -> Json:
     """Refused, since no card has any."""
-    raise refusals.no_microdeposits(call, clients.load(call, KIND, intent_id, params))
+    raise refusals.no_microdeposits(clients.load(call, KIND, intent_id, params))
 
 
 def update(call: Call, params: Json, intent_id: str) -> Json:
@@ -236,7 +236,7 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
     """Amount, currency, types and customer: only while nothing was paid."""
     for name in ("amount", "currency", "payment_method_types", "capture_method"):
         if name in params and not states.allows(intent, "update"):
-            raise refusals.not_updatable(call, intent, name)
+            raise refusals.not_updatable(intent, name)
     if "currency" in params:
         intent["currency"] = check_currency(params["currency"])
     if "amount" in params or "currency" in params:
@@ -253,14 +253,14 @@ def _update_fixed(call: Call, intent: Json, params: Json) -> None:
         if intent["customer"]:
             raise refused(refusals.CUSTOMER_IS_FIXED)
         if not states.allows(intent, "update"):  # its charge belongs to nobody for good
-            raise refusals.not_updatable(call, intent, "customer")
+            raise refusals.not_updatable(intent, "customer")
         call.load_param("customer", params["customer"], noun="customer", param="customer")
         intent["customer"] = params["customer"]
 
 
 def _update_method(call: Call, intent: Json, params: Json) -> None:
     if not states.allows(intent, "update"):
-        raise refusals.not_updatable(call, intent, "payment_method")
+        raise refusals.not_updatable(intent, "payment_method")
     if params.get("payment_method") == "":
         states.move(intent, "method_removed")
         intent.update(payment_method=None, next_action=None)

@@ -40,9 +40,7 @@ ACTION_NOT_HANDLED = (
 )
 
 
-def unexpected_state(
-    call: Call, intent: Json, message: str, param: str | None = None
-) -> StripeError:
+def unexpected_state(intent: Json, message: str, param: str | None = None) -> StripeError:
     return refused(
         message,
         code=UNEXPECTED_STATE,
@@ -51,19 +49,17 @@ def unexpected_state(
     )
 
 
-def already_confirmed(call: Call, intent: Json) -> StripeError:
+def already_confirmed(intent: Json) -> StripeError:
     return unexpected_state(
-        call,
         intent,
         "You cannot confirm this PaymentIntent because it has already succeeded after being "
         "previously confirmed.",
     )
 
 
-def cannot_confirm(call: Call, intent: Json) -> StripeError:
+def cannot_confirm(intent: Json) -> StripeError:
     """Pasted from a real answer of 2020 about a hold (spree-contrib/spree_gateway#364)."""
     return unexpected_state(
-        call,
         intent,
         f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}. "
         "Only a PaymentIntent with one of the following statuses may be confirmed: "
@@ -71,12 +67,12 @@ def cannot_confirm(call: Call, intent: Json) -> StripeError:
     )
 
 
-def another_method_pending(call: Call, intent: Json) -> StripeError:
+def another_method_pending(intent: Json) -> StripeError:
     message = guesses.STRICT_REQUIRES_ACTION_MESSAGE.format(intent="PaymentIntent")
-    return unexpected_state(call, intent, message)
+    return unexpected_state(intent, message)
 
 
-def no_method(call: Call, intent: Json) -> StripeError:
+def no_method(intent: Json) -> StripeError:
     start = "You cannot confirm this PaymentIntent because it's missing a payment method. "
     if intent["customer"]:
         end = (
@@ -88,12 +84,11 @@ def no_method(call: Call, intent: Json) -> StripeError:
             "You can either update the PaymentIntent with a payment method and then confirm it "
             "again, or confirm it again directly with a payment method or ConfirmationToken."
         )
-    return unexpected_state(call, intent, start + end)
+    return unexpected_state(intent, start + end)
 
 
-def not_updatable(call: Call, intent: Json, name: str) -> StripeError:
+def not_updatable(intent: Json, name: str) -> StripeError:
     return unexpected_state(
-        call,
         intent,
         f"This PaymentIntent's {name} could not be updated because it has a status of "
         f"{intent['status']}. You may only update the {name} of a PaymentIntent with one of the "
@@ -111,7 +106,6 @@ def not_cancelable(call: Call, intent: Json) -> StripeError:
     since, day = guesses.CANCELABLE_SINCE, _day(call)
     cancelable = [s for s in CALLS[("payment_intent", "cancel")] if day >= since.get(s, "")]
     return unexpected_state(
-        call,
         intent,
         f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only "
         "a PaymentIntent with one of the following statuses may be canceled: "
@@ -121,9 +115,8 @@ def not_cancelable(call: Call, intent: Json) -> StripeError:
 
 def not_capturable(call: Call, intent: Json) -> StripeError:
     if intent["status"] == "succeeded":
-        return unexpected_state(call, intent, _nothing_left(call, intent))
+        return unexpected_state(intent, _nothing_left(call, intent))
     return unexpected_state(
-        call,
         intent,
         "This PaymentIntent could not be captured because it has a status of "
         f"{intent['status']}. Only a PaymentIntent with one of the following statuses may be "
@@ -141,7 +134,7 @@ def _nothing_left(call: Call, intent: Json) -> str:
     return "This PaymentIntent could not be captured because it has already been captured."
 
 
-def no_microdeposits(call: Call, intent: Json) -> StripeError:
+def no_microdeposits(intent: Json) -> StripeError:
     """In the words recorded of a SetupIntent."""
     return refused(
         f"This PaymentIntent cannot be actioned on because it has a status of {intent['status']}. "
@@ -152,9 +145,9 @@ def no_microdeposits(call: Call, intent: Json) -> StripeError:
     )
 
 
-def not_incrementable(call: Call, intent: Json) -> StripeError:
+def not_incrementable(intent: Json) -> StripeError:
     return unexpected_state(
-        call, intent, guesses.NOT_INCREMENTABLE_MESSAGE.format(status=intent["status"])
+        intent, guesses.NOT_INCREMENTABLE_MESSAGE.format(status=intent["status"])
     )
 
 
@@ -179,16 +172,16 @@ def capture_amount(amount: int, intent: Json) -> StripeError:
     )
 
 
-def belongs_to_other(call: Call, intent: Json | None, method: Json, customer: str) -> StripeError:
+def belongs_to_other(intent: Json | None, method: Json, customer: str) -> StripeError:
     error = refused(
         f"The PaymentMethod {method['id']} does not belong to the Customer you supplied {customer}."
         " Please use this PaymentMethod with the Customer that it belongs to instead.",
         param="payment_method",
     )
-    return _with_intent(call, error, intent)
+    return _with_intent(error, intent)
 
 
-def customer_is_missing(call: Call, intent: Json | None, method: Json) -> StripeError:
+def customer_is_missing(intent: Json | None, method: Json) -> StripeError:
     error = refused(
         f"The `payment_method` parameter supplied {method['id']} belongs to the Customer "
         f"{method['customer']}. Please include the Customer in the `customer` parameter on the "
@@ -196,14 +189,14 @@ def customer_is_missing(call: Call, intent: Json | None, method: Json) -> Stripe
         code="parameter_missing",
         param="source",
     )
-    return _with_intent(call, error, intent)
+    return _with_intent(error, intent)
 
 
-def no_return_url(call: Call, intent: Json) -> StripeError:
-    return _with_intent(call, refused(NO_RETURN_URL), intent)
+def no_return_url(intent: Json) -> StripeError:
+    return _with_intent(refused(NO_RETURN_URL), intent)
 
 
-def _with_intent(call: Call, error: StripeError, intent: Json | None) -> StripeError:
+def _with_intent(error: StripeError, intent: Json | None) -> StripeError:
     if intent is not None:
         error.extra["payment_intent"] = intent
     return error

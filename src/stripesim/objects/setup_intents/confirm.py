@@ -34,14 +34,14 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
         params = confirmation_tokens.apply(call, intent, params)
     method = _choose_method(call, intent, params)
     if not states.allows(intent, "confirm"):
-        raise refusals.cannot(call, intent, "confirm")
+        raise refusals.cannot(intent, "confirm")
     if challenges.is_pending_with_another(call, intent, method):
-        raise refusals.another_method_pending(call, intent)
+        raise refusals.another_method_pending(intent)
     check_owner(call, intent, method)
     if method["type"] != "card":
         raise invalid_request(CARDS_ONLY, param="payment_method")
     if challenges.lacks_return_url(call, intent, params):
-        raise refusals.no_return_url(call, intent)
+        raise refusals.no_return_url(intent)
     _apply(call, intent, params)
     if challenges.is_pending_with(intent, method):  # the challenge goes on
         call.save(intent)
@@ -56,7 +56,7 @@ def _choose_method(call: Call, intent: Json, params: Json) -> Json:
         return method
     wanted = params.get("payment_method") or intent["payment_method"]
     if not wanted:
-        raise refusals.no_method(call, intent)
+        raise refusals.no_method(intent)
     return payment_methods.resolve(call, wanted)
 
 
@@ -65,9 +65,9 @@ def check_owner(call: Call, intent: Json, method: Json, *, in_body: bool = True)
     owner, customer = method["customer"], intent["customer"]
     shown = intent if in_body else None
     if owner and customer and owner != customer:
-        raise refusals.belongs_to_other(call, shown, method, customer)
+        raise refusals.belongs_to_other(shown, method, customer)
     if owner and not customer:
-        raise refusals.customer_is_missing(call, shown, method)
+        raise refusals.customer_is_missing(shown, method)
     payment_methods.reject_dead(method, intent["id"])
     payment_methods.check_type(method, intent)
 

@@ -131,7 +131,7 @@ def confirm(call: Call, params: Json, intent_id: str) -> Json:
 
 def verify_microdeposits(call: Call, params: Json, intent_id: str) -> Json:
     """Recorded: refused, since no card has any."""
-    raise refusals.no_microdeposits(call, clients.load(call, KIND, intent_id, params))
+    raise refusals.no_microdeposits(clients.load(call, KIND, intent_id, params))
 
 
 def update(call: Call, params: Json, intent_id: str) -> Json:
@@ -152,7 +152,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
         intent.update(automatic_payment_methods=None, payment_method_configuration_details=None)
     if params.get("payment_method") or params.get("payment_method_data"):
         if not states.allows(intent, "update"):
-            raise refusals.cannot(call, intent, "update")
+            raise refusals.cannot(intent, "update")
         _name_method(call, intent, params, in_body=True)
     call.save(intent)
     return intent
@@ -161,7 +161,7 @@ def update(call: Call, params: Json, intent_id: str) -> Json:
 def cancel(call: Call, params: Json, intent_id: str) -> Json:
     intent = clients.load(call, KIND, intent_id, params)
     if not states.allows(intent, "cancel"):
-        raise refusals.cannot_cancel(call, intent)
+        raise refusals.cannot_cancel(intent)
     setup_attempts.abandon(call, intent)
     states.move(intent, "canceled")
     intent.update(cancellation_reason=params.get("cancellation_reason") or None, next_action=None)

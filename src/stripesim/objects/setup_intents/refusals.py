@@ -8,7 +8,6 @@ from typing import Any
 from stripesim import guesses
 from stripesim.rules.states import CALLS
 from stripesim.wire.errors import StripeError, refused
-from stripesim.world import Call
 
 Json = dict[str, Any]
 UNEXPECTED_STATE = "setup_intent_unexpected_state"
@@ -24,50 +23,47 @@ FAILED_AUTHENTICATION = (
 )
 
 
-def _state(call: Call, intent: Json, message: str) -> StripeError:
+def _state(intent: Json, message: str) -> StripeError:
     return refused(message, code=UNEXPECTED_STATE, setup_intent=intent)
 
 
-def no_method(call: Call, intent: Json) -> StripeError:
+def no_method(intent: Json) -> StripeError:
     """Comes before the refusals by state: a canceled intent without a method hears this."""
-    return _state(call, intent, NO_METHOD)
+    return _state(intent, NO_METHOD)
 
 
-def cannot(call: Call, intent: Json, verb: str) -> StripeError:
+def cannot(intent: Json, verb: str) -> StripeError:
     """Confirming or updating what is over."""
     over = "has already succeeded" if intent["status"] == "succeeded" else "has been canceled"
-    return _state(call, intent, f"You cannot {verb} this SetupIntent because it {over}.")
+    return _state(intent, f"You cannot {verb} this SetupIntent because it {over}.")
 
 
-def another_method_pending(call: Call, intent: Json) -> StripeError:
+def another_method_pending(intent: Json) -> StripeError:
     message = guesses.STRICT_REQUIRES_ACTION_MESSAGE.format(intent="SetupIntent")
-    return _state(call, intent, message)
+    return _state(intent, message)
 
 
-def cannot_cancel(call: Call, intent: Json) -> StripeError:
+def cannot_cancel(intent: Json) -> StripeError:
     if intent["status"] == "canceled":
         message = "You cannot cancel this SetupIntent because it is already canceled."
-        return _state(call, intent, message)
+        return _state(intent, message)
     return _state(
-        call,
         intent,
         f"You cannot cancel this SetupIntent because it has a status of {intent['status']}. Only a "
         f"SetupIntent with one of the following statuses may be canceled: {CANCELABLE}.",
     )
 
 
-def belongs_to_other(call: Call, intent: Json | None, method: Json, customer: str) -> StripeError:
+def belongs_to_other(intent: Json | None, method: Json, customer: str) -> StripeError:
     return _ownership(
-        call,
         intent,
         f"The PaymentMethod {method['id']} does not belong to the Customer you supplied {customer}."
         " Please use this PaymentMethod with the Customer that it belongs to instead.",
     )
 
 
-def customer_is_missing(call: Call, intent: Json | None, method: Json) -> StripeError:
+def customer_is_missing(intent: Json | None, method: Json) -> StripeError:
     return _ownership(
-        call,
         intent,
         f"The payment method supplied ({method['id']}) belongs to the Customer "
         f"{method['customer']}. Please include the Customer in the `customer` parameter on the "
@@ -75,18 +71,18 @@ def customer_is_missing(call: Call, intent: Json | None, method: Json) -> Stripe
     )
 
 
-def _ownership(call: Call, intent: Json | None, message: str) -> StripeError:
+def _ownership(intent: Json | None, message: str) -> StripeError:
     """A create's refusal carries no intent, since none is left."""
     carried: Any = {"setup_intent": intent} if intent else {}
     return refused(message, param="payment_method", **carried)
 
 
-def no_return_url(call: Call, intent: Json) -> StripeError:
+def no_return_url(intent: Json) -> StripeError:
     message = guesses.SETUP_NO_RETURN_URL_MESSAGE
     return refused(message, setup_intent=intent)
 
 
-def no_microdeposits(call: Call, intent: Json) -> StripeError:
+def no_microdeposits(intent: Json) -> StripeError:
     return refused(
         f"This SetupIntent cannot be actioned on because it has a status of {intent['status']}. "
         "Only a SetupIntent with one of the following statuses may be actioned on: "
