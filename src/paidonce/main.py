@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from paidonce.api import build_api
+from paidonce.api import PaidonceRouter, build_api, build_api_router
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window
 from paidonce.gateway import Pace, StripeGateway
-from paidonce.observability import get_logger
+from paidonce.observability import get_logger, log_through_host
 from paidonce.payments import restore
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
@@ -362,21 +362,60 @@ def build_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ctx = await (opening or open_context)(settings, own_clock)
-        service.open(ctx)
         app.state.context = ctx
-        await restore.at_start(ctx)
-        watch = asyncio.create_task(restore.watch(ctx, ending.begun))
-        work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
-        worker = asyncio.create_task(work) if work else None
-        try:
+        async with _running(ctx, service, ending, has_worker=has_worker):
             yield
-        finally:
-            ending.begin()
-            await _finish(worker, ending)
-            await _finish(watch, ending)
-            await close_context(ctx, ending.left)
 
     return build_api(settings, service, own_clock.now, lifespan=lifespan)
+
+
+def build_router(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    has_worker: bool = True,
+    has_operations: bool = False,
+) -> PaidonceRouter:
+    """paidonce inside an application that was there before: `app.include_router(...)`.
+
+    It opens and closes with the application, which does not start when something is wrong: raises
+    SettingsError then. Each process has a worker inside unless `paidonce worker` runs beside it and
+    `has_worker` is False. `has_operations` adds `/healthz`, `/readyz` and `/metrics`. Log lines go,
+    redacted, to the loggers `paidonce.…` of `logging`.
+    """
+    own_clock = clock or SystemClock()
+    ending = Drain()
+    service = Service(ending)
+    log_through_host()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        await preflight(settings)
+        ctx = await open_context(settings, own_clock)
+        async with _running(ctx, service, ending, has_worker=has_worker):
+            yield
+
+    return build_api_router(
+        settings, service, own_clock.now, lifespan=lifespan, has_operations=has_operations
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    ctx: Context, service: Service, ending: Drain, *, has_worker: bool
+) -> AsyncIterator[None]:
+    service.open(ctx)
+    await restore.at_start(ctx)
+    watch = asyncio.create_task(restore.watch(ctx, ending.begun))
+    work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
+    worker = asyncio.create_task(work) if work else None
+    try:
+        yield
+    finally:
+        ending.begin()
+        await _finish(worker, ending)
+        await _finish(watch, ending)
+        await close_context(ctx, ending.left)
 
 
 async def run_worker_alone(settings: Settings, drain: Drain) -> None:

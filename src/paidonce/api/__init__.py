@@ -14,19 +14,16 @@ from starlette.responses import Response
 from paidonce import __version__
 from paidonce.api import openapi
 from paidonce.api.admission import Admission
-from paidonce.api.auth import Authentication
 from paidonce.api.client_address import ClientAddresses
+from paidonce.api.embedded import PaidonceRouter, build_api_router
 from paidonce.api.errors import render_error
-from paidonce.api.idempotency import Idempotency
-from paidonce.api.merchant import MerchantRoutes
-from paidonce.api.mobile import MobileRoutes
-from paidonce.api.operations import OperationsRoutes
+from paidonce.api.routes import add_routes, allowed_methods
 from paidonce.api.shell import Shell
 from paidonce.api.usecases import UseCases
 from paidonce.domain.errors import ServiceError
 from paidonce.settings import Settings
 
-__all__ = ["UseCases", "build_api"]
+__all__ = ["PaidonceRouter", "UseCases", "build_api", "build_api_router"]
 
 
 def build_api(
@@ -36,11 +33,7 @@ def build_api(
     *,
     lifespan: Any = None,
 ) -> FastAPI:
-    """The ASGI app. `clock` gives the time in UTC, `lifespan` is FastAPI's.
-
-    The merchant side and the webhook exist only when their setting is there; without it their
-    paths are answered 404 `not_found` like any unknown path.
-    """
+    """The ASGI app. `clock` gives the time in UTC, `lifespan` is FastAPI's."""
     app = FastAPI(
         title="paidonce",
         version=__version__,
@@ -50,16 +43,11 @@ def build_api(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    authentication = Authentication(settings, clock)
-    idempotency = Idempotency(use_cases)
-    MobileRoutes(use_cases, authentication, idempotency).add_to(app)
-    if settings.merchant_api_keys:
-        MerchantRoutes(use_cases, authentication, idempotency).add_to(app)
-    OperationsRoutes(use_cases, has_webhook=bool(settings.webhook_secrets)).add_to(app)
+    add_routes(app, settings, use_cases, clock)
 
     async def render(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            error.headers = {"Allow": _allowed_methods(app, request)}
+            error.headers = {"Allow": allowed_methods(app.routes, request.scope["path"])}
         return await render_error(request, error)
 
     for kind in (ServiceError, HTTPException, RequestValidationError):
@@ -71,12 +59,3 @@ def build_api(
         Admission(settings.max_requests),
     )
     return app
-
-
-def _allowed_methods(app: FastAPI, request: Request) -> str:
-    """Every method of the path that was asked for, though each has a route of its own."""
-    template = getattr(request.scope.get("route"), "path", None)
-    routes = [route for route in app.routes if getattr(route, "path", None) == template]
-    return ", ".join(
-        sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
-    )

@@ -79,6 +79,6 @@ class Admission:
         path = scope["path"]
         if path in MACHINE_PATHS:
             return self._machines
-        if path == WEBHOOK_PATH:
+        if path.endswith(WEBHOOK_PATH):  # a host may have put a prefix before it
             return self._webhooks
         return self._reads if scope["method"] in ("GET", "HEAD") else self._changes

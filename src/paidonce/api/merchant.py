@@ -1,6 +1,6 @@
 """The routes of the merchant's own server, under its API key."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,7 +26,7 @@ class MerchantRoutes:
         self._authentication = authentication
         self._idempotency = idempotency
 
-    def add_to(self, app: FastAPI) -> None:
+    def add_to(self, app: FastAPI | APIRouter) -> None:
         order = "/api/orders/{orderId}"
         openapi.add(app, "PUT", "/api/products", self.put_products, openapi.PRODUCTS)
         openapi.add(app, "POST", "/api/orders", self.create_order, openapi.MERCHANT_ORDER)

@@ -1,6 +1,6 @@
 """The routes of the shipped app. Each one: who, what, one use case, its answer."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,7 +38,7 @@ class MobileRoutes:
         self._authentication = authentication
         self._idempotency = idempotency
 
-    def add_to(self, app: FastAPI) -> None:
+    def add_to(self, app: FastAPI | APIRouter) -> None:
         orders = f"{PREFIX}/orders"
         order = f"{orders}/{{orderId}}"
         openapi.add(app, "POST", orders, self.create_order, openapi.NEW_ORDER)

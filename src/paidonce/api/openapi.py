@@ -6,7 +6,7 @@ Bodies are checked by `schemas`, by hand; what stands here describes them.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -155,7 +155,7 @@ _IDEMPOTENCY_KEY: Schema = {
 
 
 def add(
-    app: FastAPI,
+    app: FastAPI | APIRouter,
     method: str,
     path: str,
     handler: Handler,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,24 +14,24 @@ from paidonce.domain import errors
 from paidonce.observability import METRICS_CONTENT_TYPE, get_logger, render_metrics
 
 READY = "ok"
+HIDDEN: dict[str, Any] = {"include_in_schema": False, "response_model": None}
 
 log = get_logger(__name__)
 
 
 class OperationsRoutes:
-    """`has_webhook` is False while no webhook secret is set: then that path does not exist."""
+    """Not in the OpenAPI: nobody writes a client for them."""
 
-    def __init__(self, use_cases: UseCases, *, has_webhook: bool) -> None:
+    def __init__(self, use_cases: UseCases) -> None:
         self._use_cases = use_cases
-        self._has_webhook = has_webhook
 
-    def add_to(self, app: FastAPI) -> None:
-        hidden: dict[str, Any] = {"include_in_schema": False, "response_model": None}
-        if self._has_webhook:
-            app.add_api_route(WEBHOOK_PATH, self.receive_webhook, methods=["POST"], **hidden)
-        app.add_api_route("/healthz", self.health, methods=["GET", "HEAD"], **hidden)
-        app.add_api_route("/readyz", self.readiness, methods=["GET", "HEAD"], **hidden)
-        app.add_api_route("/metrics", self.metrics, methods=["GET"], **hidden)
+    def add_webhook_to(self, to: FastAPI | APIRouter) -> None:
+        to.add_api_route(WEBHOOK_PATH, self.receive_webhook, methods=["POST"], **HIDDEN)
+
+    def add_to(self, to: FastAPI | APIRouter) -> None:
+        to.add_api_route("/healthz", self.health, methods=["GET", "HEAD"], **HIDDEN)
+        to.add_api_route("/readyz", self.readiness, methods=["GET", "HEAD"], **HIDDEN)
+        to.add_api_route("/metrics", self.metrics, methods=["GET"], **HIDDEN)
 
     async def receive_webhook(self, request: Request) -> Response:
         """Store one event of Stripe; 2xx only once it is stored."""

@@ -1,7 +1,12 @@
 """What operators see: log lines, metrics, and the steps around every Stripe call and commit."""
 
 from paidonce.observability.card_numbers import has_card_number
-from paidonce.observability.logs import bind_request_id, configure_logging, get_logger
+from paidonce.observability.logs import (
+    bind_request_id,
+    configure_logging,
+    get_logger,
+    log_through_host,
+)
 from paidonce.observability.metrics import (
     METRICS_CONTENT_TYPE,
     record_events_set_aside,
@@ -29,6 +34,7 @@ __all__ = [
     "configure_tracing",
     "get_logger",
     "has_card_number",
+    "log_through_host",
     "record_events_set_aside",
     "record_inbox",
     "record_request",

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, MutableMapping
-from typing import Any, TextIO
+from functools import partial
+from typing import Any, ClassVar, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -32,6 +33,7 @@ class _Stderr:
 
 def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send our own log lines and those of every library to `stream` (stderr), redacted."""
+    _Logger.is_hosted = False
     target = stream if stream is not None else sys.stderr
     safe: Any = _Stderr(target)
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -65,9 +67,38 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def log_through_host() -> None:
+    """Inside another application: our lines go, redacted, to the loggers `paidonce.…` of `logging`,
+    and how it has set up `logging` and structlog stays as it is."""
+    _Logger.is_hosted = True
+
+
 def get_logger(name: str) -> Any:
     """The logger of a module; events are named `noun.past` (`payment.claimed`)."""
-    return structlog.get_logger(source=name)
+    return _Logger(name)
+
+
+class _Logger:
+    """Where a line goes is found out when it is written."""
+
+    is_hosted: ClassVar[bool] = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, level: str) -> Any:
+        if not self.is_hosted:
+            return getattr(structlog.get_logger(source=self._name), level)
+        bound = structlog.wrap_logger(
+            logging.getLogger(self._name),
+            processors=_FOR_HOSTS,
+            wrapper_class=structlog.stdlib.BoundLogger,
+            context_class=dict,
+            cache_logger_on_first_use=False,
+        )
+        if level == "exception":  # `logging` would add the traceback itself, as it is
+            return partial(bound.error, exc_info=True)
+        return getattr(bound, level)
 
 
 @contextlib.contextmanager
@@ -90,3 +121,13 @@ def _renderer(stream: TextIO) -> Processor:
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     redacted: MutableMapping[str, Any] = redact_value(event)
     return redacted
+
+
+_FOR_HOSTS: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    _redact_event,
+    structlog.processors.JSONRenderer(),
+]
