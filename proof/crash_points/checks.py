@@ -23,6 +23,7 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
         yield from _intentions(requests, books)
     yield from _refunds(requests, books)
     yield from _absent(shop, stripe)
+    yield from _wishes(shop, books)
     yield from _events(shop, books)
     yield from _log(shop, books)
 
@@ -72,6 +73,13 @@ def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:
     for attempt, sends in shop.sends_at_death.items():
         if sends == 0 and any(attempt in key for key in stripe.keys.values()):
             yield f"absent payer: attempt {attempt} was first sent after its payer had left"
+
+
+def _wishes(shop: Shop, books: Books) -> Iterator[str]:
+    """One order of each key, and of each basket where it is known again."""
+    is_each_known = all(not name.startswith("#") for _, name in shop.wishes)
+    if is_each_known and len(books.tables["orders"]) > len(shop.wishes) > 0:
+        yield f"one order: {len(books.tables['orders'])} came of {len(shop.wishes)} wishes"
 
 
 def _events(shop: Shop, books: Books) -> Iterator[str]:

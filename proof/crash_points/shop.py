@@ -95,6 +95,7 @@ class Shop:
     complaints: list[str] = field(default_factory=list)
     deaths: list[Point] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
+    wishes: set[tuple[str, str]] = field(default_factory=set)  # orders asked for: user and key
     events_taken: dict[str, float] = field(default_factory=dict)  # when, by the clock's sum
     sends_at_death: dict[str, int] = field(default_factory=dict)
     life: Life | None = None
@@ -266,6 +267,8 @@ class Shop:
         """A new order; then the work behind the answer has its time."""
         body = {"items": [{"productId": PRODUCT["productId"], "quantity": QUANTITY}]}
         path = "/api/mobile-app/orders"
+        is_known_again = key or dict(self.settings).get("same_order_within_seconds")
+        self.wishes.add((user, key or ("basket" if is_known_again else f"#{next(self._places)}")))
         answer = self._ask("order", path, body, self._as_user(user, key))
         return self._note_order(answer, user)
 
@@ -273,7 +276,8 @@ class Shop:
         if answer.status != 200:
             raise Broken(f"no order: {answer}")
         order_id = str(answer.data["orderId"])
-        self.orders.append((order_id, user))
+        if (order_id, user) not in self.orders:
+            self.orders.append((order_id, user))
         self.drain()
         return order_id
 

@@ -243,6 +243,7 @@ class Stage:
             "payment_return_url": "https://shop.example/return",
             "auth_jwt_secret": JWT_SECRET,
             "merchant_api_key": MERCHANT_API_KEY,
+            "same_order_within_seconds": 0,
         }
         return Settings(**values | dict(changes))
 

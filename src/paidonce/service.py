@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,11 +30,11 @@ from paidonce.observability.metrics import set_refunds_overdue
 from paidonce.payments import cancel, follow_up, pay, release, saved, shopping
 from paidonce.payments.context import Context
 from paidonce.payments.refund_work import count_overdue
+from paidonce.payments.same_order import KEY_LIFE
 from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.webhooks.inbox import measure_inbox
 
-ANSWER_LIFE = timedelta(hours=24)
 MEASURE_SECONDS = 60.0
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -185,7 +184,7 @@ class Service:
 
     @_needs_database
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:
-        since = self.ctx.clock.now() - ANSWER_LIFE
+        since = self.ctx.clock.now() - KEY_LIFE
         found = await self.ctx.db.read(lambda tx: events.get_answer(tx, scope, _hash(key), since))
         if found is None:
             return None
@@ -202,7 +201,7 @@ class Service:
         await self.ctx.db.transaction(
             "answer",
             lambda tx: events.keep_answer(
-                tx, scope, _hash(key), body_hash, answer, now, now - ANSWER_LIFE
+                tx, scope, _hash(key), body_hash, answer, now, now - KEY_LIFE
             ),
         )
 

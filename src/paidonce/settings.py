@@ -155,6 +155,9 @@ class Settings(OperatorSettings, TokenSettings):
     release_unsaved_methods_after_days: int = Field(
         30, ge=1, description="how long a card that nobody asked to keep may lie idle"
     )
+    same_order_within_seconds: int = Field(
+        900, ge=0, le=86_400, description="the same basket again is the same unpaid order; 0: never"
+    )
     refund_surplus: bool = Field(
         True, description="give back money that fits no order; false: it stays, with an alarm"
     )

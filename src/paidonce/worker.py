@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from paidonce import recovery, webhooks
 from paidonce.observability import get_logger
+from paidonce.payments import same_order
 from paidonce.payments.context import Context
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
@@ -30,6 +31,7 @@ THE_REST: dict[Work, float] = {
     recovery.look_at_forgotten_once: 0,
     recovery.release_once: TIDY_SECONDS,
     webhooks.forget_once: FORGET_SECONDS,
+    same_order.forget_once: FORGET_SECONDS,
 }
 """Each with the seconds from one time to the next, beside the pause between two rounds."""
 

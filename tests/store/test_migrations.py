@@ -24,6 +24,7 @@ TABLES = {
     "forgotten_intents",
     "host_users",
     "installation",
+    "order_claims",
     "orders",
     "outbox",
     "payment_attempts",

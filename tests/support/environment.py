@@ -18,5 +18,6 @@ def environment(database_url: str, stripe_url: str, **changes: str) -> dict[str,
         "PAYMENT_RETURN_URL": "shop://return",
         "AUTH_JWT_SECRET": JWT_SECRET,
         "MERCHANT_API_KEY": MERCHANT_API_KEY,
+        "SAME_ORDER_WITHIN_SECONDS": "0",
         **changes,
     }

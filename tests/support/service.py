@@ -213,6 +213,7 @@ def make_settings(database_url: str, simulator: Any, **changes: Any) -> Settings
         "payment_return_url": "https://shop.example/return",
         "auth_jwt_secret": JWT_SECRET,
         "merchant_api_key": MERCHANT_API_KEY,
+        "same_order_within_seconds": 0,  # tests make as many orders as they like
     }
     return Settings(**{**values, **changes})
 

@@ -1,6 +1,6 @@
 """Orders are made and prepared, and the service starts."""
 
-from proof.crash_points.flows.table import CUSTOMERS, flow
+from proof.crash_points.flows.table import CUSTOMERS, DAYS, flow
 from proof.crash_points.shop import Shop
 
 
@@ -14,10 +14,21 @@ def starting(shop: Shop) -> None:
 
 @flow(ends="pending")
 def new_order(shop: Shop) -> None:
-    """The app makes an order, and it is prepared."""
+    """The app makes an order under a key, twice, and it is prepared; the key is forgotten."""
     shop.start()
     shop.begin()
-    shop.order(key="basket-1")
+    first = shop.order(key="basket-1")
+    shop.expect("the order of the same key", shop.order(key="basket-1"), first)
+    shop.work(DAYS + 1)
+
+
+@flow(ends="pending", same_order_within_seconds=900)
+def same_basket(shop: Shop) -> None:
+    """The app makes an order without a key, and does not hear the answer."""
+    shop.start()
+    shop.begin()
+    first = shop.order()
+    shop.expect("the order of the same basket", shop.order(), first)
 
 
 @flow(ends="pending")

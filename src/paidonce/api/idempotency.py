@@ -13,6 +13,7 @@ from paidonce.api.errors import answer_for
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.domain.errors import NextStep, ServiceError
+from paidonce.domain.model import RequestKey
 from paidonce.observability import get_logger, has_card_number
 
 LONGEST_KEY = 255
@@ -37,12 +38,10 @@ class Idempotency:
         self, request: Request, principal: str, raw: bytes, work: Callable[[], Awaitable[Answer]]
     ) -> Response:
         """The kept answer, or that of `work`; `principal` says whose key it is."""
-        key = _key_of(request)
-        if key is None:
+        found = request_key_of(request, principal, raw)
+        if found is None:
             return respond(request, await work())
-        # An order id in a path may come in upper case; nothing else in our paths does.
-        scope = f"{request.method} {request.scope['path'].lower()} {principal}"
-        body_hash = hashlib.sha256(raw).hexdigest()
+        scope, key, body_hash = found.scope, found.key, found.body_hash
         async with self._alone(scope, key):
             kept = await self._use_cases.find_answer(scope, key, body_hash)
             if kept is not None:
@@ -86,6 +85,16 @@ class Idempotency:
                 del self._running[scope, key]
             else:
                 self._running[scope, key] = (lock, users - 1)
+
+
+def request_key_of(request: Request, principal: str, raw: bytes) -> RequestKey | None:
+    """The key that the request came with; raises `invalid_request` when it cannot be one."""
+    key = _key_of(request)
+    if key is None:
+        return None
+    # An order id in a path may come in upper case; nothing else in our paths does.
+    scope = f"{request.method} {request.scope['path'].lower()} {principal}"
+    return RequestKey(scope, key, hashlib.sha256(raw).hexdigest())
 
 
 def _key_of(request: Request) -> str | None:

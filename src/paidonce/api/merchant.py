@@ -9,7 +9,7 @@ from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
-from paidonce.api.idempotency import Idempotency
+from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.schemas import order_id_of, parse_merchant_order, parse_products
 from paidonce.api.usecases import UseCases
 
@@ -48,8 +48,8 @@ class MerchantRoutes:
         raw, body = read_json_object(request)
 
         async def work() -> Answer:
-            order = await self._use_cases.create_merchant_order(parse_merchant_order(body))
-            return views.order_created(order)
+            new = parse_merchant_order(body, request_key_of(request, PRINCIPAL, raw))
+            return views.order_created(await self._use_cases.create_merchant_order(new))
 
         return await self._idempotency.answer(request, PRINCIPAL, raw, work)
 

@@ -10,7 +10,7 @@ from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import REQUEST_ID, Answer, respond, success
 from paidonce.api.fields import Fields
-from paidonce.api.idempotency import Idempotency
+from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.schemas import (
     method_to_save_of,
     order_id_of,
@@ -58,12 +58,13 @@ class MobileRoutes:
         """Place an order at the server's prices."""
         user = await self._user(request)
         raw, body = read_json_object(request)
+        principal = f"user={user.user_id}"
 
         async def work() -> Answer:
-            order = await self._use_cases.create_order(user, parse_new_order(body))
-            return views.order_created(order)
+            basket = parse_new_order(body, request_key_of(request, principal, raw))
+            return views.order_created(await self._use_cases.create_order(user, basket))
 
-        return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
+        return await self._idempotency.answer(request, principal, raw, work)
 
     async def list_orders(self, request: Request) -> Response:
         """The user's orders, newest first."""

@@ -9,7 +9,13 @@ from paidonce.api.auth import LONGEST_USER_ID, is_email, is_user_id
 from paidonce.api.currencies import CURRENCIES
 from paidonce.api.fields import Fields
 from paidonce.domain import errors
-from paidonce.domain.model import BasketItem, NewMerchantOrder, NewOrder, Product
+from paidonce.domain.model import (
+    BasketItem,
+    NewMerchantOrder,
+    NewOrder,
+    Product,
+    RequestKey,
+)
 from paidonce.domain.money import MAX_AMOUNT_MINOR
 
 MOST_ITEMS = 100
@@ -54,7 +60,7 @@ def page_of(request: Request) -> tuple[int, str | None]:
     return int(limit), cursor
 
 
-def parse_new_order(body: dict[str, Any]) -> NewOrder:
+def parse_new_order(body: dict[str, Any], key: RequestKey | None = None) -> NewOrder:
     """The app's basket; prices in it are ignored like every unknown field."""
     fields = Fields(body)
     items = [
@@ -69,7 +75,7 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder:
             raise errors.invalid_request(f"{name} must be an object or a string.")
     fields.free_text("notes", LONGEST_NOTES)
     details = {name: body[name] for name in _DETAILS if body.get(name) is not None}
-    return NewOrder(items, details)
+    return NewOrder(items, details, key)
 
 
 def parse_products(body: dict[str, Any]) -> list[Product]:
@@ -87,7 +93,7 @@ def parse_products(body: dict[str, Any]) -> list[Product]:
     return products
 
 
-def parse_merchant_order(body: dict[str, Any]) -> NewMerchantOrder:
+def parse_merchant_order(body: dict[str, Any], key: RequestKey | None = None) -> NewMerchantOrder:
     """The host's own order. Raises `invalid_order_id` for an orderId that is no UUID."""
     fields = Fields(body)
     user_id, email, order_id = body.get("userId"), body.get("email"), body.get("orderId")
@@ -105,6 +111,7 @@ def parse_merchant_order(body: dict[str, Any]) -> NewMerchantOrder:
         currency=_currency(fields),
         order_number=fields.text("orderNumber", LONGEST_ID),
         metadata=_metadata(body.get("metadata")),
+        key=key,
     )
 
 

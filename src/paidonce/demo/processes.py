@@ -168,6 +168,7 @@ Ctrl-C stops the demo.
             "DATABASE_URL": f"sqlite:///{(self._data_dir / 'paidonce.db').resolve()}",
             "PAYMENT_RETURN_URL": f"{self.page_url}/back",
             "DECLINES_PER_USER_AND_HOUR": "1000",  # a person tries every declining card
+            "SAME_ORDER_WITHIN_SECONDS": "0",  # and buys the same again and again
         }
 
     def _start(self) -> None:

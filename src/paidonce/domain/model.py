@@ -26,6 +26,16 @@ class BasketItem:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A client's `Idempotency-Key`. `scope` is whose it is and of which route, `body_hash` of the
+    body that came with it."""
+
+    scope: str
+    key: str = field(repr=False)
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewOrder:
     """An order as the app asks for it: no price in it, prices are the server's.
 
@@ -35,6 +45,7 @@ class NewOrder:
 
     items: list[BasketItem]
     details: dict[str, Any] = field(default_factory=dict)
+    key: RequestKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class NewMerchantOrder:
     currency: str
     order_number: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    key: RequestKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from paidonce.domain.model import (
 )
 from paidonce.domain.money import MAX_AMOUNT_MINOR
 from paidonce.domain.states import OrderStatus, PaymentState
-from paidonce.payments import prepare, restore
+from paidonce.payments import prepare, restore, same_order
 from paidonce.payments.context import Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
 from paidonce.store import listings, orders, users
@@ -40,7 +40,7 @@ async def put_products(ctx: Context, products: list[Product]) -> None:
 async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order:
     """A pending order of the user; its customer and intent are prepared behind the answer."""
 
-    async def work(tx: Transaction) -> OrderRow:
+    async def work(tx: Transaction) -> tuple[OrderRow, bool]:
         items = [await _priced(tx, item) for item in basket.items]
         currencies = {product.currency for product, _ in items}
         if len(currencies) != 1:
@@ -62,11 +62,16 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
         row = _new_row(
             ctx, user.user_id, total, currencies.pop(), items=lines, details=basket.details
         )
+        made = await same_order.insert_once(ctx, tx, row, same_order.wish_of_app(ctx, basket, row))
+        if made is not None:
+            return made, False
         if not await orders.insert_order_once(tx, row):
             raise LookupError("a new order's id and number are new")
-        return row
+        return row, True
 
-    row = await ctx.db.transaction("order", work)
+    row, is_new = await ctx.db.transaction("order", work)
+    if not is_new:
+        return await get_order(ctx, row.id, None)
     prepare.start_preparing(ctx, row.id)
     return order_view(row)
 
@@ -89,6 +94,10 @@ async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
             order_number=new.order_number,
             metadata=new.metadata,
         )
+        if new.key is not None:
+            made = await same_order.insert_once(ctx, tx, row, same_order.wish_of_key(new.key))
+            if made is not None:
+                return made, False
         if await orders.insert_order_once(tx, row):
             return row, True
         standing = await orders.get_order(tx, row.id)
@@ -99,8 +108,9 @@ async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
     if new.order_id is not None and not await restore.ensure_compared(ctx, restore.PAYER_SECONDS):
         raise errors.service_unavailable()  # a restored database may have lost this very order
     row, is_new = await ctx.db.transaction("order", work)
-    if is_new:
-        prepare.start_preparing(ctx, row.id)
+    if not is_new:
+        return await get_order(ctx, row.id, None)
+    prepare.start_preparing(ctx, row.id)
     return order_view(row)
 
 

@@ -34,6 +34,7 @@ TABLES = (
     "forgotten_intents",
     "host_users",
     "installation",
+    "order_claims",
     "orders",
     "outbox",
     "payment_attempts",
