@@ -5,10 +5,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+import jwt
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Mode = Literal["test", "live"]
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -66,13 +68,21 @@ class TokenSettings(BaseSettings):
     def _jwt_secret(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and len(value.get_secret_value().encode()) < 32:
             raise ValueError("must have at least 32 bytes")
+        try:
+            jwt.get_algorithm_by_name("HS256").prepare_key(value.get_secret_value() or "unset")
+        except jwt.InvalidKeyError:  # whoever knows a public key could sign with it
+            raise ValueError(
+                "must be a shared secret, not a key; keys go by AUTH_JWKS_URL"
+            ) from None
         return value
 
     @field_validator("auth_jwks_url")
     @classmethod
     def _jwks_url(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("must be an http(s) URL")
+        url = urlsplit(value)
+        is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+        if value and not (is_safe and url.netloc):  # who changes the answer, signs the tokens
+            raise ValueError("must be an https URL; http only on loopback")
         return value
 
     @model_validator(mode="after")
@@ -209,7 +219,7 @@ class Settings(OperatorSettings, TokenSettings):
     def _return_url(cls, value: str) -> str:
         url = urlsplit(value)
         is_web = url.scheme in ("http", "https")
-        is_loopback = url.hostname in ("localhost", "127.0.0.1", "::1")
+        is_loopback = url.hostname in LOOPBACK
         if not url.scheme or (is_web and not url.netloc):
             raise ValueError("must be an https URL or the app's own scheme")
         if url.scheme in ("javascript", "data", "file") or (

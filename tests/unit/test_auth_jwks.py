@@ -1,11 +1,10 @@
 """Tokens of an issuer with a JWKS URL: its keys are fetched, kept, and pinned to one algorithm."""
 
+import asyncio
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -18,55 +17,9 @@ from starlette.requests import Request
 from paidonce.api.auth import Authentication
 from paidonce.domain.errors import ServiceError
 from paidonce.settings import Settings
+from support.issuer import EC_KEY, RSA_KEY, Issuer, ec_jwk, rsa_jwk
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EC_KEY = ec.generate_private_key(ec.SECP256R1())
-
-
-def _rsa_jwk(key_id: str | None = "rsa-1", **changes: Any) -> dict[str, Any]:
-    entry = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA_KEY.public_key()))
-    named = {} if key_id is None else {"kid": key_id}
-    return {k: v for k, v in {**entry, **named, **changes}.items() if v is not None}
-
-
-def _ec_jwk(key_id: str = "ec-1") -> dict[str, Any]:
-    entry = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(EC_KEY.public_key()))
-    return {**entry, "kid": key_id}
-
-
-class Issuer:
-    """A real HTTP server that publishes a key set."""
-
-    def __init__(self, keys: list[dict[str, Any]]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-        self.status = 200
-        self.asked = 0
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.asked += 1
-                self.send_response(issuer.status)
-                self.send_header("Content-Length", str(len(issuer.body)))
-                self.end_headers()
-                self.wfile.write(issuer.body)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def publish(self, keys: list[dict[str, Any]]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
 
 
 class Door:
@@ -88,6 +41,10 @@ class Door:
         principal = await self._authentication.user(Request({"type": "http", "headers": headers}))
         return principal.user_id
 
+    async def refreshed(self) -> None:
+        """What was asked of the issuer in the background is answered."""
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
     async def refusal_of(self, token: str) -> str:
         with pytest.raises(ServiceError) as refused:
             await self.user_of(token)
@@ -96,13 +53,18 @@ class Door:
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    issuer = Issuer([_rsa_jwk(), _ec_jwk()])
+    issuer = Issuer([rsa_jwk(), ec_jwk()])
     yield issuer
     issuer.stop()
 
 
-def _token(key: Any = RSA_KEY, algorithm: str = "RS256", key_id: str | None = "rsa-1") -> str:
-    claims = {"sub": "user-1", "exp": NOW + timedelta(days=1)}
+def _token(
+    key: Any = RSA_KEY,
+    algorithm: str = "RS256",
+    key_id: str | None = "rsa-1",
+    ends_at: datetime = NOW + timedelta(days=1),
+) -> str:
+    claims = {"sub": "user-1", "exp": ends_at}
     headers = {} if key_id is None else {"kid": key_id}
     return jwt.encode(claims, key, algorithm, headers=headers)
 
@@ -144,11 +106,11 @@ async def test_keys_for_other_uses_and_algorithms_are_left_out(issuer: Issuer) -
     shared = {"kty": "oct", "kid": "oct-1", "k": "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldCE"}
     issuer.publish(
         [
-            _rsa_jwk("enc", use="enc"),
-            _rsa_jwk("rs512", alg="RS512"),
+            rsa_jwk("enc", use="enc"),
+            rsa_jwk("rs512", alg="RS512"),
             shared,
             {"kty": "RSA"},
-            _ec_jwk(),
+            ec_jwk(),
         ]
     )
     door = Door(issuer)
@@ -164,7 +126,7 @@ async def test_an_unknown_key_id_asks_the_issuer_again_but_not_more_than_every_3
 ) -> None:
     door = Door(issuer)
     assert await door.user_of(_token()) == "user-1"
-    issuer.publish([_rsa_jwk("rsa-2")])
+    issuer.publish([rsa_jwk("rsa-2")])
     for _ in range(5):
         assert await door.refusal_of(_token(key_id="rsa-2")) == "not_authenticated"
     assert issuer.asked == 1
@@ -174,13 +136,91 @@ async def test_an_unknown_key_id_asks_the_issuer_again_but_not_more_than_every_3
     assert await door.refusal_of(_token(key_id="rsa-1")) == "not_authenticated"  # withdrawn
 
 
-async def test_an_issuer_that_is_down_stops_nobody_whose_key_is_known(issuer: Issuer) -> None:
+async def test_an_issuer_that_is_down_stops_nobody_whose_key_is_known_for_six_hours(
+    issuer: Issuer,
+) -> None:
     door = Door(issuer)
     assert await door.user_of(_token()) == "user-1"
     issuer.status = 500
-    door.now += timedelta(hours=1)
-    for _ in range(3):
-        assert await door.user_of(_token()) == "user-1"
+    for hours in (1, 4.9):
+        door.now = NOW + timedelta(hours=hours)
+        for _ in range(3):
+            assert await door.user_of(_token()) == "user-1"
+    assert 3 <= issuer.asked <= 4
+    door.now = NOW + timedelta(hours=6)
+    assert (
+        await door.refusal_of(_token()) == "service_unavailable"
+    )  # and no 401: sign in is no help
+    issuer.status = 200
+    door.now += timedelta(seconds=3)
+    assert await door.user_of(_token()) == "user-1"
+
+
+@pytest.mark.parametrize("minutes", [21, 60 * 24 * 30])
+async def test_a_withdrawn_key_ends_though_nobody_came_for_long(
+    issuer: Issuer, minutes: int
+) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    issuer.publish([rsa_jwk("rsa-2")])
+    door.now = NOW + timedelta(minutes=minutes)
+    long_lived = _token(ends_at=door.now + timedelta(hours=1))
+    assert await door.refusal_of(long_lived) == "not_authenticated"
+
+
+async def test_a_withdrawn_key_ends_within_ten_minutes_where_somebody_comes(
+    issuer: Issuer,
+) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    issuer.publish([rsa_jwk("rsa-2")])
+    door.now = NOW + timedelta(seconds=601)
+    assert await door.user_of(_token()) == "user-1"  # answered at once, and the issuer asked
+    await door.refreshed()
+    assert await door.refusal_of(_token()) == "not_authenticated"
+
+
+async def test_weak_private_and_doubled_keys_are_left_out(issuer: Issuer) -> None:
+    weak, other = (
+        rsa.generate_private_key(public_exponent=65537, key_size=n) for n in (1024, 2048)
+    )
+    private = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(other)), "kid": "private"}
+    del private["key_ops"]
+    p384 = ec.generate_private_key(ec.SECP384R1())
+    issuer.publish(
+        [
+            rsa_jwk("weak", key=weak),
+            private,
+            rsa_jwk("double"),
+            rsa_jwk("double", key=other),
+            rsa_jwk("signs", key_ops=["sign"]),
+            rsa_jwk("ops", key_ops="verify"),
+            rsa_jwk("", key=other),
+            rsa_jwk("x" * 256, key=other),
+            rsa_jwk("e-is-one", e="AQ"),
+            ec_jwk("p384", key=p384),
+            {**ec_jwk("p384-said-p256", key=p384), "crv": "P-256"},
+            {**ec_jwk("off the curve"), "y": ec_jwk()["x"]},
+            rsa_jwk("same"),
+            rsa_jwk("same"),
+        ]
+    )
+    door = Door(issuer)
+    for token in (
+        _token(weak, key_id="weak"),
+        _token(other, key_id="private"),
+        _token(key_id="double"),
+        _token(other, key_id="double"),
+        _token(key_id="signs"),
+        _token(key_id="ops"),
+        _token(other, key_id=""),
+        _token(key_id="e-is-one"),
+        _token(p384, "ES384", "p384"),
+        _token(EC_KEY, "ES256", "off the curve"),
+    ):
+        assert await door.refusal_of(token) == "not_authenticated"
+    assert await door.user_of(_token(key_id="same")) == "user-1"
+    assert await door.user_of(_token(key_id=None)) == "user-1"  # it is the only one that is left
 
 
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b'{"keys": []}', b"[" * 50_000])
@@ -190,14 +230,14 @@ async def test_without_any_key_it_is_503_and_not_the_users_fault(
     issuer.body = body
     door = Door(issuer)
     assert await door.refusal_of(_token()) == "service_unavailable"
-    issuer.publish([_rsa_jwk()])
+    issuer.publish([rsa_jwk()])
     door.now += timedelta(seconds=3)
     assert await door.user_of(_token()) == "user-1"
 
 
 async def test_a_token_without_key_id_fits_when_there_is_one_key(issuer: Issuer) -> None:
     assert await Door(issuer).refusal_of(_token(key_id=None)) == "not_authenticated"
-    issuer.publish([_rsa_jwk(None)])
+    issuer.publish([rsa_jwk(None)])
     assert await Door(issuer).user_of(_token(key_id=None)) == "user-1"
 
 

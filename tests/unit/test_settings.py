@@ -13,6 +13,8 @@ GOOD = {
     "AUTH_JWT_SECRET": "x" * 32,
 }
 
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----"
+
 
 def _environment(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None]) -> None:
     for name in list(os.environ):
@@ -48,6 +50,10 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"AUTH_JWKS_URL": "https://login.example/jwks"}, "AUTH_JWKS_URL"),
         ({"AUTH_JWT_SECRET": "too short"}, "AUTH_JWT_SECRET"),
         ({"AUTH_JWT_SECRET": None, "AUTH_JWKS_URL": "ftp://x"}, "AUTH_JWKS_URL"),
+        ({"AUTH_JWT_SECRET": None, "AUTH_JWKS_URL": "http://login.example/jwks"}, "AUTH_JWKS_URL"),
+        ({"AUTH_JWT_SECRET": None, "AUTH_JWKS_URL": "https:/jwks"}, "AUTH_JWKS_URL"),
+        ({"AUTH_JWT_SECRET": PUBLIC_KEY}, "AUTH_JWT_SECRET must be a shared secret"),
+        ({"AUTH_JWT_SECRET": '{"kty": "RSA", "n": "0123456789abcdef"}'}, "AUTH_JWT_SECRET"),
         ({"STRIPE_SECRET_KEY": "pk_test_1"}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_SECRET_KEY": ""}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_PUBLISHABLE_KEY": "sk_test_1"}, "STRIPE_PUBLISHABLE_KEY"),

@@ -9,43 +9,34 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeGuard
 
-import jwt
-from jwt.types import Options
 from starlette.requests import Request
 
-from paidonce.api.jwks import JwksKeys, VerificationKey
+from paidonce.api.compact import NotAToken, Token, read_token
+from paidonce.api.jwks import JwksKeys, UnknownKey, VerificationKey
 from paidonce.domain import errors
 from paidonce.domain.model import Principal
 from paidonce.settings import Settings
 
 LEEWAY_SECONDS = 15  # clocks of phones, hosts and servers differ; the contract allows at most 30
+LATEST_TIME = 253_402_300_799
+"""The last second of the year 9999: what lies behind it is no time, but milliseconds for one."""
 LONGEST_USER_ID = 255
 LONGEST_EMAIL = 320
-
-# The signature is PyJWT's work; times are checked here, against the clock that is injected.
-_OPTIONS: Options = {
-    "require": ["exp", "sub"],
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
 
 
 class Keys(Protocol):
     """Where the key comes from; the algorithm comes with the key, never from the token."""
 
-    async def key_for(self, token: str) -> VerificationKey: ...
+    async def key_for(self, key_id: str | None) -> VerificationKey: ...
 
 
 class SharedSecret:
-    """The key of HS256 tokens."""
+    """The key of HS256 tokens; what a token calls it is of no importance."""
 
     def __init__(self, secret: str) -> None:
-        self._key = VerificationKey(secret, "HS256")
+        self._key = VerificationKey.of_secret(secret)
 
-    async def key_for(self, token: str) -> VerificationKey:
+    async def key_for(self, key_id: str | None) -> VerificationKey:
         return self._key
 
 
@@ -59,26 +50,20 @@ class Authentication:
         )
         self._audience = settings.auth_audience or None
         self._issuer = settings.auth_issuer or None
-        self._options: Options = {**_OPTIONS, "verify_aud": self._audience is not None}
         self._merchant_keys = [key.encode() for key in settings.merchant_api_keys]
         self._clock = clock
 
     async def user(self, request: Request) -> Principal:
         """The token's user; raises `not_authenticated`, or 503 while no JWKS could be loaded."""
-        token = _bearer(request)
         try:
-            key = await self._keys.key_for(token)
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm],
-                options=self._options,
-                audience=self._audience,
-                issuer=self._issuer,
-            )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            token = read_token(_bearer(request))
+            key = await self._keys.key_for(token.key_id)
+            _check_signature(token, key)
+            claims = token.claims()
+        except (NotAToken, UnknownKey):
             raise errors.not_authenticated() from None
         self._check_times(claims)
+        self._check_parties(claims)
         return _principal(claims)
 
     def merchant(self, request: Request) -> None:
@@ -89,12 +74,29 @@ class Authentication:
             raise errors.not_authenticated()
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
+        """`exp` is required. `iat` is not needed, but a token from the future is nobody's."""
         now = self._clock().timestamp()
-        if _seconds(claims["exp"]) + LEEWAY_SECONDS <= now:
+        if _seconds(claims.get("exp")) + LEEWAY_SECONDS <= now:
             raise errors.not_authenticated()
         for name in ("nbf", "iat"):
-            if claims.get(name) is not None and _seconds(claims[name]) - LEEWAY_SECONDS > now:
+            if name in claims and _seconds(claims[name]) - LEEWAY_SECONDS > now:
                 raise errors.not_authenticated()
+
+    def _check_parties(self, claims: Mapping[str, Any]) -> None:
+        """The issuer is one string, the audience one or a list of them (RFC 7519, 4.1)."""
+        if self._issuer is not None and claims.get("iss") != self._issuer:
+            raise errors.not_authenticated()
+        audience = claims.get("aud")
+        listed = audience if isinstance(audience, list) else [audience]
+        if self._audience is None:
+            return
+        if self._audience not in listed or not all(isinstance(each, str) for each in listed):
+            raise errors.not_authenticated()
+
+
+def _check_signature(token: Token, key: VerificationKey) -> None:
+    if token.algorithm != key.algorithm or not key.has_signed(token.signed, token.signature):
+        raise errors.not_authenticated()
 
 
 def is_email(value: object) -> TypeGuard[str]:
@@ -121,11 +123,13 @@ def _seconds(value: object) -> float:
     """A NumericDate (RFC 7519), or `not_authenticated`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise errors.not_authenticated()
+    if value > LATEST_TIME:
+        raise errors.not_authenticated()
     return value
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:
-    user_id, email = claims["sub"], claims.get("email")
+    user_id, email = claims.get("sub"), claims.get("email")
     if not is_user_id(user_id):
         raise errors.not_authenticated()
     return Principal(user_id, email if is_email(email) else None)
