@@ -9,10 +9,7 @@ _RECORD = """    return await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
     )
 """
-_ENTRY = (
-    "    await events.add_to_outbox("
-    'tx, new_id(), order.id, "order.paid", _paid_notice(payment), now)\n'
-)
+_ENTRY = "    await notices.order_paid(ctx, tx, payment)\n"
 _STATUS = (
     "    await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)\n"
     + _ENTRY
@@ -30,13 +27,7 @@ BUGS: tuple[Bug, ...] = (
                 """    verdict = await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
     )
-    notice, now = _paid_notice(payment), ctx.clock.now()
-    await ctx.db.transaction(
-        "notice",
-        lambda tx: events.add_to_outbox(
-            tx, new_id(), payment.order_id, "order.paid", notice, now
-        ),
-    )
+    await ctx.db.transaction("notice", lambda tx: notices.order_paid(ctx, tx, payment))
     return verdict
 """,
             ),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +22,8 @@ TABLES = {
     "comparisons",
     "customer_adoption",
     "declined_saves",
+    "event_deliveries",
+    "event_endpoints",
     "forgotten_intents",
     "host_users",
     "installation",
@@ -185,8 +188,8 @@ STATEMENTS = {
     " lease_until, next_check_at, client_address, created_at)"
     " VALUES ('{id}', '{payment}', 'o', 'u', {n}, 'server', '{state}', 'pm_1', FALSE, FALSE, 'v',"
     " 0, '', {now}, {now}, '', {now})",
-    "outbox": "INSERT INTO outbox (id, order_id, kind, payload, created_at)"
-    " VALUES ('{id}', 'o', '{kind}', '{{}}', {now})",
+    "outbox": "INSERT INTO outbox (id, order_id, kind, subject, payload, created_at)"
+    " VALUES ('{id}', 'o', '{kind}', '{subject}', '{{}}', {now})",
     "event": "INSERT INTO stripe_events (id, type, object_id, state, tries, next_try_at,"
     " event_created_at, received_at) VALUES ('{id}', 't', 'x', 'pending', 0, {now}, {now}, {now})",
     "method": "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id,"
@@ -281,9 +284,11 @@ async def test_ids_numbers_events_notices_and_methods_are_taken_once(books: Book
     await books.add("order", id="o2", more="n-2")
     await books.add("event", id="evt_1")
     await books.refuses("event", id="evt_1")
-    await books.add("outbox", id="1", kind="order.paid")
-    await books.refuses("outbox", id="2", kind="order.paid")
-    await books.add("outbox", id="2", kind="order.refunded")
+    await books.add("outbox", id="1", kind="order.paid", subject="")
+    await books.refuses("outbox", id="2", kind="order.paid", subject="")
+    await books.add("outbox", id="2", kind="order.refunded", subject="re_1")
+    await books.refuses("outbox", id="3", kind="order.refunded", subject="re_1")
+    await books.add("outbox", id="3", kind="order.refunded", subject="re_2")
     await books.add("method", id="spm_1", method="pm_1")
     await books.refuses("method", id="spm_2", method="pm_1")
 
@@ -332,11 +337,54 @@ async def test_known_refunds_are_carried_over_and_no_other_payment_is_written(
     assert [row["n"] for row in known] == [140, 0]
 
 
+OLD_ENTRY = (
+    "INSERT INTO outbox (id, order_id, kind, payload, created_at)"
+    f" VALUES ('{{id}}', '{{order}}', 'order.paid', '{{{{}}}}', '{NOW}') ON CONFLICT DO NOTHING"
+)
+
+
+async def test_the_outbox_of_the_version_before_is_kept_and_goes_on_being_written(
+    books: Books, database_url: str
+) -> None:
+    """A server of that version still runs beside the new schema."""
+
+    async def write(entry_id: str, order_id: str) -> None:
+        sql = OLD_ENTRY.format(id=entry_id, order=order_id)
+        await books._db.transaction("test", lambda tx: tx.execute(sql))
+
+    async def entries(columns: str) -> list[tuple[Any, ...]]:
+        sql = f"SELECT {columns} FROM outbox ORDER BY id"
+        return [tuple(row.values()) for row in await books._db.read(lambda tx: tx.fetch(sql))]
+
+    for number in (2, 3):
+        await books.add("order", id=f"o{number}", more=f"n-{number}")
+    await asyncio.to_thread(runner._with_connection, database_url, _downgrade_to("0004"))
+    await write("a", "o")
+    await write("b", "o2")
+    before = await entries("id, order_id, kind, payload, created_at")
+    await asyncio.to_thread(migrations.upgrade, database_url)
+    assert await entries("id, order_id, kind, payload, created_at") == before
+    await write("c", "o3")
+    await write("d", "o2")
+    found = await entries("id, subject")
+    assert found == [("a", ""), ("b", ""), ("c", "")]
+    positions = [position or 0 for (position,) in await entries("position")]
+    assert positions[2] > max(positions[:2])
+    await books.add("outbox", id="e", kind="order.refunded", subject="r1")
+    await books.add("outbox", id="f", kind="order.refunded", subject="r2")
+    await asyncio.to_thread(runner._with_connection, database_url, _downgrade_to("0004"))
+    assert [entry for (entry,) in await entries("id")] == ["a", "b", "c"]
+    await asyncio.to_thread(migrations.upgrade, database_url)
+
+
 # --- under traffic -------------------------------------------------------------------------------
 
 
-def _downgrade(connection: sa.Connection) -> None:
-    runner._alembic(connection, "downgrade", "0002")
+def _downgrade_to(revision: str) -> Callable[[sa.Connection], None]:
+    return lambda connection: runner._alembic(connection, "downgrade", revision)
+
+
+_downgrade = _downgrade_to("0002")
 
 
 async def test_payments_pass_while_the_upgrade_waits_for_a_long_transaction(

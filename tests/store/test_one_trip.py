@@ -17,7 +17,7 @@ from paidonce.domain.intent import Intent, IntentStatus, Method
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import MethodState, OrderStatus
 from paidonce.main import close_context, open_context
-from paidonce.payments import claim, record
+from paidonce.payments import claim, notices, record
 from paidonce.payments.claim import Drive
 from paidonce.payments.context import Context, Job, Role, visitor_for
 from paidonce.payments.requests import intent_params
@@ -172,6 +172,8 @@ class World:
 def _normal(table: str, row: dict[str, Any], names: dict[str, str]) -> str:
     if table in ("payment_events", "outbox", "payment_methods"):
         row = {**row, "id": "<new>"}
+    if table == "outbox":
+        row = {**row, "position": "<next>"}
     if table == "orders":
         row = {**row, "order_number": "<number>"}
     text = json.dumps(row, default=str, sort_keys=True)
@@ -635,6 +637,36 @@ async def test_a_plain_success_is_recorded_as_on_the_general_road(
     found = await quick.dump()
     assert_same(found, await general.dump())
     assert len(found["outbox"]) == 1 and '"status": "paid"' in found["orders"][0]
+
+
+async def test_an_event_that_was_written_before_is_also_sent_before(ctx: Context) -> None:
+    """The one statement begins before another holder of the order's lock has written, and takes its
+    number after it."""
+    world, job = await claimed(ctx)
+    holds_lock, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def ask(tx: Transaction) -> None:
+        await orders.lock_order(tx, world.order_id)
+        holds_lock.set()
+        await may_commit.wait()
+        await notices.payment_action_required(ctx, tx, job.attempt)
+
+    asking = asyncio.create_task(world.db.transaction("test", ask))
+    await holds_lock.wait()
+    paying = asyncio.create_task(record_in_one_trip(world, job, world.intent()))
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+    while not await fetch(world.db, waiting, "%WITH standing%"):
+        await asyncio.sleep(0.01)
+    may_commit.set()
+    await asking
+    assert isinstance(await paying, Paid)
+    rows = await fetch(
+        world.db,
+        "SELECT kind, position FROM outbox WHERE order_id = $1 ORDER BY position",
+        world.order_id,
+    )
+    assert [row["kind"] for row in rows] == ["payment.action_required", "order.paid"]
+    assert rows[0]["position"] < rows[1]["position"]
 
 
 NOT_PLAIN_BEFORE_PAID = {

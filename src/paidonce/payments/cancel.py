@@ -7,7 +7,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState, OrderStatus
-from paidonce.payments import follow_up, history, record, restore
+from paidonce.payments import follow_up, history, notices, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, orders, payments
@@ -91,6 +91,7 @@ async def _record_canceled(
         if order is not None and order.status is canceling:
             await orders.set_order_status(tx, order_id, canceling, canceled, None)
             await history.note(ctx, tx, "order.canceled", order_id)
+            await notices.order_canceled(ctx, tx, order_id)
         return None
 
     return await ctx.db.transaction("canceled", work)

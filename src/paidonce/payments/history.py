@@ -5,6 +5,7 @@ from typing import Any
 
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import AttemptState
+from paidonce.payments import notices
 from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store import attempts, events
 from paidonce.store.engine import Transaction
@@ -53,4 +54,6 @@ async def close(
         attempt.id,
         code=code,
     )
+    if state in notices.FAILURES:
+        await notices.payment_failed(ctx, tx, attempt, state, refusal)
     return True

@@ -15,11 +15,11 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import history, refunds
+from paidonce.payments import history, notices, refunds
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
-from paidonce.store import attempts, events, methods, one_trip, orders, payments, users
+from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
@@ -73,7 +73,7 @@ async def _record_in_one_trip(
         stripe_charge_id=intent.latest_charge,
         now=now,
         outbox_id=new_id(),
-        outbox_payload=_paid_notice(payment),
+        outbox_payload=notices.paid_payload(payment),
         event_id=new_id(),
         event_data=json.dumps({"charge": intent.latest_charge}),
         attempt_event_id=new_id(),
@@ -104,7 +104,7 @@ async def _record_success(
     await payments.set_payment_state(tx, payment.id, payment.state, PaymentState.SUCCEEDED, now)
     await _credit_attempt(ctx, tx, payment, attempt_id, intent)
     await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
-    await events.add_to_outbox(tx, new_id(), order.id, "order.paid", _paid_notice(payment), now)
+    await notices.order_paid(ctx, tx, payment)
     await history.note(
         ctx, tx, "payment.succeeded", order.id, payment.id, attempt_id, charge=intent.latest_charge
     )
@@ -187,18 +187,6 @@ async def _surplus(
     return errors.payment_processing()
 
 
-def _paid_notice(payment: PaymentRow) -> str:
-    return json.dumps(
-        {
-            "orderId": payment.order_id,
-            "paymentId": payment.id,
-            "amountMinor": payment.amount_minor,
-            "currency": payment.currency,
-            "stripePaymentIntentId": payment.stripe_payment_intent_id,
-        }
-    )
-
-
 # --- the card holder has to act ------------------------------------------------------------------
 
 
@@ -216,6 +204,7 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
             await attempts.set_action(tx, attempt.id, now, next_check_at)
             await payments.look_at(tx, attempt.payment_id, next_check_at)
             await history.note(ctx, tx, "attempt.action", order.id, attempt.payment_id, attempt.id)
+            await notices.payment_action_required(ctx, tx, attempt)
         return _action_required(job, intent)
 
     return await ctx.db.transaction("action", work)

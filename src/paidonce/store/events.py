@@ -31,15 +31,23 @@ async def add_payment_event(
 
 
 async def add_to_outbox(
-    tx: Transaction, entry_id: str, order_id: str, kind: str, payload: str, now: datetime
+    tx: Transaction,
+    entry_id: str,
+    order_id: str,
+    kind: str,
+    subject: str,
+    payload: str,
+    now: datetime,
 ) -> None:
-    """One entry per order and kind, however often the fact is learned."""
+    """One entry per order, kind and subject, however often the fact is learned. The caller holds
+    the order's lock: entries of an order are sent in the order in which they are written."""
     await tx.execute(
-        "INSERT INTO outbox (id, order_id, kind, payload, created_at) VALUES ($1, $2, $3, $4, $5)"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, order_id, kind, subject, payload, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         entry_id,
         order_id,
         kind,
+        subject,
         payload,
         now,
     )

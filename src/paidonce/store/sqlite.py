@@ -31,6 +31,8 @@ TABLES = (
     "comparisons",
     "customer_adoption",
     "declined_saves",
+    "event_deliveries",
+    "event_endpoints",
     "forgotten_intents",
     "host_users",
     "installation",

@@ -1,0 +1,193 @@
+"""What the merchant is told: one function for each kind of outgoing event.
+
+Each writes its entry in the caller's transaction, which records the fact and holds the order's
+lock; a worker sends it (docs/outgoing-events.md). The entry holds what is not in the order's row:
+order id and number, amount and currency are added when it is sent. A fact that is learned twice is
+one entry: `subject` says which refund, attempt or dispute it is about.
+
+No client secret, no card and no text of Stripe's goes into an entry.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from paidonce.domain.intent import CardRefusal
+from paidonce.domain.states import AttemptState
+from paidonce.payments.context import Parts, new_id
+from paidonce.store import events
+from paidonce.store.engine import Transaction
+from paidonce.store.rows import AttemptRow, PaymentRow
+
+ORDER_PAID = "order.paid"
+KINDS = (
+    ORDER_PAID,
+    "order.authorized",
+    "order.canceled",
+    "payment.failed",
+    "payment.action_required",
+    "order.refunded",
+    "refund.failed",
+    "dispute.opened",
+    "dispute.closed",
+)
+FAILURES = (AttemptState.DECLINED, AttemptState.AUTHENTICATION_FAILED)
+"""The ends of an attempt that its payer was told as a failed payment."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """A refund as the merchant is told it. `id` is ours, or Stripe's where Stripe alone made it;
+    `refunded_minor` is what was given back of the order in all."""
+
+    id: str
+    amount_minor: int
+    refunded_minor: int
+    reason: str | None = None
+    stripe_refund_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """A dispute in Stripe's words; evidence is taken until `evidence_due_at`."""
+
+    id: str
+    amount_minor: int
+    currency: str
+    status: str
+    reason: str | None = None
+    evidence_due_at: datetime | None = None
+
+
+# --- orders --------------------------------------------------------------------------------------
+
+
+def paid_payload(payment: PaymentRow) -> str:
+    """What an `order.paid` says; `store.one_trip` writes it in its own statement."""
+    return json.dumps(_of_payment(payment))
+
+
+async def order_paid(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
+    """The money was charged: deliver the goods."""
+    await _write(ctx, tx, payment.order_id, ORDER_PAID, "", _of_payment(payment))
+
+
+async def order_authorized(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
+    """Stripe holds the money until it is captured."""
+    data = _of_payment(payment)
+    await _write(ctx, tx, payment.order_id, "order.authorized", payment.id, data)
+
+
+async def order_canceled(
+    ctx: Parts, tx: Transaction, order_id: str, reason: str | None = None
+) -> None:
+    """The order is canceled: nothing can be charged for it any more."""
+    data = {"reason": reason} if reason else {}
+    await _write(ctx, tx, order_id, "order.canceled", "", data)
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+async def payment_failed(
+    ctx: Parts,
+    tx: Transaction,
+    attempt: AttemptRow,
+    state: AttemptState,
+    refusal: CardRefusal | None,
+) -> None:
+    """A card was declined, or its holder was not authenticated. The order can still be paid."""
+    is_declined = state is AttemptState.DECLINED
+    data = {
+        "paymentId": attempt.payment_id,
+        "attemptId": attempt.id,
+        "code": "card_declined" if is_declined else "authentication_failed",
+        "declineCode": refusal.decline_code if refusal else None,
+    }
+    await _write(ctx, tx, attempt.order_id, "payment.failed", attempt.id, data)
+
+
+async def payment_action_required(ctx: Parts, tx: Transaction, attempt: AttemptRow) -> None:
+    """The card holder has to authenticate; the app asks for it."""
+    data = {"paymentId": attempt.payment_id, "attemptId": attempt.id}
+    await _write(ctx, tx, attempt.order_id, "payment.action_required", attempt.id, data)
+
+
+# --- money that goes back ------------------------------------------------------------------------
+
+
+async def order_refunded(
+    ctx: Parts, tx: Transaction, order_id: str, payment_id: str, refund: RefundFacts
+) -> None:
+    """Money of the order was given back, all of it or a part."""
+    await _write(ctx, tx, order_id, "order.refunded", refund.id, _of_refund(payment_id, refund))
+
+
+async def refund_failed(
+    ctx: Parts, tx: Transaction, order_id: str, payment_id: str, refund: RefundFacts
+) -> None:
+    """A refund did not reach the customer: the money is with the merchant again."""
+    await _write(ctx, tx, order_id, "refund.failed", refund.id, _of_refund(payment_id, refund))
+
+
+async def dispute_opened(
+    ctx: Parts, tx: Transaction, order_id: str, payment_id: str, dispute: DisputeFacts
+) -> None:
+    """The card holder's bank asks for the money; evidence is due by a day."""
+    await _write(ctx, tx, order_id, "dispute.opened", dispute.id, _of_dispute(payment_id, dispute))
+
+
+async def dispute_closed(
+    ctx: Parts, tx: Transaction, order_id: str, payment_id: str, dispute: DisputeFacts
+) -> None:
+    """The bank has decided; `status` says for whom."""
+    await _write(ctx, tx, order_id, "dispute.closed", dispute.id, _of_dispute(payment_id, dispute))
+
+
+# --- entries -------------------------------------------------------------------------------------
+
+
+def _of_payment(payment: PaymentRow) -> dict[str, Any]:
+    return {
+        "orderId": payment.order_id,
+        "paymentId": payment.id,
+        "amountMinor": payment.amount_minor,
+        "currency": payment.currency,
+        "stripePaymentIntentId": payment.stripe_payment_intent_id,
+    }
+
+
+def _of_refund(payment_id: str, refund: RefundFacts) -> dict[str, Any]:
+    return {
+        "paymentId": payment_id,
+        "amountRefundedMinor": refund.refunded_minor,
+        "refund": {
+            "id": refund.id,
+            "amountMinor": refund.amount_minor,
+            "reason": refund.reason,
+            "stripeRefundId": refund.stripe_refund_id,
+        },
+    }
+
+
+def _of_dispute(payment_id: str, dispute: DisputeFacts) -> dict[str, Any]:
+    due_at = dispute.evidence_due_at
+    return {
+        "paymentId": payment_id,
+        "dispute": {
+            "id": dispute.id,
+            "amountMinor": dispute.amount_minor,
+            "currency": dispute.currency,
+            "status": dispute.status,
+            "reason": dispute.reason,
+            "evidenceDueAt": due_at.astimezone(UTC).isoformat() if due_at else None,
+        },
+    }
+
+
+async def _write(
+    ctx: Parts, tx: Transaction, order_id: str, kind: str, subject: str, data: dict[str, Any]
+) -> None:
+    now = ctx.clock.now()
+    await events.add_to_outbox(tx, new_id(), order_id, kind, subject, json.dumps(data), now)
