@@ -81,6 +81,8 @@ def as_text(counts: Counts, is_dry_run: bool) -> str:
     lines += [f"  user {user_id}: {customer_id}" for user_id, customer_id in counts.duplicates]
     if counts.duplicate_customers > len(counts.duplicates):
         lines.append("  …")
+    if counts.duplicate_customers:
+        lines.append("What hangs on them and what to do: paidonce customers duplicates")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from paidonce.api import server
 from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
+from paidonce.cli_moving_in import duplicates
 from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
@@ -48,6 +49,7 @@ db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is_help=True)
 app.add_typer(customers_app, name="customers")
+customers_app.command()(duplicates)
 app.add_typer(events_app, name="events")
 app.command()(reconcile)
 

@@ -154,7 +154,7 @@ async def ensure_schema(settings: OperatorSettings) -> None:
     if settings.database_url.startswith("sqlite"):
         await upgrade_database(settings, settings)
     else:
-        await _check_schema(settings)
+        await check_schema(settings)
 
 
 async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | None) -> str:
@@ -181,7 +181,7 @@ async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | 
     return f"{version} Users are those of the table {host.full_name} ({host.id_column})."
 
 
-async def _check_schema(settings: DatabaseSettings) -> None:
+async def check_schema(settings: DatabaseSettings) -> None:
     wanted = _wanted_users(settings)
     with _as_settings_error():
         if not await asyncio.to_thread(migrations.is_ready, settings.database_url, wanted):
@@ -233,7 +233,7 @@ async def backfill_customers(
 ) -> Counts:
     """A Stripe customer for every user. Raises SettingsError, StripeStaysAway."""
     pace = Pace(per_second, time.monotonic)
-    await _check_schema(settings)
+    await check_schema(settings)
     parts = await open_parts(settings, SystemClock(), pace, is_read_only=is_dry_run)
     try:
         await check_account(parts, is_read_only=is_dry_run, needs_answer=True)
@@ -249,7 +249,7 @@ async def use_inbox(
     settings: DatabaseSettings, work: Callable[[Inbox], Awaitable[Result]]
 ) -> Result:
     """Work on the inbox of Stripe's events. Raises SettingsError, DatabaseUnavailable."""
-    await _check_schema(settings)
+    await check_schema(settings)
     db = await open_database(settings.database_url)
     try:
         return await work(Inbox(db, SystemClock()))
@@ -265,7 +265,7 @@ async def backfill_events(
     stop: asyncio.Event,
 ) -> EventCounts:
     """Stripe's events since then into the inbox. Raises SettingsError, StripeStaysAway."""
-    await _check_schema(settings)
+    await check_schema(settings)
     parts = await open_parts(settings, SystemClock())
     try:
         await check_account(parts, needs_answer=True)
@@ -285,7 +285,7 @@ class Compare:
 
 async def dismiss_intent(settings: OperatorSettings, intent_id: str, *, is_sure: bool) -> Dismissal:
     """A forgotten intent refuses its order no longer. Raises SettingsError, CannotDismiss."""
-    await _check_schema(settings)
+    await check_schema(settings)
     parts = await open_parts(settings, SystemClock(), is_read_only=not is_sure)
     try:
         await check_account(parts, is_read_only=not is_sure, needs_answer=True)
@@ -309,7 +309,7 @@ async def compare_books(
     `fixing`: what is found is fixed on the service's own road, with the service's own settings.
     """
     pace = Pace(what.per_second, time.monotonic)
-    await _check_schema(settings)
+    await check_schema(settings)
     parts = await open_parts(settings, SystemClock(), pace, is_read_only=fixing is None)
     background, scratch = Background(), Scratch()
     try:

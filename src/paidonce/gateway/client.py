@@ -250,29 +250,29 @@ class StripeGateway:
     ) -> ListPage[Intent] | Failure:
         """GET /v1/payment_intents, newest first, from behind the intent `after`; each with its
         latest charge and its customer."""
-        query = _list_query(window, after)
+        query = list_query(window, after)
         query["expand"] = ["data.latest_charge", "data.customer"]
         if customer_id is not None:
             query["customer"] = customer_id
         answer = await self._call("list", "get", "/v1/payment_intents", query, {}, time_left)
-        return _translated(answer, lambda data: _list_page(data, translate_intent))
+        return _translated(answer, lambda data: list_page(data, translate_intent))
 
     async def list_charges_page(
         self, window: Window, after: str | None, time_left: float
     ) -> ListPage[Charge] | Failure:
         """GET /v1/charges, newest first: those of intents, and those that were made without."""
-        query = _list_query(window, after)
+        query = list_query(window, after)
         answer = await self._call("list", "get", "/v1/charges", query, {}, time_left)
-        return _translated(answer, lambda data: _list_page(data, translate_charge))
+        return _translated(answer, lambda data: list_page(data, translate_charge))
 
     async def list_customers_page(
         self, after: str | None, time_left: float, window: Window = EVER
     ) -> ListPage[Customer] | Failure:
         """GET /v1/customers, newest first, from behind the customer `after`; deleted ones are in
         no list."""
-        query = _list_query(window, after)
+        query = list_query(window, after)
         answer = await self._call("list", "get", "/v1/customers", query, {}, time_left)
-        return _translated(answer, lambda data: _list_page(data, _customer))
+        return _translated(answer, lambda data: list_page(data, _customer))
 
     async def find_last_refund(
         self, intent_id: str, time_left: float
@@ -281,6 +281,17 @@ class StripeGateway:
         query = {"payment_intent": intent_id, "limit": 1}
         answer = await self._call("list", "get", "/v1/refunds", query, {}, time_left)
         return _translated(answer, _first_of_page)
+
+    async def read(
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        time_left: float,
+        translate: Callable[[Mapping[str, Any]], Shape],
+    ) -> Shape | Failure:
+        """A GET in a shape of the caller's: what `gateway.account` is built on."""
+        answer = await self._call("list", "get", path, query, {}, time_left)
+        return _translated(answer, translate)
 
     # --- the one way out -------------------------------------------------------------------------
 
@@ -300,7 +311,7 @@ class StripeGateway:
         while True:
             answer = await self._call("list", "get", path, query, {}, deadline.left)
             yield answer
-            last = _translated(answer, _last_of_page)
+            last = _translated(answer, last_of_page)
             if isinstance(last, Failure) or last is None:
                 return
             if deadline.left == 0:
@@ -384,12 +395,12 @@ def _customer(data: Mapping[str, Any]) -> Customer:
     return Customer(_object_id(data), dict(data.get("metadata") or {}), is_deleted)
 
 
-def _last_of_page(data: Mapping[str, Any]) -> str | None:
+def last_of_page(data: Mapping[str, Any]) -> str | None:
     """The id to go on after, or None on the last page."""
     return _object_id(data["data"][-1]) if data["has_more"] else None
 
 
-def _list_query(window: Window, after: str | None) -> dict[str, Any]:
+def list_query(window: Window, after: str | None) -> dict[str, Any]:
     query: dict[str, Any] = {"limit": PAGE_SIZE}
     created: dict[str, int] = {}
     if window.since is not None:
@@ -403,10 +414,10 @@ def _list_query(window: Window, after: str | None) -> dict[str, Any]:
     return query
 
 
-def _list_page(
+def list_page(
     data: Mapping[str, Any], translate: Callable[[Mapping[str, Any]], Shape]
 ) -> ListPage[Shape]:
-    return ListPage([translate(item) for item in data["data"]], _last_of_page(data))
+    return ListPage([translate(item) for item in data["data"]], last_of_page(data))
 
 
 def _first_of_page(data: Mapping[str, Any]) -> tuple[str, datetime] | None:

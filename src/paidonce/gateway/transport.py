@@ -91,6 +91,18 @@ class AiohttpTransport(stripe.HTTPClient):
         return self._session
 
 
+class ReadOnlyTransport(AiohttpTransport):
+    """Sends GETs; whatever else is asked of it ends here, unsent."""
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        """Raises NeverSent for what is no GET; else as its base."""
+        if method.lower() != "get":
+            raise _network_fault(NeverSent, PermissionError())
+        return await super().request_async(method, url, headers, post_data)
+
+
 @lru_cache
 def _trust(ca_bundle_path: str) -> ssl.SSLContext:
     """Reading the certificates takes longer than all else of a start, so a process does it once."""

@@ -4,10 +4,12 @@ Stripe did not take part."""
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from paidonce.domain.clock import Clock
 from paidonce.domain.intent import Failure, Intent, ListPage, Reason
-from paidonce.payments.context import REQUEST_SECONDS, Parts
+from paidonce.gateway import StripeGateway
+from paidonce.payments.context import REQUEST_SECONDS
 
 MOST_TRIES = 7
 MOST_RESTARTS = 3
@@ -19,6 +21,15 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+class Source(Protocol):
+    """What is read from; `Parts` are one."""
+
+    @property
+    def gateway(self) -> StripeGateway: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
 class CannotCompare(Exception):
     """The comparison did not come to its end; the words say why."""
 
@@ -26,7 +37,7 @@ class CannotCompare(Exception):
 class Asker:
     """Every call raises CannotCompare when Stripe stays away, refuses the key, or `stop` is set."""
 
-    def __init__(self, ctx: Parts, stop: asyncio.Event) -> None:
+    def __init__(self, ctx: Source, stop: asyncio.Event) -> None:
         self._ctx = ctx
         self._stop = stop
 

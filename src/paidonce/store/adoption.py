@@ -1,5 +1,6 @@
 """Taking over customers that somebody made at Stripe before us, and the users who have none yet."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -127,3 +128,16 @@ async def save_place(tx: Transaction, place: Place, now: datetime, *, is_finishe
         now,
         now if is_finished else None,
     )
+
+
+async def list_owners(tx: Transaction, customer_ids: Collection[str]) -> dict[str, str]:
+    """Who has which of these customers recorded."""
+    if not customer_ids:
+        return {}
+    places = ", ".join(f"${n}" for n in range(1, len(customer_ids) + 1))
+    rows = await tx.fetch(
+        f"SELECT {tx.users.id_text()} AS id, stripe_customer_id FROM {tx.users.name}"
+        f" WHERE stripe_customer_id IN ({places})",
+        *customer_ids,
+    )
+    return {str(row["stripe_customer_id"]): str(row["id"]) for row in rows}

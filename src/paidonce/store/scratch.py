@@ -11,19 +11,25 @@ CACHE_KIB = 2048
 BATCH = 100
 
 
+def open_scratch() -> sqlite3.Connection:
+    """A temporary file, which an empty name is to SQLite."""
+    db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for name, value in (
+        ("cache_size", f"-{CACHE_KIB}"),
+        ("journal_mode", "OFF"),
+        ("synchronous", "OFF"),
+        ("temp_store", "FILE"),
+    ):
+        db.execute(f"PRAGMA {name} = {value}")
+    return db
+
+
 class Scratch:
     """Ids seen at Stripe, and what is to be looked at once everything has been seen."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect(
-            "",  # an empty name: a temporary file
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        self._db = open_scratch()
         for statement in (
-            f"PRAGMA cache_size = -{CACHE_KIB}",
-            "PRAGMA journal_mode = OFF",
-            "PRAGMA synchronous = OFF",
             "CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID",
             "CREATE TABLE owners (user_id TEXT PRIMARY KEY, customer_id TEXT) WITHOUT ROWID",
             "CREATE TABLE put_off (order_id TEXT, intent_id TEXT, PRIMARY KEY (order_id,"

@@ -1,0 +1,50 @@
+"""What a Stripe account holds that somebody else made: objects as they are read there, with what is
+of use to tell them apart. Amounts are in minor units."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from paidonce.domain.intent import IntentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCustomer:
+    id: str
+    email: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountIntent:
+    """A PaymentIntent. `method_id` is the one it was tried with last: after a decline Stripe names
+    it in `last_payment_error` only. `has_consent`: `setup_future_usage` was asked for."""
+
+    id: str
+    status: IntentStatus
+    amount: int
+    currency: str
+    customer: str | None
+    method_id: str | None
+    has_consent: bool
+    is_tried: bool
+    error_message: str
+    metadata: dict[str, str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCharge:
+    """A Charge, of an intent or made without one. `fingerprint` knows a card by its number."""
+
+    id: str
+    intent_id: str | None
+    amount: int
+    amount_refunded: int
+    currency: str
+    is_succeeded: bool
+    customer: str | None
+    method_id: str | None
+    fingerprint: str | None
+    metadata: dict[str, str]
+    created_at: datetime

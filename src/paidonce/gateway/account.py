@@ -1,0 +1,128 @@
+"""Reading what is on a Stripe account, whoever made it. Nothing but GETs; with `ReadOnlyTransport`
+under the gateway nothing else can be sent."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from paidonce.domain.account import AccountCharge, AccountCustomer, AccountIntent
+from paidonce.domain.intent import Failure, ListPage, Window
+from paidonce.gateway.client import EVER, PAGE_SIZE, StripeGateway, list_page, list_query
+from paidonce.gateway.translate import translate_status
+
+Shape = TypeVar("Shape")
+Json = Mapping[str, Any]
+
+
+class AccountReader:
+    """Pages of Stripe's lists, newest first, from behind the object `after`."""
+
+    def __init__(self, gateway: StripeGateway) -> None:
+        self._gateway = gateway
+
+    async def list_customers(
+        self, after: str | None, time_left: float, window: Window = EVER
+    ) -> ListPage[AccountCustomer] | Failure:
+        """GET /v1/customers. Deleted ones are in no list."""
+        return await self._page("/v1/customers", list_query(window, after), time_left, _customer)
+
+    async def list_intents(
+        self,
+        after: str | None,
+        time_left: float,
+        window: Window = EVER,
+        customer_id: str | None = None,
+    ) -> ListPage[AccountIntent] | Failure:
+        """GET /v1/payment_intents, of a customer where one is named."""
+        query = list_query(window, after) | _of(customer_id)
+        return await self._page("/v1/payment_intents", query, time_left, _intent)
+
+    async def list_charges(
+        self,
+        after: str | None,
+        time_left: float,
+        window: Window = EVER,
+        customer_id: str | None = None,
+    ) -> ListPage[AccountCharge] | Failure:
+        """GET /v1/charges, of a customer where one is named: of intents and without, declined ones
+        too."""
+        query = list_query(window, after) | _of(customer_id)
+        return await self._page("/v1/charges", query, time_left, _charge)
+
+    async def list_method_ids(self, customer_id: str, time_left: float) -> list[str] | Failure:
+        """GET /v1/customers/:id/payment_methods: the newest 100 that are attached to it."""
+        path = f"/v1/customers/{quote(customer_id, safe='')}/payment_methods"
+        query = {"limit": PAGE_SIZE}
+        return await self._gateway.read(
+            path, query, time_left, lambda data: [str(item["id"]) for item in data["data"]]
+        )
+
+    async def _page(
+        self,
+        path: str,
+        query: dict[str, Any],
+        time_left: float,
+        translate: Callable[[Json], Shape],
+    ) -> ListPage[Shape] | Failure:
+        return await self._gateway.read(
+            path, query, time_left, lambda data: list_page(data, translate)
+        )
+
+
+def _of(customer_id: str | None) -> dict[str, str]:
+    return {} if customer_id is None else {"customer": customer_id}
+
+
+def _customer(data: Json) -> AccountCustomer:
+    return AccountCustomer(data["id"], data.get("email"), _metadata(data), _created(data))
+
+
+def _intent(data: Json) -> AccountIntent:
+    error = data.get("last_payment_error") or {}
+    method = data.get("payment_method") or error.get("payment_method")
+    return AccountIntent(
+        id=data["id"],
+        status=translate_status(data.get("status")),
+        amount=data["amount"],
+        currency=data["currency"],
+        customer=_id(data.get("customer")),
+        method_id=_id(method),
+        has_consent=data.get("setup_future_usage") is not None,
+        is_tried=bool(error or data.get("latest_charge")),
+        error_message=str(error.get("message") or ""),
+        metadata=_metadata(data),
+        created_at=_created(data),
+    )
+
+
+def _charge(data: Json) -> AccountCharge:
+    details = data.get("payment_method_details") or {}
+    return AccountCharge(
+        id=data["id"],
+        intent_id=_id(data.get("payment_intent")),
+        amount=data["amount"],
+        amount_refunded=data["amount_refunded"],
+        currency=data["currency"],
+        is_succeeded=data["status"] == "succeeded" and data["captured"] is True,
+        customer=_id(data.get("customer")),
+        method_id=_id(data.get("payment_method")),
+        fingerprint=(details.get("card") or {}).get("fingerprint"),
+        metadata=_metadata(data),
+        created_at=_created(data),
+    )
+
+
+def _metadata(data: Json) -> dict[str, str]:
+    return dict(data.get("metadata") or {})
+
+
+def _created(data: Json) -> datetime:
+    return datetime.fromtimestamp(data["created"], UTC)
+
+
+def _id(value: object) -> str | None:
+    """An id, whether Stripe gave the id or the object."""
+    if isinstance(value, Mapping):
+        return str(value["id"])
+    return str(value) if value else None

@@ -1,0 +1,78 @@
+"""Findings of a command that looks, as a person or a program sees them: each as soon as it is sure,
+as a table, one JSON document or CSV."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TextIO
+
+MOST_LINES = 50
+"""Of each kind in a table: whoever wants all of them reads JSON or CSV."""
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+class RecordsView:
+    """Keeps no finding. Every one is a dict with `columns` as keys, `kind` among them; `lines` are
+    what a table shows of it."""
+
+    def __init__(
+        self, kind: Format, name: str, columns: Sequence[str], out: TextIO | None = None
+    ) -> None:
+        self._kind = kind
+        self._out = out or sys.stdout
+        self._columns = columns
+        self._head = f'{{"{name}": ['
+        self._shown: Counter[str] = Counter()
+        self._writer = csv.DictWriter(self._out, columns, lineterminator="\n")
+        if kind is Format.CSV:
+            self._writer.writeheader()
+
+    def show(self, record: Mapping[str, Any], lines: Sequence[str]) -> None:
+        self._shown[record["kind"]] += 1
+        count = self._shown.total()
+        match self._kind:
+            case Format.TABLE:
+                if self._shown[record["kind"]] <= MOST_LINES:
+                    self._lines(lines)
+            case Format.JSON:
+                self._lines([f"{',' if count > 1 else self._head} {json.dumps(dict(record))}"])
+            case Format.CSV:
+                self._writer.writerow({name: _in_cell(record[name]) for name in self._columns})
+                self._out.flush()
+
+    def end(
+        self, figures: Mapping[str, Any], sentences: Sequence[str], *, is_complete: bool
+    ) -> None:
+        """The figures for a program, the same as sentences for a person; CSV has neither."""
+        match self._kind:
+            case Format.TABLE:
+                hidden = [
+                    f"… and {count - MOST_LINES} more {name}: --format csv shows all."
+                    for name, count in self._shown.items()
+                    if count > MOST_LINES
+                ]
+                broken_off = [] if is_complete else ["It broke off: this is not all."]
+                self._lines([*hidden, *sentences, *broken_off])
+            case Format.JSON:
+                head = [] if self._shown else [self._head]
+                rest = json.dumps({"is_complete": is_complete, "counts": dict(figures)})
+                self._lines([*head, f"], {rest[1:]}"])
+            case Format.CSV:
+                self._out.flush()
+
+    def _lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            print(line if line.isprintable() else repr(line), file=self._out)
+        self._out.flush()
+
+
+def _in_cell(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
