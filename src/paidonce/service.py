@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from paidonce import webhooks
 from paidonce.api.drain import Drain
 from paidonce.domain import errors
+from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
 from paidonce.domain.model import (
     ActionRequired,
     NewMerchantOrder,
@@ -27,7 +28,7 @@ from paidonce.domain.model import (
 )
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_refunds_overdue
-from paidonce.payments import cancel, follow_up, pay, release, saved, shopping
+from paidonce.payments import cancel, follow_up, merchant_lists, pay, release, saved, shopping
 from paidonce.payments.context import Context
 from paidonce.payments.refund_work import count_overdue
 from paidonce.payments.same_order import KEY_LIFE
@@ -108,6 +109,22 @@ class Service:
     async def list_orders(self, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
         await self._check_known(user_id)
         return await shopping.list_orders(self.ctx, user_id, limit, cursor)
+
+    @_needs_database
+    async def list_merchant_orders(
+        self, wanted: OrderFilter, limit: int, cursor: str | None
+    ) -> Page[Order]:
+        return await merchant_lists.list_orders(self.ctx, wanted, limit, cursor)
+
+    @_needs_database
+    async def list_merchant_payments(
+        self, wanted: PaymentFilter, limit: int, cursor: str | None
+    ) -> Page[MerchantPayment]:
+        return await merchant_lists.list_payments(self.ctx, wanted, limit, cursor)
+
+    @_needs_database
+    async def get_timeline(self, order_id: str) -> tuple[Order, Timeline]:
+        return await merchant_lists.get_timeline(self.ctx, order_id)
 
     @_needs_database
     async def put_products(self, products: list[Product]) -> None:

@@ -19,6 +19,7 @@ from paidonce.store.migrations import run as runner
 
 TABLES = {
     "answers",
+    "captures",
     "comparisons",
     "customer_adoption",
     "declined_saves",

@@ -162,11 +162,16 @@ def add(
     body: Schema | None = None,
     *,
     is_list: bool = False,
+    filters: Schema | None = None,
 ) -> None:
-    """Add a route and describe it: its parameters, its body, the envelope of every answer."""
+    """Add a route and describe it: its parameters, its body, the envelope of every answer.
+    `filters` are a list's own parameters of the query, each with its schema."""
     parameters = [_ORDER_ID] if "{orderId}" in path else []
     parameters += [_METHOD_ID] if "methods/{id}" in path else []
     parameters += _PAGE if is_list else []
+    parameters += [
+        {"name": name, "in": "query", "schema": schema} for name, schema in (filters or {}).items()
+    ]
     parameters += [_IDEMPOTENCY_KEY] if method == "POST" else []
     description: Schema = {"security": [{"bearer": []}], "parameters": parameters}
     if body is not None:

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from paidonce.api.auth import Authentication
 from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import MerchantRoutes
+from paidonce.api.merchant_lists import MerchantListRoutes
 from paidonce.api.mobile import MobileRoutes
 from paidonce.api.operations import OperationsRoutes
 from paidonce.api.usecases import UseCases
@@ -30,6 +31,7 @@ def add_routes(
     MobileRoutes(use_cases, authentication, idempotency).add_to(to)
     if settings.merchant_api_keys:
         MerchantRoutes(use_cases, authentication, idempotency).add_to(to)
+        MerchantListRoutes(use_cases, authentication).add_to(to)
     operations = OperationsRoutes(use_cases)
     if settings.webhook_secrets:
         operations.add_webhook_to(to)

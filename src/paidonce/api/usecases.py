@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
 from paidonce.domain.model import (
     ActionRequired,
     NewMerchantOrder,
@@ -34,6 +35,16 @@ class UseCases(Protocol):
     async def cancel_order(self, order_id: str) -> Order: ...
 
     async def list_orders(self, user_id: str, limit: int, cursor: str | None) -> Page[Order]: ...
+
+    async def list_merchant_orders(
+        self, wanted: OrderFilter, limit: int, cursor: str | None
+    ) -> Page[Order]: ...
+
+    async def list_merchant_payments(
+        self, wanted: PaymentFilter, limit: int, cursor: str | None
+    ) -> Page[MerchantPayment]: ...
+
+    async def get_timeline(self, order_id: str) -> tuple[Order, Timeline]: ...
 
     async def put_products(self, products: list[Product]) -> None: ...
 

@@ -33,6 +33,8 @@ class CardRefusal:
     message: str
     decline_code: str | None = None
     advice_code: str | None = None
+    stripe_request_id: str | None = None
+    """Of the answer that said so, where a call was refused."""
 
     @property
     def is_authentication_failure(self) -> bool:
@@ -70,6 +72,8 @@ class Intent:
     """Known where the customer was expanded."""
     is_replayed: bool = False
     """True when Stripe answered from the idempotency key: the state may be an old one."""
+    stripe_request_id: str | None = None
+    """Of the answer (https://docs.stripe.com/api/request_ids), where it was an intent's own."""
 
 
 class Reason(StrEnum):

@@ -60,6 +60,7 @@ class Answered:
 
     data: dict[str, Any] = field(repr=False)
     is_replayed: bool = False
+    stripe_request_id: str | None = None
 
 
 class StripeGateway:
@@ -345,7 +346,9 @@ class StripeGateway:
         data = answer.data
         if not isinstance(data, dict) or not data.keys() & {"id", "data"}:
             return self._failed(name, Failure(Reason.UNKNOWN, "Stripe's answer is no object"))
-        return Answered(data, answer.headers.get("Idempotent-Replayed") == "true")
+        headers = answer.headers
+        is_replayed = headers.get("Idempotent-Replayed") == "true"
+        return Answered(data, is_replayed, headers.get("Request-Id"))
 
     def _failed(self, name: str, failure: Failure) -> Failure:
         has_answer = failure.http_status is not None and failure.http_status < 500
@@ -366,8 +369,14 @@ class StripeGateway:
 
 
 def _intent(answer: Answered | Failure) -> Intent | Failure:
-    is_replayed = isinstance(answer, Answered) and answer.is_replayed
-    return _translated(answer, lambda data: translate_intent(data, is_replayed=is_replayed))
+    if isinstance(answer, Failure):
+        return answer
+    intent = _translated(answer, translate_intent)
+    if isinstance(intent, Failure):
+        return intent
+    return replace(
+        intent, is_replayed=answer.is_replayed, stripe_request_id=answer.stripe_request_id
+    )
 
 
 def _translated(

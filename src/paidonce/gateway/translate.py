@@ -4,6 +4,7 @@ An exception that is not in the table is UNKNOWN: it may have been executed.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +53,7 @@ FOREIGN_METHOD_TEXTS = (
 # The two foreign texts are only ever read on a 400 without a code or with param payment_method.
 
 
-def translate_intent(data: Mapping[str, Any], *, is_replayed: bool = False) -> Intent:
+def translate_intent(data: Mapping[str, Any]) -> Intent:
     """A PaymentIntent's JSON. `latest_charge` may be an id or an expanded charge."""
     charge, customer = data.get("latest_charge"), data.get("customer")
     expanded = charge if isinstance(charge, Mapping) else {}
@@ -72,7 +73,6 @@ def translate_intent(data: Mapping[str, Any], *, is_replayed: bool = False) -> I
         created_at=_time(data.get("created")),
         charged_at=_time(expanded.get("created")),
         is_customer_deleted=isinstance(customer, Mapping) and customer.get("deleted") is True,
-        is_replayed=is_replayed,
     )
 
 
@@ -148,15 +148,17 @@ def translate_error(error: Exception) -> Failure:
     intent = body.get("payment_intent")
     intent_status = intent.get("status") if isinstance(intent, Mapping) else None
     reason = _reason(error, body)
+    refusal = translate_refusal(body) if reason is Reason.DECLINED else None
+    request_id = headers.get("Request-Id")
     return Failure(
         reason=reason,
         message=str(body.get("message") or type(error).__name__),
         http_status=status,
-        refusal=translate_refusal(body) if reason is Reason.DECLINED else None,
+        refusal=replace(refusal, stripe_request_id=request_id) if refusal else None,
         intent_status=translate_status(intent_status) if intent_status else None,
         code=_text(body.get("code")),
         param=_text(body.get("param")),
-        stripe_request_id=headers.get("Request-Id"),
+        stripe_request_id=request_id,
         is_replayed=headers.get("Idempotent-Replayed") == "true",
     )
 

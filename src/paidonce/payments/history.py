@@ -53,6 +53,7 @@ async def close(
         attempt.payment_id,
         attempt.id,
         code=code,
+        **({"request": refusal.stripe_request_id} if refusal else {}),
     )
     if state in notices.FAILURES:
         await notices.payment_failed(ctx, tx, attempt, state, refusal)

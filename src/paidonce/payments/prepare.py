@@ -146,7 +146,15 @@ async def save_intent(ctx: Context, payment: PaymentRow, intent: Intent) -> None
         if not is_winner:
             await payments.sweep_at(tx, payment.id, ctx.clock.now() + SWEEP_PAUSE)
         kind = "intent.recorded" if is_winner else "intent.lost"
-        await history.note(ctx, tx, kind, payment.order_id, payment.id, intent=intent.id)
+        await history.note(
+            ctx,
+            tx,
+            kind,
+            payment.order_id,
+            payment.id,
+            intent=intent.id,
+            request=intent.stripe_request_id,
+        )
         return is_winner
 
     if not await ctx.db.transaction("intent", work):

@@ -75,7 +75,9 @@ async def _record_in_one_trip(
         outbox_id=new_id(),
         outbox_payload=notices.paid_payload(payment),
         event_id=new_id(),
-        event_data=json.dumps({"charge": intent.latest_charge}),
+        event_data=json.dumps(
+            {"charge": intent.latest_charge, "request": intent.stripe_request_id}
+        ),
         attempt_event_id=new_id(),
     )
     if not is_recorded:
@@ -106,7 +108,14 @@ async def _record_success(
     await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
     await notices.order_paid(ctx, tx, payment)
     await history.note(
-        ctx, tx, "payment.succeeded", order.id, payment.id, attempt_id, charge=intent.latest_charge
+        ctx,
+        tx,
+        "payment.succeeded",
+        order.id,
+        payment.id,
+        attempt_id,
+        charge=intent.latest_charge,
+        request=intent.stripe_request_id,
     )
     return paid_answer(order, payment.id)
 
@@ -203,7 +212,15 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
             next_check_at = now + timedelta(seconds=check_pause_seconds(0))
             await attempts.set_action(tx, attempt.id, now, next_check_at)
             await payments.look_at(tx, attempt.payment_id, next_check_at)
-            await history.note(ctx, tx, "attempt.action", order.id, attempt.payment_id, attempt.id)
+            await history.note(
+                ctx,
+                tx,
+                "attempt.action",
+                order.id,
+                attempt.payment_id,
+                attempt.id,
+                request=intent.stripe_request_id,
+            )
             await notices.payment_action_required(ctx, tx, attempt)
         return _action_required(job, intent)
 

@@ -119,13 +119,13 @@ async def get_order(ctx: Context, order_id: str, user_id: str | None) -> Order:
     row = await ctx.db.read(lambda tx: listings.get_order_view(tx, order_id))
     if row is None or (user_id is not None and row["user_id"] != user_id):
         raise errors.order_not_found()
-    return _order_of(row)
+    return order_of(row)
 
 
 async def list_orders(ctx: Context, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
     before = decode_cursor(cursor)
     rows = await ctx.db.read(lambda tx: listings.list_orders(tx, user_id, limit + 1, before))
-    items = [_order_of(row) for row in rows[:limit]]
+    items = [order_of(row) for row in rows[:limit]]
     return Page(items, next_cursor(rows, limit))
 
 
@@ -135,7 +135,7 @@ async def list_payments(
     """Payments that were tried at least once, newest first."""
     before = decode_cursor(cursor)
     rows = await ctx.db.read(lambda tx: listings.list_payments(tx, user_id, limit + 1, before))
-    items = [_summary_of(row) for row in rows[:limit]]
+    items = [summary_of(row) for row in rows[:limit]]
     return Page(items, next_cursor(rows, limit))
 
 
@@ -195,7 +195,7 @@ def _is_same(standing: OrderRow, new_row: OrderRow, new: NewMerchantOrder) -> bo
     ) == (new_row.user_id, new_row.amount_minor, new_row.currency, new.metadata)
 
 
-def _order_of(row: Row) -> Order:
+def order_of(row: Row) -> Order:
     order = listings.order_row(row)
     return _order(order, _payment_status(order, has_failed=bool(row["has_failed"])))
 
@@ -228,7 +228,7 @@ def _payment_status(row: OrderRow, *, has_failed: bool) -> str:
     return "failed" if has_failed else "pending"
 
 
-def _summary_of(row: Row) -> PaymentSummary:
+def summary_of(row: Row) -> PaymentSummary:
     brand, last4 = row["brand"], row["last4"]
     return PaymentSummary(
         id=row["id"],

@@ -5,12 +5,11 @@ from datetime import datetime
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import MethodRow, OrderRow, columns, row_as
 
-_ORDER_VIEW = f"""
+ORDER_VIEW = f"""
 SELECT {columns(OrderRow, "o.")},
-       EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.id
-                AND a.state IN ('declined', 'authentication_failed', 'consumed'))
-       AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.id
-                AND a.state IN ('open', 'action')) AS has_failed
+       COALESCE((SELECT max(CASE WHEN a.state IN ('open', 'action') THEN 2
+                WHEN a.state IN ('declined', 'authentication_failed', 'consumed') THEN 1
+                ELSE 0 END) FROM payment_attempts a WHERE a.order_id = o.id), 0) = 1 AS has_failed
   FROM orders o
 """
 
@@ -35,14 +34,14 @@ def order_row(row: Row) -> OrderRow:
 
 
 async def get_order_view(tx: Transaction, order_id: str) -> Row | None:
-    return await tx.fetch_one(f"{_ORDER_VIEW} WHERE o.id = $1", order_id)
+    return await tx.fetch_one(f"{ORDER_VIEW} WHERE o.id = $1", order_id)
 
 
 async def list_orders(
     tx: Transaction, user_id: str, limit: int, before: tuple[datetime, str] | None
 ) -> list[Row]:
     """Newest first, from after the `(created_at, id)` of the last page's end."""
-    return await _page(tx, _ORDER_VIEW, "o", user_id, limit, before)
+    return await _page(tx, ORDER_VIEW, "o", user_id, limit, before)
 
 
 async def list_payments(

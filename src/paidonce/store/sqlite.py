@@ -1,7 +1,8 @@
 """SQLite: one writer thread, one reader thread, WAL, a full sync with every commit.
 
 Several processes may share a file: a transaction begins with BEGIN IMMEDIATE, which waits for the
-other writers. Rows come back with times parsed (columns named `…_at` or `…_until`).
+other writers. Rows come back with times parsed (columns named `…_at`, `…_until`
+or `…_before`).
 
 SQLite has no schemas, so in a file that the host shares with us our tables are called
 `paidonce_orders` where PostgreSQL has `paidonce.orders`. SQL is written with the plain names.
@@ -28,6 +29,7 @@ QUEUE_SECONDS = 5.0
 PREFIX = "paidonce_"
 TABLES = (
     "answers",
+    "captures",
     "comparisons",
     "customer_adoption",
     "declined_saves",
@@ -205,7 +207,7 @@ def _to_sqlite(value: Any) -> Any:
 def _row(names: list[str], values: tuple[Any, ...]) -> Row:
     row = dict(zip(names, values, strict=True))
     for name, value in row.items():
-        if value is not None and name.endswith(("_at", "_until")):
+        if value is not None and name.endswith(("_at", "_until", "_before")):
             row[name] = datetime.fromisoformat(value)
         elif value is not None and name.startswith(("is_", "has_")):
             row[name] = bool(value)
