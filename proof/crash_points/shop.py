@@ -317,6 +317,27 @@ class Shop:
         body = {"stripePaymentMethodId": card, "type": "credit_card"}
         return self._ask("save", "/api/mobile-app/payments/methods", body, self._as_user(user))
 
+    def set_up_card(
+        self, user: str = "alice", *, patience: int = MOST_REPEATS, **body: Any
+    ) -> Answer:
+        path = "/api/mobile-app/payments/setup"
+        return self._ask("setup", path, body, self._as_user(user), patience=patience)
+
+    def open_setups(self) -> list[str]:
+        """The SetupIntents at Stripe with which a card could still be saved."""
+        listed = self.stage.simulator.get("/v1/setup_intents?limit=100")["data"]
+        return [each["id"] for each in listed if each["status"] not in ("succeeded", "canceled")]
+
+    def app_confirms_setup(self, answer: Answer, card: str) -> Json:
+        """The app's own SDK confirms the SetupIntent of the answer; Stripe's answer."""
+        form = urlencode({"client_secret": answer.data["clientSecret"], "payment_method": card})
+        path = f"/v1/setup_intents/{answer.data['setupIntentId']}/confirm"
+        try:
+            intent: Json = self.stage.simulator.post(path, form, answer.data["publishableKey"])
+        except ControlError as error:
+            return {"error": str(error)}
+        return intent
+
     def change_card(self, method: str, card: str, end: str = "", user: str = "alice") -> Answer:
         path = f"/api/mobile-app/payments/methods/{card}{end}"
         return self._ask("card", path, None, self._as_user(user), method=method)

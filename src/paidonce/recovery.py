@@ -28,6 +28,7 @@ from paidonce.payments.leases import check_pause_seconds
 from paidonce.payments.refund_work import take_refunds, work_on_refund
 from paidonce.payments.release import detach, take_to_detach
 from paidonce.payments.restore import look_at_forgotten, take_forgotten
+from paidonce.payments.setup_work import take_setups, work_on_setup
 from paidonce.payments.strays import sweep_payment, take_to_sweep
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
@@ -87,6 +88,13 @@ async def refund_once(ctx: Context) -> int:
     """Refunds to send, and those whose end is not known yet or may change."""
     due = await take_refunds(ctx, BATCH)
     await _all(work_on_refund(ctx, refund) for refund in due)
+    return len(due)
+
+
+async def set_up_once(ctx: Context) -> int:
+    """SetupIntents that nobody has reported on, and those whose time is over."""
+    due = await take_setups(ctx, BATCH)
+    await _all(work_on_setup(ctx, setup) for setup in due)
     return len(due)
 
 

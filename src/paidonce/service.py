@@ -12,6 +12,7 @@ from paidonce.domain import errors
 from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
 from paidonce.domain.model import (
     ActionRequired,
+    CardSetup,
     NewMerchantOrder,
     NewOrder,
     Order,
@@ -24,11 +25,21 @@ from paidonce.domain.model import (
     Product,
     SavedMethod,
     SaveMethod,
+    SetUpCard,
     StoredAnswer,
 )
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_refunds_overdue
-from paidonce.payments import cancel, follow_up, merchant_lists, pay, release, saved, shopping
+from paidonce.payments import (
+    cancel,
+    follow_up,
+    merchant_lists,
+    pay,
+    release,
+    saved,
+    setups,
+    shopping,
+)
 from paidonce.payments.context import Context
 from paidonce.payments.refund_work import count_overdue
 from paidonce.payments.same_order import KEY_LIFE
@@ -162,6 +173,11 @@ class Service:
     async def save_method(self, command: SaveMethod) -> SavedMethod:
         await self._check_known(command.user.user_id)
         return await saved.save_method(self.ctx, command)
+
+    @_needs_database
+    async def set_up_card(self, command: SetUpCard) -> CardSetup:
+        await self._check_known(command.user.user_id)
+        return await setups.set_up_card(self.ctx, command)
 
     @_needs_database
     async def delete_method(self, user_id: str, method_id: str) -> str:

@@ -29,6 +29,7 @@ THE_REST: dict[Work, float] = {
     recovery.sweep_intents_once: 0,
     recovery.refund_once: 0,
     recovery.look_at_forgotten_once: 0,
+    recovery.set_up_once: 0,
     recovery.release_once: TIDY_SECONDS,
     webhooks.forget_once: FORGET_SECONDS,
     same_order.forget_once: FORGET_SECONDS,

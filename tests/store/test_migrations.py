@@ -37,6 +37,7 @@ TABLES = {
     "payments",
     "products",
     "refunds",
+    "setups",
     "stripe_events",
     "users",
 }

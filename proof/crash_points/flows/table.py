@@ -12,6 +12,7 @@ ATTACH = "/v1/payment_methods/*/attach"
 INTENT = "/v1/payment_intents/*"
 INTENTS = "/v1/payment_intents"
 CUSTOMERS = "/v1/customers"
+SETUPS = "/v1/setup_intents"
 REFUNDS = "/v1/refunds"
 TWICE = 2  # the HTTP client sends a GET again by itself when a kept connection breaks
 HOURS = 3600.0

@@ -25,11 +25,15 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer before it has a request id. `fields` are the envelope's, in their order."""
+    """An answer before it has a request id. `fields` are the envelope's, in their order.
+
+    `is_kept`: whether it may be kept under an Idempotency-Key, which no client secret may.
+    """
 
     status: int
     fields: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_kept: bool = True
 
     def encode(self) -> bytes:
         """The envelope without its request id: what is kept under an Idempotency-Key."""

@@ -113,6 +113,8 @@ def _key_of(request: Request) -> str | None:
 
 
 def _is_final(answer: Answer) -> bool:
+    if not answer.is_kept:
+        return False
     if answer.status == 200:
         return bool(answer.fields["status"] == "success")
     if answer.fields["nextStep"] == NextStep.WAIT.value or answer.status in (401, 413, 415, 429):

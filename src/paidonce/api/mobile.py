@@ -23,7 +23,7 @@ from paidonce.api.schemas import (
 from paidonce.api.shell import CLIENT_ADDRESS
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
-from paidonce.domain.model import PayCommand, Principal, SaveMethod
+from paidonce.domain.model import PayCommand, Principal, SaveMethod, SetUpCard
 
 PREFIX = "/api/mobile-app"
 
@@ -51,6 +51,7 @@ class MobileRoutes:
         methods = f"{PREFIX}/payments/methods"
         openapi.add(app, "GET", methods, self.list_methods, is_list=True)
         openapi.add(app, "POST", methods, self.save_method, openapi.SAVE_METHOD)
+        openapi.add(app, "POST", f"{PREFIX}/payments/setup", self.set_up_card, openapi.SET_UP_CARD)
         openapi.add(app, "DELETE", f"{methods}/{{id}}", self.delete_method)
         openapi.add(app, "PUT", f"{methods}/{{id}}/default", self.set_default_method)
 
@@ -157,6 +158,19 @@ class MobileRoutes:
             command = SaveMethod(user, method_id, is_default, address)
             method = await self._use_cases.save_method(command)
             return success("Payment method saved successfully", views.saved_method(method))
+
+        return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
+
+    async def set_up_card(self, request: Request) -> Response:
+        """Begin to save a card without paying; the app confirms it with Stripe's SDK."""
+        user = await self._user(request)
+        raw, body = read_json_object(request, is_empty_allowed=True)
+        address: str = request.scope[CLIENT_ADDRESS]
+
+        async def work() -> Answer:
+            is_default = Fields(body).boolean("isDefault")
+            setup = await self._use_cases.set_up_card(SetUpCard(user, is_default, address))
+            return views.card_setup(setup)
 
         return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
 

@@ -68,6 +68,7 @@ SAVE_METHOD: Schema = {
     ),
     "description": "Other fields are ignored: Stripe is asked what the card is.",
 }
+SET_UP_CARD = _object([], isDefault={"type": ["boolean", "null"]})
 EMPTY = _object([])
 PRODUCTS = _object(
     ["products"],
@@ -96,7 +97,7 @@ MERCHANT_ORDER = _object(
         "additionalProperties": {"type": "string", "maxLength": 500},
     },
 )
-_OPTIONAL_BODIES = (CONFIRM, EMPTY)
+_OPTIONAL_BODIES = (CONFIRM, EMPTY, SET_UP_CARD)
 
 _BESIDE: Schema = {
     "message": {"type": "string"},

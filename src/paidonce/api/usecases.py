@@ -5,6 +5,7 @@ from typing import Protocol
 from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
 from paidonce.domain.model import (
     ActionRequired,
+    CardSetup,
     NewMerchantOrder,
     NewOrder,
     Order,
@@ -17,6 +18,7 @@ from paidonce.domain.model import (
     Product,
     SavedMethod,
     SaveMethod,
+    SetUpCard,
     StoredAnswer,
 )
 
@@ -65,6 +67,8 @@ class UseCases(Protocol):
     ) -> Page[SavedMethod]: ...
 
     async def save_method(self, command: SaveMethod) -> SavedMethod: ...
+
+    async def set_up_card(self, command: SetUpCard) -> CardSetup: ...
 
     async def delete_method(self, user_id: str, method_id: str) -> str:
         """The id of the deleted card; `method_id` is ours or Stripe's."""

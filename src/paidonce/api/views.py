@@ -1,5 +1,6 @@
 """What use cases give, as the `data` of an answer: camelCase, major beside minor units."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from paidonce.api.envelope import Answer, success
 from paidonce.domain.errors import NextStep
 from paidonce.domain.model import (
     ActionRequired,
+    CardSetup,
     Order,
     Paid,
     PaymentStatus,
@@ -123,6 +125,17 @@ def saved_method(method: SavedMethod) -> dict[str, Any]:
             "cardholderName": method.cardholder_name or "",
         },
     }
+
+
+def card_setup(setup: CardSetup) -> Answer:
+    """What the app's SDK confirms. Its client secret is kept nowhere."""
+    data = {
+        "setupIntentId": setup.setup_intent_id,
+        "clientSecret": setup.client_secret,
+        "customerId": setup.customer_id,
+        "publishableKey": setup.publishable_key,
+    }
+    return replace(success("Card setup started successfully", data), is_kept=False)
 
 
 def timestamp(moment: datetime) -> str:

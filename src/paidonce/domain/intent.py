@@ -172,6 +172,42 @@ class Method:
     cardholder_name: str | None = None
 
 
+class SetupIntentStatus(StrEnum):
+    """Stripe's SetupIntent statuses (https://docs.stripe.com/payments/setupintents/lifecycle)."""
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    UNRECOGNIZED = "unrecognized"  # a status this version does not know: never a decision
+
+
+@dataclass(frozen=True, slots=True)
+class SetupIntent:
+    """A SetupIntent as Stripe answered it; `method` is known where it was expanded."""
+
+    id: str
+    status: SetupIntentStatus
+    is_live: bool
+    client_secret: str = field(repr=False)
+    customer: str | None
+    metadata: dict[str, str]
+    latest_attempt: str | None = None
+    method: Method | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupAttempt:
+    """One confirm of a SetupIntent, by the app. A failed challenge is no decline."""
+
+    id: str
+    is_over: bool
+    is_declined: bool
+    created_at: datetime
+
+
 # --- whole lists ---------------------------------------------------------------------------------
 
 

@@ -174,6 +174,25 @@ class SaveMethod:
 
 
 @dataclass(frozen=True, slots=True)
+class SetUpCard:
+    """A request to save a card without paying: `is_default` is what the card shall become."""
+
+    user: Principal
+    is_default: bool
+    client_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardSetup:
+    """What the app's SDK needs to confirm a SetupIntent."""
+
+    setup_intent_id: str
+    client_secret: str = field(repr=False)
+    customer_id: str
+    publishable_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class SavedMethod:
     """A card that its user asked to keep, as Stripe described it."""
 

@@ -11,6 +11,9 @@ An attempt is one try to confirm that intent with one PaymentMethod, under one i
 A refund is money on its way back, written down before Stripe is asked. One that succeeded can still
 fail days later, when the bank does not take it.
 
+A setup is a SetupIntent that the app confirms: `open` until Stripe says that it succeeded, or that
+it is canceled.
+
 A method is a card that Stripe attached to the user's Customer. What was detached is never attached
 again, so `deleted` is an end, and `released` is one unless Stripe says otherwise.
 """
@@ -56,6 +59,12 @@ class RefundState(StrEnum):
     FAILED = "failed"  # the money is with us again: an alarm, for a person
     CANCELED = "canceled"
     REFUSED = "refused"  # Stripe did not make it: an alarm, for a person
+
+
+class SetupState(StrEnum):
+    OPEN = "open"  # the app may have its client secret
+    SUCCEEDED = "succeeded"
+    CLOSED = "closed"  # canceled at Stripe, or never made there
 
 
 class MethodState(StrEnum):
@@ -116,6 +125,12 @@ REFUND_MOVES: dict[RefundState, frozenset[RefundState]] = {
     RefundState.FAILED: frozenset(),
     RefundState.CANCELED: frozenset(),
     RefundState.REFUSED: frozenset(),
+}
+
+SETUP_MOVES: dict[SetupState, frozenset[SetupState]] = {
+    SetupState.OPEN: frozenset({SetupState.SUCCEEDED, SetupState.CLOSED}),
+    SetupState.SUCCEEDED: frozenset(),
+    SetupState.CLOSED: frozenset(),
 }
 
 

@@ -23,6 +23,8 @@ from paidonce.domain.intent import (
     Method,
     Reason,
     Refund,
+    SetupAttempt,
+    SetupIntent,
     Window,
 )
 from paidonce.gateway.circuit import Circuit
@@ -33,6 +35,8 @@ from paidonce.gateway.translate import (
     translate_intent,
     translate_method,
     translate_refund,
+    translate_setup_attempt,
+    translate_setup_intent,
 )
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
@@ -148,6 +152,19 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}/cancel"
         return _intent(await self._post("cancel", path, request, time_left))
 
+    async def create_setup_intent(self, request: Keyed, time_left: float) -> SetupIntent | Failure:
+        """POST /v1/setup_intents, never with `confirm`."""
+        answer = await self._post("create_setup", "/v1/setup_intents", request, time_left)
+        return _translated(answer, translate_setup_intent)
+
+    async def cancel_setup_intent(
+        self, setup_intent_id: str, request: Keyed, time_left: float
+    ) -> SetupIntent | Failure:
+        """POST /v1/setup_intents/:id/cancel."""
+        path = f"/v1/setup_intents/{setup_intent_id}/cancel"
+        answer = await self._post("cancel_setup", path, request, time_left)
+        return _translated(answer, translate_setup_intent)
+
     # --- looking ---------------------------------------------------------------------------------
 
     async def retrieve_intent(self, intent_id: str, time_left: float) -> Intent | Failure:
@@ -164,6 +181,37 @@ class StripeGateway:
         answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
         return _translated(answer, translate_method)
 
+    async def retrieve_setup_intent(
+        self, setup_intent_id: str, time_left: float
+    ) -> SetupIntent | Failure:
+        """GET /v1/setup_intents/:id with its PaymentMethod."""
+        path = f"/v1/setup_intents/{setup_intent_id}"
+        params = {"expand": ["payment_method"]}
+        answer = await self._call("retrieve_setup", "get", path, params, {}, time_left)
+        return _translated(answer, translate_setup_intent)
+
+    async def list_setup_attempts(
+        self, setup_intent_id: str, time_left: float
+    ) -> list[SetupAttempt] | Failure:
+        """GET /v1/setup_attempts of a SetupIntent, newest first."""
+        query = {"setup_intent": setup_intent_id}
+        return await self._whole_list(
+            "/v1/setup_attempts", query, translate_setup_attempt, time_left
+        )
+
+    async def find_setup_intents(
+        self, customer_id: str, metadata: Mapping[str, str], since: datetime, time_left: float
+    ) -> list[SetupIntent] | Failure:
+        """GET /v1/setup_intents of a customer from that time on, newest first: those whose
+        metadata holds the given values."""
+        query = {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
+        found = await self._whole_list(
+            "/v1/setup_intents", query, translate_setup_intent, time_left
+        )
+        if isinstance(found, Failure):
+            return found
+        return [each for each in found if metadata.items() <= each.metadata.items()]
+
     async def find_intents(
         self,
         customer_id: str,
@@ -173,28 +221,16 @@ class StripeGateway:
     ) -> list[Intent] | Failure:
         """GET /v1/payment_intents of a customer from that time on, newest first: those whose
         metadata holds the given values."""
-        intents: list[Intent] = []
         query = {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
-        async for page in self._pages("/v1/payment_intents", query, time_left):
-            found = _translated(
-                page, lambda data: [translate_intent(item) for item in data["data"]]
-            )
-            if isinstance(found, Failure):
-                return found
-            intents += [each for each in found if metadata.items() <= each.metadata.items()]
-        return intents
+        found = await self._whole_list("/v1/payment_intents", query, translate_intent, time_left)
+        if isinstance(found, Failure):
+            return found
+        return [each for each in found if metadata.items() <= each.metadata.items()]
 
     async def list_refunds_of(self, intent_id: str, time_left: float) -> list[Refund] | Failure:
         """GET /v1/refunds of an intent's charge, newest first."""
-        refunds: list[Refund] = []
-        async for page in self._pages("/v1/refunds", {"payment_intent": intent_id}, time_left):
-            found = _translated(
-                page, lambda data: [translate_refund(item) for item in data["data"]]
-            )
-            if isinstance(found, Failure):
-                return found
-            refunds += found
-        return refunds
+        query = {"payment_intent": intent_id}
+        return await self._whole_list("/v1/refunds", query, translate_refund, time_left)
 
     async def retrieve_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
         """GET /v1/customers/:id. A deleted customer is still answered; one that this key's account
@@ -207,13 +243,7 @@ class StripeGateway:
         self, email: str, time_left: float
     ) -> list[Customer] | Failure:
         """GET /v1/customers with this e-mail, which any number may share."""
-        customers: list[Customer] = []
-        async for page in self._pages("/v1/customers", {"email": email}, time_left):
-            found = _translated(page, _customers)
-            if isinstance(found, Failure):
-                return found
-            customers += found
-        return customers
+        return await self._whole_list("/v1/customers", {"email": email}, _customer, time_left)
 
     async def find_customer(
         self, metadata: Mapping[str, str], first: datetime, last: datetime, time_left: float
@@ -301,6 +331,22 @@ class StripeGateway:
     ) -> Answered | Failure:
         options = {"idempotency_key": request.key, "stripe_version": request.stripe_version}
         return await self._call(name, "post", path, request.params, options, time_left)
+
+    async def _whole_list(
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        translate: Callable[[Mapping[str, Any]], Shape],
+        time_left: float,
+    ) -> list[Shape] | Failure:
+        """Every object of a list, or a Failure; see `_pages`."""
+        items: list[Shape] = []
+        async for page in self._pages(path, query, time_left):
+            found = _translated(page, lambda data: [translate(item) for item in data["data"]])
+            if isinstance(found, Failure):
+                return found
+            items += found
+        return items
 
     async def _pages(
         self, path: str, params: Mapping[str, Any], time_left: float

@@ -20,6 +20,9 @@ from paidonce.domain.intent import (
     Reason,
     Refund,
     RefundStatus,
+    SetupAttempt,
+    SetupIntent,
+    SetupIntentStatus,
 )
 from paidonce.gateway.transport import NeverSent
 
@@ -44,6 +47,10 @@ NOT_REFUNDABLE_CODES = frozenset(
 """No refund of the charge can be made any more (https://docs.stripe.com/error-codes). A balance
 that does not cover it is none of them: 400 without `code`, `message_code`
 `insufficient_balance_for_refund` (recorded in Automattic/woocommerce-payments#10025)."""
+
+UNEXPECTED_STATE_CODES = ("payment_intent_unexpected_state", "setup_intent_unexpected_state")
+SETUP_NOT_AUTHENTICATED = "setup_intent_authentication_failure"
+"""The card holder failed the challenge, or left it (https://docs.stripe.com/error-codes)."""
 
 FOREIGN_METHOD_TEXTS = (
     "has already been attached to a customer",  # attach, recorded without code and param
@@ -128,6 +135,36 @@ def translate_method(data: Mapping[str, Any]) -> Method:
     )
 
 
+def translate_setup_intent(data: Mapping[str, Any]) -> SetupIntent:
+    """A SetupIntent's JSON. `payment_method` may be an id or an expanded PaymentMethod."""
+    try:
+        status = SetupIntentStatus(str(data.get("status")))
+    except ValueError:
+        status = SetupIntentStatus.UNRECOGNIZED
+    method = data.get("payment_method")
+    return SetupIntent(
+        id=data["id"],
+        status=status,
+        is_live=bool(data["livemode"]),
+        client_secret=data.get("client_secret") or "",
+        customer=_id(data.get("customer")),
+        metadata=dict(data.get("metadata") or {}),
+        latest_attempt=_id(data.get("latest_attempt")),
+        method=translate_method(method) if isinstance(method, Mapping) else None,
+    )
+
+
+def translate_setup_attempt(data: Mapping[str, Any]) -> SetupAttempt:
+    """A SetupAttempt's JSON (https://docs.stripe.com/api/setup_attempts/object)."""
+    error = data.get("setup_error") or {}
+    return SetupAttempt(
+        id=data["id"],
+        is_over=data["status"] in ("succeeded", "failed", "abandoned"),
+        is_declined=data["status"] == "failed" and error.get("code") != SETUP_NOT_AUTHENTICATED,
+        created_at=datetime.fromtimestamp(data["created"], UTC),
+    )
+
+
 def translate_refusal(error: Mapping[str, Any] | None) -> CardRefusal | None:
     """The `error` of a 402, or an intent's `last_payment_error`."""
     if not error:
@@ -190,7 +227,7 @@ def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> R
         return Reason.METHOD_UNATTACHED
     if str(code) in NOT_REFUNDABLE_CODES or (code is None and TOO_MUCH_TEXT in message):
         return Reason.NOT_REFUNDABLE
-    if code == "payment_intent_unexpected_state":
+    if code in UNEXPECTED_STATE_CODES:
         return Reason.UNEXPECTED_STATE
     if code == "resource_missing":
         return {

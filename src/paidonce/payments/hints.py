@@ -14,6 +14,7 @@ from paidonce.payments.context import (
 )
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.payments.refund_work import read_refunds
+from paidonce.payments.setup_work import look_at_setup_intent
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.inbox import InboxEvent
@@ -34,6 +35,7 @@ OUTCOME_TYPES = frozenset(
 )
 """They may end a payment; on one that has succeeded there is nothing left to learn from them."""
 RENEWED_TYPES = frozenset({"payment_method.updated", "payment_method.automatically_updated"})
+SETUP_TYPES = ("setup_intent.succeeded", "setup_intent.setup_failed")
 REFUND_TYPES = ("charge.refund", "refund.")
 WANTED_TYPES = (
     *sorted(OUTCOME_TYPES),
@@ -46,6 +48,7 @@ WANTED_TYPES = (
     "refund.created",
     "refund.failed",
     "refund.updated",
+    *SETUP_TYPES,
 )
 """What an endpoint has to be subscribed to, and what is read from Stripe's list after an outage:
 at most 20 (https://docs.stripe.com/api/events/list, `types`)."""
@@ -55,6 +58,8 @@ def subject_of(event: InboxEvent) -> tuple[str, str]:
     """Events with the same subject make us do the same, and doing it once answers them all."""
     if event.type in OUTCOME_TYPES and event.stripe_payment_intent_id is not None:
         return "outcome", event.stripe_payment_intent_id
+    if event.type in SETUP_TYPES:
+        return "setup", event.object_id
     return event.type, event.object_id
 
 
@@ -68,6 +73,8 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
         return "done", None
     if event.type in RENEWED_TYPES:
         return await _method_renewed(ctx, event.object_id)
+    if event.type in SETUP_TYPES:
+        return await look_at_setup_intent(ctx, event.object_id)
     is_about_intent = event.type in OUTCOME_TYPES or event.type.startswith(REFUND_TYPES)
     if is_about_intent and event.stripe_payment_intent_id is not None:
         return await _look_at_intent(ctx, event, event.stripe_payment_intent_id)

@@ -3,7 +3,7 @@
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
 the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
 `cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
-`can` cancel, `det` detach, `re` refund.
+`can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from paidonce.store.rows import (
     OrderRow,
     PaymentRow,
     RefundRow,
+    SetupRow,
     UserRow,
 )
 
@@ -152,3 +153,36 @@ def refund_request(ctx: Context, refund: RefundRow) -> Keyed:
     made."""
     key = f"re:{ctx.installation.namespace}:{refund.id}:{refund.key_no}"
     return Keyed(key, refund.stripe_version, json.loads(refund.params))
+
+
+def setup_metadata(ctx: Context, user_id: str, setup_id: str) -> dict[str, str]:
+    """By these a SetupIntent is recognised as ours."""
+    return {
+        "setup_id": setup_id,
+        "user_id": user_id,
+        "namespace": ctx.installation.namespace,
+    }
+
+
+def setup_params(ctx: Context, user_id: str, customer_id: str, setup_id: str) -> str:
+    """Never with `confirm`: the app does that. `on_session`, as our payments are: the holder is
+    there to authenticate (https://docs.stripe.com/api/setup_intents/create, `usage`)."""
+    params = {
+        "customer": customer_id,
+        "usage": "on_session",
+        "allowed_payment_method_types": ctx.settings.payment_method_types.split(","),
+        "metadata": setup_metadata(ctx, user_id, setup_id),
+    }
+    return json.dumps(params)
+
+
+def setup_request(ctx: Context, setup: SetupRow) -> Keyed:
+    """The number grows only after a saved 5xx."""
+    key = f"si:{ctx.installation.namespace}:{setup.id}:{setup.key_no}"
+    return Keyed(key, setup.stripe_version, json.loads(setup.params))
+
+
+def setup_cancel_request(ctx: Context, setup: SetupRow) -> Keyed:
+    """Canceling twice is harmless, so every send has a key of its own and sees the present."""
+    key = f"sic:{ctx.installation.namespace}:{setup.id}:{new_id()}"
+    return Keyed(key, setup.stripe_version, {"cancellation_reason": "abandoned"})

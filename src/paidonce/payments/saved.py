@@ -20,7 +20,8 @@ from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
 from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import save_request
-from paidonce.store import listings, methods, users
+from paidonce.payments.setup_work import look_for_user
+from paidonce.store import listings, methods, setups, users
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import MethodRow, row_as
 
@@ -62,17 +63,19 @@ async def list_methods(
     before = decode_cursor(cursor)
     if ctx.settings.payment_method_policy == "single_use":
         return Page([])
+    await look_for_user(ctx, user_id)
     rows = await ctx.db.read(lambda tx: listings.list_methods(tx, user_id, limit + 1, before))
     return Page([_view(row_as(MethodRow, row)) for row in rows[:limit]], next_cursor(rows, limit))
 
 
 async def set_default_method(ctx: Context, user_id: str, method_id: str) -> SavedMethod:
     """The card that the app offers first; nothing is ever charged because of it."""
-    _check_policy(ctx)
+    check_policy(ctx)
 
     async def work(tx: Transaction) -> MethodRow:
         method = await get_listed(tx, user_id, method_id)
         await methods.set_default(tx, user_id, method.id)
+        await setups.forget_wishes(tx, user_id)
         return method
 
     row = await ctx.db.transaction("default_method", work)
@@ -100,9 +103,10 @@ async def save_method(ctx: Context, command: SaveMethod) -> SavedMethod:
 
     A crash after the attach leaves a card at Stripe that the next call of its user finds attached.
     """
-    _check_policy(ctx)
+    check_policy(ctx)
     if not command.stripe_payment_method_id.startswith(STRIPE_PREFIX):
         raise errors.payment_method_not_found()
+    await look_for_user(ctx, command.user.user_id)
     save_id = new_id()
     known = await ctx.db.transaction("save_begin", lambda tx: _begin(ctx, tx, command, save_id))
     verdict = known or await _attach_and_save(ctx, command, save_id)
@@ -129,7 +133,7 @@ async def _attach_and_save(
     return verdict
 
 
-def _check_policy(ctx: Context) -> None:
+def check_policy(ctx: Context) -> None:
     """Where every card is used once there is nothing to save."""
     if ctx.settings.payment_method_policy == "single_use":
         raise errors.not_found()

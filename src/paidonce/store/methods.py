@@ -328,6 +328,20 @@ async def note_save(
     )
 
 
+async def note_decline(
+    tx: Transaction, decline_id: str, user_id: str, client_address: str, declined_at: datetime
+) -> None:
+    """A card that was declined when the app saved it by itself: counted once."""
+    await tx.execute(
+        "INSERT INTO declined_saves (id, user_id, client_address, created_at)"
+        " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        decline_id,
+        user_id,
+        client_address,
+        declined_at,
+    )
+
+
 async def forget_save(tx: Transaction, save_id: str) -> None:
     """It was not declined."""
     await tx.execute("DELETE FROM declined_saves WHERE id = $1", save_id)

@@ -13,6 +13,7 @@ from paidonce.domain.states import (
     OrderStatus,
     PaymentState,
     RefundState,
+    SetupState,
 )
 from paidonce.store.engine import Row
 
@@ -140,13 +141,40 @@ class RefundRow:
     finished_at: datetime | None
 
 
-AnyRow = TypeVar("AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow, RefundRow)
+@dataclass(frozen=True, slots=True)
+class SetupRow:
+    """A SetupIntent of a user. `params` is the create's; `settled_attempt_id` the last of its
+    SetupAttempts whose end was seen; from `ends_at` on it is canceled at Stripe."""
+
+    id: str
+    user_id: str
+    stripe_customer_id: str
+    state: SetupState
+    is_default: bool
+    client_address: str
+    stripe_version: str
+    params: str
+    key_no: int
+    stripe_setup_intent_id: str | None
+    settled_attempt_id: str | None
+    checks: int
+    next_check_at: datetime
+    looked_at: datetime | None
+    ends_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+
+
+AnyRow = TypeVar(
+    "AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow, RefundRow, SetupRow
+)
 _ENUMS = {
     (OrderRow, "status"): OrderStatus,
     (PaymentRow, "state"): PaymentState,
     (AttemptRow, "state"): AttemptState,
     (MethodRow, "state"): MethodState,
     (RefundRow, "state"): RefundState,
+    (SetupRow, "state"): SetupState,
 }
 
 

@@ -47,6 +47,7 @@ TABLES = (
     "payments",
     "products",
     "refunds",
+    "setups",
     "stripe_events",
     "users",
 )
