@@ -40,6 +40,12 @@ NOT_A_FORM_MESSAGE = (
     "you have any questions, we can help at https://support.stripe.com/."
 )
 
+# [C] Its beginning; Stripe goes on with the account and the permission that is missing.
+NOT_PERMITTED_MESSAGE = (
+    "Permission denied. The provided key '{key}' does not have the required permissions for this "
+    "endpoint."
+)
+
 # --- customers ------------------------------------------------------------------------------------
 
 # [I] Refused for sure: no @, `name@com` (no dot in the domain), white space, other than ASCII's @.

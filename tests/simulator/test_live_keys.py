@@ -78,3 +78,25 @@ def test_it_listens_on_loopback_unless_told_otherwise(capfd):
         socket.create_connection(("127.0.0.2", port), 1).close()
         assert re.fullmatch(r"http://0\.0\.0\.0:\d+", simulator.url)
     assert "other machines can reach this" in capfd.readouterr().err
+
+
+def test_a_restricted_key_reads_everything_and_writes_nothing(wire):
+    method = wire.simulator.create_card()
+    headers = {"Authorization": "Bearer rk_test_thatIsRestrictedAbCd"}
+    for path in ("customers", "charges", "payment_intents", "events", f"payment_methods/{method}"):
+        url = f"{wire.simulator.url}/v1/{path}"
+        assert requests.get(url, headers=headers, timeout=5).status_code == 200
+    before = wire.simulator.audit()
+    for verb, path in (
+        ("POST", "customers"),
+        ("POST", "payment_intents"),
+        ("POST", f"payment_methods/{method}/attach"),
+        ("DELETE", "customers/cus_1"),
+    ):
+        url = f"{wire.simulator.url}/v1/{path}"
+        answer = requests.request(verb, url, headers=headers, timeout=5)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"]) == (403, "invalid_request_error")
+        assert error["message"].startswith("Permission denied. The provided key 'rk_test_*****")
+        assert "thatIsRestricted" not in answer.text
+    assert wire.simulator.audit() == before

@@ -1,5 +1,5 @@
-"""API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator; `ek_test_…`
-are those that it made (`objects.ephemeral_keys`).
+"""API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator; `rk_test_…`
+reads all of it and writes nothing; `ek_test_…` are those that it made (`objects.ephemeral_keys`).
 """
 
 import base64
@@ -7,9 +7,10 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from stripesim import guesses
 from stripesim.wire.errors import StripeError
 
-KEY = re.compile(r"^(sk|pk|ek)_test_[A-Za-z0-9_]+$")
+KEY = re.compile(r"^(sk|pk|rk|ek)_test_[A-Za-z0-9_]+$")
 NO_KEY = (
     "You did not provide an API key. You need to provide your API key in the Authorization header, "
     "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
@@ -28,6 +29,13 @@ class ApiKey:
 
     is_publishable: bool
     ephemeral: str | None = None
+    restricted: str | None = None
+
+    def check_permission(self, method: str) -> None:
+        """Raises StripeError 403 where a restricted key is to write."""
+        if self.restricted is not None and method != "GET":
+            text = guesses.NOT_PERMITTED_MESSAGE.format(key=masked(self.restricted))
+            raise StripeError(403, text)
 
 
 def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
@@ -39,7 +47,8 @@ def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
         raise StripeError(401, NO_KEY)
     if not KEY.match(text):
         raise StripeError(401, f"Invalid API Key provided: {masked(text)}")
-    return ApiKey(text.startswith("pk_"), text if text.startswith("ek_") else None)
+    ephemeral, restricted = (text if text.startswith(kind) else None for kind in ("ek_", "rk_"))
+    return ApiKey(text.startswith("pk_"), ephemeral, restricted)
 
 
 def secret_key_required() -> StripeError:
