@@ -13,7 +13,7 @@ from paidonce.api import server
 from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
-from paidonce.cli_moving_in import duplicates
+from paidonce.cli_moving_in import duplicates, shadow
 from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
@@ -52,6 +52,7 @@ app.add_typer(customers_app, name="customers")
 customers_app.command()(duplicates)
 app.add_typer(events_app, name="events")
 app.command()(reconcile)
+app.command()(shadow)
 
 
 def main() -> None:

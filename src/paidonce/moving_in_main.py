@@ -3,16 +3,29 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from paidonce.domain.clock import SystemClock
-from paidonce.gateway import Pace
-from paidonce.main import check_account, check_schema, close_parts, open_parts
-from paidonce.moving_in import duplicates
+from paidonce.domain.intent import Failure
+from paidonce.gateway import Pace, StripeGateway
+from paidonce.gateway.transport import ReadOnlyTransport
+from paidonce.main import (
+    FORBIDDEN,
+    START_CALL_SECONDS,
+    check_account,
+    check_schema,
+    close_parts,
+    open_parts,
+)
+from paidonce.moving_in import duplicates, shadow
 from paidonce.moving_in.duplicates import Duplicate, Duplicates
+from paidonce.moving_in.shadow import Finding, Shadow, Source, Watch
 from paidonce.reconcile import CannotCompare
-from paidonce.settings import OperatorSettings
+from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
 from paidonce.store.customer_groups import CustomerGroups
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+from paidonce.store.watched import NotOurFile, Watched
 
 
 async def list_duplicates(
@@ -41,3 +54,59 @@ async def list_duplicates(
         groups.close()
         await close_parts(parts)
     return run.counts, None
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How `paidonce shadow` runs. `state`: a file that the next run goes on with; `every_seconds`:
+    None for one look."""
+
+    per_second: float
+    state: Path | None
+    every_seconds: float | None
+    complain: Callable[[str], None]
+
+
+async def watch_account(
+    settings: StripeSettings,
+    what: Watch,
+    how: Watching,
+    *,
+    show: Callable[[Finding], None],
+    stop: asyncio.Event,
+) -> tuple[shadow.Counts, str | None]:
+    """The account of the server that is there, read only: the figures, and why it is not all.
+    Raises SettingsError."""
+    clock = SystemClock()
+    pace = Pace(how.per_second, time.monotonic)
+    gateway = StripeGateway(settings, pace, transport=ReadOnlyTransport(), clock=clock)
+    try:
+        account = await _account_of(gateway, settings)
+        try:
+            watched = Watched(how.state, account)
+        except (NotOurFile, OSError) as error:
+            raise SettingsError(f"--state: {error}.") from error
+        run = Shadow(Source(gateway, clock), watched, what, show=show, stop=stop)
+        try:
+            if how.every_seconds is None:
+                await run.run_once()
+            else:
+                await run.watch(how.every_seconds, how.complain)
+        except CannotCompare as error:
+            return run.counts, f"{error}."
+        finally:
+            watched.close()
+        return run.counts, None
+    finally:
+        await gateway.close()
+
+
+async def _account_of(gateway: StripeGateway, settings: StripeSettings) -> str:
+    """Whose key it is; a restricted one may not be allowed to say, then only its mode."""
+    account_id = await gateway.retrieve_account_id(START_CALL_SECONDS)
+    if not isinstance(account_id, Failure):
+        return f"{settings.mode} {account_id}"
+    if account_id.http_status == FORBIDDEN:
+        return settings.mode
+    why = account_id.message if account_id.http_status else "the connection failed"
+    raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {why.rstrip('.')}.")

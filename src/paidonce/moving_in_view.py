@@ -2,14 +2,17 @@
 
 from datetime import datetime
 
-from paidonce.moving_in import duplicates
+from paidonce.moving_in import duplicates, shadow
 from paidonce.moving_in.duplicates import Duplicate
+from paidonce.moving_in.shadow import MEANING, Finding
 from paidonce.records_view import Format, RecordsView
 
 DUPLICATE_COLUMNS = (
     "kind", "group", "stripe_customer_id", "user_id", "is_kept", "why", "is_recorded",
     "created_at", "last_paid_at", "payment_methods", "open_intents", "plan", "done",
 )  # fmt: skip
+
+SHADOW_COLUMNS = ("kind", "stripe_id", "order", "amount_minor", "currency", "detail", "meaning")
 
 
 class DuplicatesView:
@@ -57,6 +60,53 @@ class DuplicatesView:
             "same_email": counts.same_email,
             "left_out": counts.left_out,
             "recorded": counts.recorded,
+        }
+        self._view.end(figures, sentences, is_complete=is_complete)
+
+
+class ShadowView:
+    """A line for a finding; what a kind means, and the money at stake, come at the end."""
+
+    def __init__(self, kind: Format) -> None:
+        self._view = RecordsView(kind, "findings", SHADOW_COLUMNS)
+
+    def show(self, finding: Finding) -> None:
+        record = {
+            "kind": str(finding.kind),
+            "stripe_id": finding.stripe_id,
+            "order": finding.order,
+            "amount_minor": finding.amount_minor,
+            "currency": finding.currency,
+            "detail": finding.detail,
+            "meaning": MEANING[finding.kind],
+        }
+        has_amount = finding.amount_minor is not None
+        amount = f"{finding.amount_minor} {finding.currency}" if has_amount else "-"
+        line = (
+            f"{finding.kind:<21} {finding.stripe_id:<28} {finding.order or '-':<36} {amount:>12}"
+            f"  {finding.detail}"
+        )
+        self._view.show(record, [line])
+
+    def end(self, counts: shadow.Counts, *, is_complete: bool) -> None:
+        kinds = [kind for kind in shadow.Kind if counts.found[kind]]
+        sentences = []
+        for kind in kinds:
+            money = "".join(f", {sum_} {name}" for name, sum_ in counts.money[kind].items())
+            sentences.append(f"{counts.found[kind]} x {kind}{money}: {MEANING[kind]}")
+        sentences.append(
+            f"Read: {counts.intents} intents, {counts.charges} charges, {counts.customers}"
+            f" customers and {counts.events} events."
+        )
+        if not kinds:
+            sentences.append("Nothing found.")
+        figures = {
+            "intents": counts.intents,
+            "charges": counts.charges,
+            "customers": counts.customers,
+            "events": counts.events,
+            "found": {str(kind): counts.found[kind] for kind in kinds},
+            "money": {str(kind): dict(counts.money[kind]) for kind in kinds if counts.money[kind]},
         }
         self._view.end(figures, sentences, is_complete=is_complete)
 

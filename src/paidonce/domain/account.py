@@ -9,16 +9,19 @@ from paidonce.domain.intent import IntentStatus
 
 @dataclass(frozen=True, slots=True)
 class AccountCustomer:
+    """`created_at` is None of one that was deleted: Stripe says no more of it."""
+
     id: str
     email: str | None
     metadata: dict[str, str]
-    created_at: datetime
+    created_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class AccountIntent:
     """A PaymentIntent. `method_id` is the one it was tried with last: after a decline Stripe names
-    it in `last_payment_error` only. `has_consent`: `setup_future_usage` was asked for."""
+    it in `last_payment_error` only. `has_consent`: `setup_future_usage` was asked
+    for. `is_reuse_refused`: its last error was that its method may not be used again."""
 
     id: str
     status: IntentStatus
@@ -28,7 +31,7 @@ class AccountIntent:
     method_id: str | None
     has_consent: bool
     is_tried: bool
-    error_message: str
+    is_reuse_refused: bool
     metadata: dict[str, str]
     created_at: datetime
 
@@ -47,4 +50,14 @@ class AccountCharge:
     method_id: str | None
     fingerprint: str | None
     metadata: dict[str, str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """What an event is about. Its payload is not read: it shows how things were."""
+
+    id: str
+    type: str
+    object_id: str
     created_at: datetime

@@ -1,15 +1,15 @@
 """Reading what is on a Stripe account, whoever made it. Nothing but GETs; with `ReadOnlyTransport`
 under the gateway nothing else can be sent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from paidonce.domain.account import AccountCharge, AccountCustomer, AccountIntent
+from paidonce.domain.account import AccountCharge, AccountCustomer, AccountEvent, AccountIntent
 from paidonce.domain.intent import Failure, ListPage, Window
 from paidonce.gateway.client import EVER, PAGE_SIZE, StripeGateway, list_page, list_query
-from paidonce.gateway.translate import translate_status
+from paidonce.gateway.translate import DEAD_METHOD_TEXT, translate_status
 
 Shape = TypeVar("Shape")
 Json = Mapping[str, Any]
@@ -50,6 +50,27 @@ class AccountReader:
         query = list_query(window, after) | _of(customer_id)
         return await self._page("/v1/charges", query, time_left, _charge)
 
+    async def list_events(
+        self, types: Sequence[str], since: datetime, after: str | None, time_left: float
+    ) -> ListPage[AccountEvent] | Failure:
+        """GET /v1/events of these types (20 at most) from that time on; Stripe keeps 30 days."""
+        query = list_query(Window(since), after) | {"types": list(types)}
+        return await self._page("/v1/events", query, time_left, _event)
+
+    async def retrieve_intent(self, intent_id: str, time_left: float) -> AccountIntent | Failure:
+        """GET /v1/payment_intents/:id."""
+        return await self._read("/v1/payment_intents", intent_id, time_left, _intent)
+
+    async def retrieve_charge(self, charge_id: str, time_left: float) -> AccountCharge | Failure:
+        """GET /v1/charges/:id."""
+        return await self._read("/v1/charges", charge_id, time_left, _charge)
+
+    async def retrieve_customer(
+        self, customer_id: str, time_left: float
+    ) -> AccountCustomer | Failure:
+        """GET /v1/customers/:id. A deleted one has neither e-mail nor metadata."""
+        return await self._read("/v1/customers", customer_id, time_left, _customer)
+
     async def list_method_ids(self, customer_id: str, time_left: float) -> list[str] | Failure:
         """GET /v1/customers/:id/payment_methods: the newest 100 that are attached to it."""
         path = f"/v1/customers/{quote(customer_id, safe='')}/payment_methods"
@@ -57,6 +78,12 @@ class AccountReader:
         return await self._gateway.read(
             path, query, time_left, lambda data: [str(item["id"]) for item in data["data"]]
         )
+
+    async def _read(
+        self, path: str, object_id: str, time_left: float, translate: Callable[[Json], Shape]
+    ) -> Shape | Failure:
+        whole = f"{path}/{quote(object_id, safe='')}"
+        return await self._gateway.read(whole, {}, time_left, translate)
 
     async def _page(
         self,
@@ -75,7 +102,13 @@ def _of(customer_id: str | None) -> dict[str, str]:
 
 
 def _customer(data: Json) -> AccountCustomer:
+    if data.get("deleted") is True:
+        return AccountCustomer(data["id"], None, {}, None)
     return AccountCustomer(data["id"], data.get("email"), _metadata(data), _created(data))
+
+
+def _event(data: Json) -> AccountEvent:
+    return AccountEvent(data["id"], data["type"], data["data"]["object"]["id"], _created(data))
 
 
 def _intent(data: Json) -> AccountIntent:
@@ -90,7 +123,7 @@ def _intent(data: Json) -> AccountIntent:
         method_id=_id(method),
         has_consent=data.get("setup_future_usage") is not None,
         is_tried=bool(error or data.get("latest_charge")),
-        error_message=str(error.get("message") or ""),
+        is_reuse_refused=DEAD_METHOD_TEXT in str(error.get("message") or ""),
         metadata=_metadata(data),
         created_at=_created(data),
     )

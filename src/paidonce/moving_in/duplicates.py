@@ -132,6 +132,7 @@ class Duplicates:
                 each.id in owners,
             )
             for each in page
+            if each.created_at is not None
         ]
 
     async def _take(self, kind: Kind, groups: Iterator[Group]) -> None:

@@ -34,6 +34,10 @@ class CannotCompare(Exception):
     """The comparison did not come to its end; the words say why."""
 
 
+class KeyRefused(CannotCompare):
+    """Asking again is of no use: the key may not read this."""
+
+
 class Asker:
     """Every call raises CannotCompare when Stripe stays away, refuses the key, or `stop` is set."""
 
@@ -80,7 +84,7 @@ class Asker:
             if not isinstance(answer, Failure):
                 return answer
             if answer.http_status in REFUSED_KEY:
-                raise CannotCompare(f"Stripe refuses the key: {answer.message}")
+                raise KeyRefused(f"Stripe refuses the key: {answer.message}")
             if answer.reason not in (Reason.UNKNOWN, Reason.NOT_EXECUTED):
                 return answer
         raise CannotCompare("Stripe did not answer several times in a row; run it again")
