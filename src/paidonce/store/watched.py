@@ -70,6 +70,7 @@ class Watched:
         else:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous = OFF")  # what a power cut takes is read again
         try:
             for statement in _TABLES:
                 self._db.execute(statement)
@@ -105,15 +106,13 @@ class Watched:
         self._db.execute("DELETE FROM customers WHERE id = ?", (customer_id,))
 
     def note_events(self, events: Collection[tuple[str, str, int]]) -> None:
-        """Events as (id, the object they are about, when); each new one leaves a hint."""
-        self._db.execute("BEGIN")
+        """Events as (id, the object they are about, when); each new one leaves a hint, which is
+        written first: one too many does no harm."""
         for event_id, object_id, created in events:
-            new = self._db.execute(
-                "INSERT OR IGNORE INTO events VALUES (?, ?)", (event_id, created)
-            )
-            if new.rowcount:
+            known = self._db.execute("SELECT 1 FROM events WHERE id = ?", (event_id,)).fetchone()
+            if known is None:
                 self._db.execute("INSERT OR IGNORE INTO hints VALUES (?)", (object_id,))
-        self._db.execute("COMMIT")
+                self._db.execute("INSERT INTO events VALUES (?, ?)", (event_id, created))
 
     def list_hints(self, limit: int) -> list[str]:
         """Objects to read again."""
@@ -239,6 +238,4 @@ class Watched:
         if not rows:
             return
         places = ", ".join("?" * len(rows[0]))
-        self._db.execute("BEGIN")
         self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
-        self._db.execute("COMMIT")
