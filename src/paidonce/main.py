@@ -174,7 +174,10 @@ async def upgrade_database(settings: DatabaseSettings, stripe: StripeSettings | 
             finally:
                 await gateway.close()
         await asyncio.to_thread(migrations.upgrade, settings.database_url, wanted)
-    version = f"The schema is at version {migrations.head()}."
+        current = await asyncio.to_thread(migrations.current, settings.database_url)
+    version = f"The schema is at version {current}."
+    if current != migrations.head():
+        version += f" A newer program made it; this one, at {migrations.head()}, can work with it."
     if planned is None:
         return f"{version} Users are paidonce's own."
     host = planned.host

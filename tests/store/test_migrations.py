@@ -37,6 +37,7 @@ TABLES = {
     "payments",
     "products",
     "refunds",
+    "schema_readers",
     "setups",
     "stripe_events",
     "users",

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,14 +16,14 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from paidonce.observability import step
 from paidonce.store.engine import DatabaseUnavailable, sqlite_path, words_of
-from paidonce.store.migrations import adoption, host_table
+from paidonce.store.migrations import adoption, host_table, revisions
 from paidonce.store.migrations.adoption import Adoption, Plan, WantedUsers
 from paidonce.store.migrations.patience import give_way, patiently
 from paidonce.store.postgresql import SCHEMA
@@ -50,8 +51,19 @@ def upgrade(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> None:
         _with_connection(database_url, lambda connection: _upgrade_sqlite(connection, wanted))
         return
 
+    def change(work: Callable[[sa.Connection], None]) -> None:
+        patiently(lambda: _in_connection(database_url, partial(_under_traffic, work)))
+
     def run(connection: sa.Connection) -> None:
-        patiently(lambda: _in_connection(database_url, lambda own: _upgrade_own(own, wanted)))
+        change(partial(_prepare, wanted=wanted))
+        is_new = _current(connection) is None
+        for script in _pending(connection):
+            to_script = partial(_alembic, direction="upgrade", revision=script.revision)
+            if revisions.is_concurrent(script) and not is_new:
+                to_script(connection)
+            else:
+                change(to_script)
+        change(partial(_record, wanted=wanted))
         _adopt_recorded(connection)
 
     _with_connection(database_url, _alone(run), is_autocommit=True)
@@ -63,8 +75,9 @@ def plan(database_url: str, wanted: WantedUsers) -> Plan | None:
 
 
 def is_ready(database_url: str, wanted: WantedUsers = DEFAULT_USERS) -> bool:
-    """Whether an upgrade has nothing left to do. Raises as `plan` does."""
-    if current(database_url) != head():
+    """Whether an upgrade has nothing left to do, or a newer program has done it and this one can
+    work with what it left. Raises as `plan` does."""
+    if _with_connection(database_url, _pending):
         return False
     is_adopting = plan(database_url, wanted) is not None
     state = _with_connection(database_url, adoption.state_of)
@@ -81,19 +94,15 @@ def downgrade(database_url: str) -> None:
 
     def run(connection: sa.Connection) -> None:
         _give_back(connection)
-        patiently(lambda: _in_connection(database_url, _drop_own))
+        drop = partial(_under_traffic, _drop_own)
+        patiently(lambda: _in_connection(database_url, drop))
 
     _with_connection(database_url, _alone(run), is_autocommit=True)
 
 
 def current(database_url: str) -> str | None:
     """The version the schema has, or None before the first migration."""
-
-    def run(connection: sa.Connection) -> str | None:
-        context = MigrationContext.configure(connection, opts=version_table(connection))
-        return context.get_current_revision()
-
-    return _with_connection(database_url, run)
+    return _with_connection(database_url, _current)
 
 
 def head() -> str | None:
@@ -108,9 +117,29 @@ def version_table(connection: sa.Connection) -> dict[str, Any]:
     return {"version_table": f"{PREFIX}{VERSION_TABLE}"}
 
 
+def _pending(connection: sa.Connection) -> list[Script]:
+    """The migrations that are left to run; none where a newer program's schema is one to work with.
+    Raises DatabaseUnavailable where it is not."""
+    scripts = ScriptDirectory.from_config(_config())
+    version = _current(connection)
+    if revisions.is_known(scripts, version):
+        return revisions.list_pending(scripts, version)
+    if revisions.can_read(connection, scripts):
+        return []
+    raise DatabaseUnavailable(
+        f"its schema is at version {version}, which this program, at {head()}, cannot work with"
+    )
+
+
+def _current(connection: sa.Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts=version_table(connection))
+    return context.get_current_revision()
+
+
 def _upgrade_sqlite(connection: sa.Connection, wanted: WantedUsers) -> None:
     found = adoption.plan(connection, wanted)
-    _alembic(connection, "upgrade", "head")
+    for script in _pending(connection):
+        _alembic(connection, "upgrade", script.revision)
     if found is not None:
         host_table.record(connection, found.host)
         host_table.adopt(connection, found.host)
@@ -121,12 +150,15 @@ def _downgrade_sqlite(connection: sa.Connection) -> None:
     _drop_own(connection)
 
 
-def _upgrade_own(connection: sa.Connection, wanted: WantedUsers) -> None:
-    """Our own schema, and in the same transaction the decision what becomes of the host's table."""
-    _change_under_traffic(connection)
-    found = adoption.plan(connection, wanted)
+def _prepare(connection: sa.Connection, wanted: WantedUsers) -> None:
+    """Before anything is changed: whether the host's table can be adopted."""
+    adoption.plan(connection, wanted)
     connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-    _alembic(connection, "upgrade", "head")
+
+
+def _record(connection: sa.Connection, wanted: WantedUsers) -> None:
+    """The decision what becomes of the host's table."""
+    found = adoption.plan(connection, wanted)
     if found is not None:
         host_table.record(connection, found.host)
 
@@ -149,19 +181,18 @@ def _drop_own(connection: sa.Connection) -> None:
     schema, table = (SCHEMA, VERSION_TABLE) if is_postgresql else (None, PREFIX + VERSION_TABLE)
     if not sa.inspect(connection).has_table(table, schema=schema):
         return
-    if schema:
-        _change_under_traffic(connection)
     _alembic(connection, "downgrade", "base")
     connection.execute(sa.text(f"DROP TABLE {schema}.{table}" if schema else f"DROP TABLE {table}"))
     if schema:
         connection.execute(sa.text(f"DROP SCHEMA {schema}"))
 
 
-def _change_under_traffic(connection: sa.Connection) -> None:
+def _under_traffic(work: Callable[[sa.Connection], None], connection: sa.Connection) -> None:
     """In a transaction on PostgreSQL: a lock is waited for for a moment only, the work itself may
     take its time, whatever the role's own settings say."""
     give_way(connection)
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    work(connection)
 
 
 def _alone(run: Callable[[sa.Connection], None]) -> Callable[[sa.Connection], None]:
@@ -199,7 +230,7 @@ def _with_connection(
     DatabaseUnavailable."""
     try:
         return _in_connection(database_url, run, is_autocommit=is_autocommit)
-    except CommandError as error:  # a version that this program does not know
+    except CommandError as error:  # a version that this program does not know, on the way down
         raise DatabaseUnavailable(f"its schema is of another version: {error}") from error
     except (
         sa.exc.SQLAlchemyError,

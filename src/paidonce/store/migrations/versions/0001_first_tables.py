@@ -12,6 +12,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+readable_by = "0001"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger()

@@ -13,6 +13,7 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+readable_by = "0002"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
@@ -56,31 +57,9 @@ def upgrade() -> None:
         sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
         schema=naming.schema(),
     )
-    naming.create_index(
-        "idx_payment_methods_one_default",
-        "payment_methods",
-        ["user_id"],
-        unique=True,
-        where="is_default",
-    )
-    naming.create_index(
-        "idx_payment_methods_idle",
-        "payment_methods",
-        ["last_used_at"],
-        where="state = 'attached' AND NOT is_listed",
-    )
-    naming.create_index(
-        "idx_payment_methods_ending",
-        "payment_methods",
-        ["last_used_at"],
-        where="state IN ('releasing', 'deleting')",
-    )
 
 
 def downgrade() -> None:
-    naming.drop_index("idx_payment_methods_ending", "payment_methods")
-    naming.drop_index("idx_payment_methods_idle", "payment_methods")
-    naming.drop_index("idx_payment_methods_one_default", "payment_methods")
     op.drop_column(naming.table_name("payment_methods"), "is_default", schema=naming.schema())
     naming.drop_table("declined_saves")
     naming.drop_table("customer_adoption")

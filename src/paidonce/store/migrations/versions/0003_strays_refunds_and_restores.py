@@ -16,6 +16,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+readable_by = "0003"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger()
@@ -43,21 +44,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("began_at", TIME, nullable=False),
     )
-    naming.create_index(
-        "idx_stripe_events_waiting",
-        "stripe_events",
-        ["state", "received_at"],
-        where="state IN ('pending', 'set_aside')",
-    )
     _refunds()
 
 
 def downgrade() -> None:
-    naming.drop_index("idx_stripe_events_waiting", "stripe_events")
     naming.drop_table("refunds")
     naming.drop_table("comparisons")
     naming.drop_table("forgotten_intents")
-    naming.drop_index("idx_payments_sweep", "payments")
     for table, column in (
         ("installation", "intents_known_until"),
         ("payments", "intent_adopted_at"),
@@ -80,9 +73,6 @@ def _payments() -> None:
     )
     op.add_column(payments, sa.Column("refunds_seen_at", TIME), schema=schema)
     op.add_column(payments, sa.Column("intent_adopted_at", TIME), schema=schema)
-    naming.create_index(
-        "idx_payments_sweep", "payments", ["next_sweep_at"], where="next_sweep_at IS NOT NULL"
-    )
     prefix = f"{schema}." if schema else ""
     orders = f"{prefix}{naming.table_name('orders')}"
     op.execute(

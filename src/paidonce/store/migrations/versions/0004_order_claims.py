@@ -8,6 +8,7 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+readable_by = "0004"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 

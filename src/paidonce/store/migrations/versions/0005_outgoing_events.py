@@ -17,6 +17,7 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+readable_by = "0005"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger()
@@ -28,8 +29,6 @@ def upgrade() -> None:
         _widen_outbox()
     else:
         _rebuild_outbox()
-    naming.create_index("idx_outbox_once", "outbox", ["order_id", "kind", "subject"], unique=True)
-    naming.create_index("idx_outbox_new", "outbox", ["position"], where="spread_at IS NULL")
     naming.create_table(
         "event_endpoints",
         sa.Column("name", sa.Text, primary_key=True),
@@ -44,8 +43,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     naming.drop_table("event_deliveries")
     naming.drop_table("event_endpoints")
-    naming.drop_index("idx_outbox_new", "outbox")
-    naming.drop_index("idx_outbox_once", "outbox")
     if naming.schema():
         _narrow_outbox()
     else:
@@ -96,7 +93,6 @@ def _widen_outbox() -> None:
     op.add_column("outbox", sa.Column("spread_at", TIME), schema=schema)
     op.execute(f"CREATE SEQUENCE {SEQUENCE} OWNED BY {SCHEMA}.outbox.position")
     op.execute(f"ALTER TABLE {SCHEMA}.outbox ALTER position SET DEFAULT nextval('{SEQUENCE}')")
-    op.drop_constraint("outbox_order_id_kind_key", "outbox", schema=schema)
 
 
 def _narrow_outbox() -> None:
@@ -105,9 +101,6 @@ def _narrow_outbox() -> None:
     op.execute(f"DELETE FROM {SCHEMA}.outbox WHERE subject <> ''")
     for column in ("spread_at", "position", "subject"):
         op.drop_column("outbox", column, schema=schema)
-    op.create_unique_constraint(
-        "outbox_order_id_kind_key", "outbox", ["order_id", "kind"], schema=schema
-    )
 
 
 # --- SQLite: a constraint of a table goes with the table -----------------------------------------

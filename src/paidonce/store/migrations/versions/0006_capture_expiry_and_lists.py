@@ -18,6 +18,7 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+readable_by = "0006"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 BIG = sa.BigInteger()
@@ -26,17 +27,6 @@ COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("orders", "expires_at", TIME),
     ("payments", "amount_captured_minor", BIG),
     ("payments", "capture_before", TIME),
-)
-PLACE = ["created_at", "id"]
-INDEXES: tuple[tuple[str, str, list[str], str], ...] = (
-    ("idx_orders_created", "orders", PLACE, ""),
-    ("idx_orders_status", "orders", ["status", *PLACE], ""),
-    ("idx_orders_expiring", "orders", ["expires_at"], "status = 'pending'"),
-    ("idx_payments_created", "payments", PLACE, ""),
-    ("idx_payments_state", "payments", ["state", *PLACE], ""),
-    ("idx_payments_refunded", "payments", PLACE, "amount_refunded_minor > 0"),
-    ("idx_payments_held", "payments", ["next_look_at"], "state = 'authorized'"),
-    ("idx_stripe_events_intent", "stripe_events", ["stripe_payment_intent_id"], ""),
 )
 
 
@@ -48,8 +38,6 @@ def upgrade() -> None:
     )
     for table, name, kind in COLUMNS:
         op.add_column(naming.table_name(table), sa.Column(name, kind), schema=naming.schema())
-    for name, table, columns, where in INDEXES:
-        naming.create_index(name, table, columns, where=where)
     naming.create_table(
         "captures",
         sa.Column("id", sa.Text, primary_key=True),
@@ -82,7 +70,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     naming.drop_table("captures")
-    for name, table, _, _ in INDEXES:
-        naming.drop_index(name, table)
     for table, name, _ in (*COLUMNS, ("orders", "capture_method", None)):
         op.drop_column(naming.table_name(table), name, schema=naming.schema())

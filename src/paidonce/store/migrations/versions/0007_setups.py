@@ -12,6 +12,7 @@ revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+readable_by = "0007"
 
 TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
