@@ -11,6 +11,7 @@ from paidonce.store.scratch import open_scratch
 
 SHAPE = "1"
 _TABLES = (
+    "PRAGMA synchronous = OFF",  # what a power cut takes is read again
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS charges (id TEXT PRIMARY KEY, intent_id TEXT, order_key TEXT,"
     " amount INTEGER, refunded INTEGER, currency TEXT, created INTEGER, is_succeeded INTEGER,"
@@ -70,7 +71,6 @@ class Watched:
         else:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA synchronous = OFF")  # what a power cut takes is read again
         try:
             for statement in _TABLES:
                 self._db.execute(statement)
