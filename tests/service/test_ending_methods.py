@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
+from paidonce.domain.intent import Method
 from paidonce.observability.steps import set_step_hook
-from paidonce.payments.hints import _method_renewed
-from paidonce.store.methods import release_method
+from paidonce.store.methods import refresh_method, release_method
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.saved_methods import (
     DETACH,
@@ -460,9 +460,10 @@ def test_an_unknown_outcome_is_followed_up_although_the_card_was_detached(
     assert_error(service.pay(order_id, kept["id"]), 409, "payment_processing", "wait")
     service.simulator.clear_faults()
     at_stripe(service, f"/v1/payment_methods/{kept['stripePaymentMethodId']}/detach")
+    now = service.clock.now()
     service.run(
         service.context.db.transaction(
-            "test", lambda tx: release_method(tx, kept["stripePaymentMethodId"])
+            "test", lambda tx: release_method(tx, kept["stripePaymentMethodId"], now)
         )
     )
     assert_success(service.pay(order_id, kept["id"]))
@@ -483,21 +484,27 @@ def test_a_card_is_idle_since_its_last_attempt_whatever_came_of_it(service: Runn
     assert not is_attached(service, bad)
 
 
-def test_a_card_that_is_renewed_into_a_twin_is_listed_once(service: Running) -> None:
-    old = saved(service, service.simulator.create_card(GOOD, exp_month=12, exp_year=2030))
-    new = saved(service, service.simulator.create_card(GOOD, exp_month=12, exp_year=2034))
-    assert len(listed(service)) == 2
-    assert_success(service.call("PUT", f"{METHODS}/{new['id']}/default"))
-    at_stripe(
-        service,
-        f"/v1/payment_methods/{old['stripePaymentMethodId']}",
-        **{"card[exp_year]": "2034"},
+@pytest.mark.parametrize(
+    ("year", "stays"), [("2034", "first"), ("2036", "first"), ("2033", "second")]
+)
+def test_a_card_that_is_renewed_into_a_twin_is_listed_once(
+    service: Running, year: str, stays: str
+) -> None:
+    """The bank gives a card the number of another one, as it were: what it was lists apart."""
+    first = saved(service, service.simulator.create_card(MASTERCARD, exp_month=12, exp_year=2030))
+    second = saved(service, service.simulator.create_card(GOOD, exp_month=12, exp_year=2034))
+    assert_success(service.call("PUT", f"{METHODS}/{second['id']}/default"))
+    (row,) = service.rows("SELECT fingerprint FROM payment_methods WHERE id = $1", second["id"])
+    renewed = Method(
+        first["stripePaymentMethodId"], "cus", "visa", "4242", 12, int(year), row["fingerprint"]
     )
-    service.run(_method_renewed(service.context, old["stripePaymentMethodId"]))
+    service.run(service.context.db.transaction("test", lambda tx: refresh_method(tx, renewed)))
     [only] = listed(service)
-    assert only["id"] == old["id"] and only["details"]["expiryYear"] == "2034"
-    assert only["isDefault"]
-    assert_success(service.pay(service.order(), new["stripePaymentMethodId"]))
+    kept = {"first": first, "second": second}[stays]
+    assert only["id"] == kept["id"] and only["isDefault"]
+    assert only["details"]["expiryYear"] == max(year, "2034")
+    assert_success(service.pay(service.order(), first["stripePaymentMethodId"]))
+    assert_success(service.pay(service.order(), second["stripePaymentMethodId"]))
 
 
 def test_saves_that_are_sent_together_meet_the_limit(start_service: StartService) -> None:

@@ -36,6 +36,7 @@ from support.service import (
 )
 
 AMEX = "378282246310005"
+DISCOVER = "6011111111111117"
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def test_a_saved_card_looks_as_the_contract_says(service: Running) -> None:
         "type": "credit_card",
         "stripePaymentMethodId": card,
         "isDefault": True,
+        "isExpired": False,
         "details": {
             "brand": "visa",
             "last4": "4242",
@@ -90,7 +92,7 @@ def test_what_stripe_does_not_know_is_an_empty_string(service: Running) -> None:
 def test_the_list_is_the_users_own_newest_first_and_in_pages(service: Running) -> None:
     assert listed(service) == []
     cards = []
-    for number in (GOOD, MASTERCARD, AMEX, "6011111111111117", "3566002020360505"):
+    for number in (GOOD, MASTERCARD, AMEX, DISCOVER, "3566002020360505"):
         cards.append(service.simulator.create_card(number))
         saved(service, cards[-1])
     saved(service, service.simulator.create_card(GOOD), user="bob")
@@ -223,19 +225,60 @@ def test_a_second_entry_that_is_to_be_the_default_makes_the_first_one_it(
     assert defaults(service) == [old]
 
 
-def test_a_renewed_card_takes_the_place_of_the_expired_one(service: Running) -> None:
+def test_a_renewed_card_takes_the_place_of_the_old_one(service: Running) -> None:
+    """The number is the card: the entry that expires last is listed, before the old one expires
+    too, and whichever of them comes first."""
     year = service.clock.now().year
-    old = service.simulator.create_card(GOOD, exp_month=12, exp_year=year)
-    other = service.simulator.create_card(GOOD, exp_month=12, exp_year=year + 20)
-    new = service.simulator.create_card(GOOD, exp_month=12, exp_year=year + 10)
-    saved(service, old)
-    assert set(listed_ids(service)) == {old}
-    saved(service, other)  # another expiry is another card, as long as none has expired
-    assert set(listed_ids(service)) == {old, other}
-    assert defaults(service) == [old]
-    service.clock.added += 366 * 86_400
-    assert saved(service, new)["isDefault"] is True
-    assert set(listed_ids(service)) == {other, new}
+    old, new, again = (
+        service.simulator.create_card(GOOD, exp_month=month, exp_year=year + plus)
+        for month, plus in ((12, 2), (1, 6), (12, 2))
+    )
+    other = service.simulator.create_card(MASTERCARD)
+    old_id = saved(service, old)["id"]
+    saved(service, other)
+    item = saved(service, new)
+    assert item["stripePaymentMethodId"] == new and item["isDefault"] and item["id"] != old_id
+    assert set(listed_ids(service)) == {new, other} and defaults(service) == [new]
+    for entry in (again, old):
+        assert saved(service, entry)["stripePaymentMethodId"] == new
+        assert_success(service.pay(service.order(), entry, save=True))  # it is attached as ever
+    assert set(listed_ids(service)) == {new, other} and defaults(service) == [new]
+    assert_success(delete(service, new))
+    assert not any(is_attached(service, entry) for entry in (old, new, again))
+
+
+def test_expired_cards_are_marked_and_stand_behind_the_others(service: Running) -> None:
+    year = service.clock.now().year
+    good, first, second, bad = (
+        service.simulator.create_card(number, exp_month=12, exp_year=year + plus)
+        for number, plus in ((GOOD, 9), (AMEX, 1), (DISCOVER, 1), (MASTERCARD, 1))
+    )
+    for card in (first, good, second, bad):
+        saved(service, card)
+    assert [item["isExpired"] for item in listed(service)] == [False] * 4
+    service.clock.added += 2 * 366 * 86_400
+    items = listed(service)
+    assert [item["stripePaymentMethodId"] for item in items] == [good, bad, second, first]
+    assert [item["isExpired"] for item in items] == [False, True, True, True]
+    assert defaults(service) == [first]  # the user's own choice stays, whatever the time
+    pages, cursor = [], ""
+    while cursor is not None:
+        answer = service.call("GET", f"{METHODS}?limit=1{cursor}").json()
+        pages += [item["stripePaymentMethodId"] for item in answer["data"]]
+        cursor = answer["nextCursor"] and f"&cursor={answer['nextCursor']}"
+    assert pages == [good, bad, second, first]
+    assert_success(delete(service, first))
+    assert defaults(service) == [good]  # although others are newer
+    assert_success(delete(service, good))
+    assert defaults(service) == [bad]  # one of them is
+
+
+def test_a_card_is_good_to_the_end_of_its_month(service: Running) -> None:
+    now = service.clock.now()
+    card = service.simulator.create_card(GOOD, exp_month=now.month, exp_year=now.year)
+    assert saved(service, card)["isExpired"] is False
+    service.clock.added += 31 * 86_400
+    assert saved(service, card)["isExpired"] is True
 
 
 def test_a_card_detached_by_hand_makes_room_for_a_new_entry(service: Running) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ async def get(tx: Transaction, method_id: str) -> MethodRow:
     return found
 
 
-async def listed(db: Database) -> list[str]:
-    rows = await db.read(lambda tx: listings.list_methods(tx, "alice", 100, None))
+async def listed(db: Database, at: datetime = NOW) -> list[str]:
+    rows = await db.read(lambda tx: listings.list_methods(tx, "alice", 100, None, at))
     return [str(row["stripe_payment_method_id"]) for row in rows]
 
 
@@ -63,25 +64,42 @@ async def test_cards_without_a_fingerprint_are_never_the_same(db: Database) -> N
     assert await listed(db) == ["pm_1", "pm_0"]
 
 
-@pytest.mark.parametrize(
-    ("at", "left"),
-    [
-        (datetime(2030, 12, 31, 23, 59, tzinfo=UTC), ["pm_1", "pm_0"]),
-        (datetime(2031, 1, 1, tzinfo=UTC), ["pm_1"]),
-    ],
-)
-async def test_an_entry_is_good_to_the_end_of_its_month(
-    db: Database, at: datetime, left: list[str]
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::5])
+async def test_the_entry_that_expires_last_is_listed_in_any_order(
+    db: Database, order: tuple[int, ...]
 ) -> None:
+    expiries = {0: (2030, 12), 1: (2031, 1), 2: (2031, 1), 3: (2030, 2)}
+
     async def work(tx: Transaction) -> None:
-        await attach(tx, entry(0), 0)
-        await attach(tx, entry(1, year=2040), 1)
-        await keep(tx, "pm_0")
-        await keep(tx, "pm_1", at)
-        assert (await get(tx, "pm_1")).is_default is (left == ["pm_1"])
+        for n, (year, month) in expiries.items():
+            await attach(tx, entry(n, year=year, month=month), n)
+        for n in order:
+            await keep(tx, f"pm_{n}")
+        first = next(n for n in order if n in (1, 2))
+        for n in range(4):
+            row = await get(tx, f"pm_{n}")
+            assert (row.is_listed, row.is_default) == ((n == first),) * 2
 
     await db.transaction("test", work)
-    assert await listed(db) == left
+
+
+@pytest.mark.parametrize(
+    ("at", "wanted"),
+    [
+        (datetime(2030, 12, 31, 23, 59, tzinfo=UTC), ["pm_2", "pm_1", "pm_0"]),
+        (datetime(2031, 1, 1, tzinfo=UTC), ["pm_2", "pm_0", "pm_1"]),
+    ],
+)
+async def test_a_card_is_good_to_the_end_of_its_month(
+    db: Database, at: datetime, wanted: list[str]
+) -> None:
+    async def work(tx: Transaction) -> None:
+        for n, year in ((0, 2040), (1, 2030), (2, 2035)):
+            await attach(tx, entry(n, fingerprint=str(n), year=year, month=12), n)
+            await keep(tx, f"pm_{n}")
+
+    await db.transaction("test", work)
+    assert await listed(db, at) == wanted
 
 
 async def test_entries_kept_at_the_same_time_are_listed_once(db: Database) -> None:
@@ -101,7 +119,7 @@ async def test_what_is_not_the_users_or_not_attached_is_not_kept(db: Database) -
     async def work(tx: Transaction) -> None:
         await attach(tx, entry(0), user_id="bob")
         await attach(tx, entry(1))
-        await methods.release_method(tx, "pm_1")
+        await methods.release_method(tx, "pm_1", NOW)
         for method_id in ("pm_0", "pm_1", "pm_unknown"):
             assert await keep(tx, method_id) is None
 
@@ -129,7 +147,7 @@ async def test_one_default_whoever_ends(db: Database) -> None:
             await keep(tx, f"pm_{n}")
         assert (await get(tx, "pm_0")).is_default
         await methods.set_default(tx, "alice", "spm_pm_1")
-        await methods.release_method(tx, "pm_1")
+        await methods.release_method(tx, "pm_1", NOW)
         assert (await get(tx, "pm_2")).is_default
         rows = await tx.fetch("SELECT id FROM payment_methods WHERE is_default")
         assert len(rows) == 1

@@ -441,7 +441,7 @@ async def deleting(
         method = await methods.get_method(tx, method_id or world.method_id)
         assert method is not None
         await users.lock_user(tx, world.user_id)
-        found = await methods.begin_deleting(tx, world.user_id, method, NOW)
+        found = await methods.begin_deleting(tx, world.user_id, method, NOW, NOW)
         has_lock.set()
         await may_commit.wait()
         return found

@@ -117,6 +117,7 @@ def saved_method(method: SavedMethod) -> dict[str, Any]:
         "type": "credit_card",
         "stripePaymentMethodId": method.stripe_payment_method_id,
         "isDefault": method.is_default,
+        "isExpired": method.is_expired,
         "details": {
             "brand": method.brand or "",
             "last4": method.last4 or "",

@@ -204,6 +204,7 @@ class SavedMethod:
     exp_month: int | None
     exp_year: int | None
     cardholder_name: str | None
+    is_expired: bool
 
 
 @dataclass(frozen=True, slots=True)

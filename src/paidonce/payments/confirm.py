@@ -179,6 +179,8 @@ async def _customer_replaced(ctx: Context, job: Job, visitor: Visitor, reason: R
     if reason is Reason.CUSTOMER_GONE and customer_id is not None:
         await customers.forget_customer(ctx, job.order.user_id, customer_id)
     elif method_id is not None:
-        await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
+        await ctx.db.transaction(
+            "release_method", lambda tx: methods.release_method(tx, method_id, ctx.clock.now())
+        )
     await record.close_only_send(ctx, job, errors.stripe_unavailable())  # it was not executed
     return await settle.cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)

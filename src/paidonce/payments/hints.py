@@ -68,7 +68,8 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
         return await _customer_deleted(ctx, event.object_id)
     if event.type == "payment_method.detached":
         await ctx.db.transaction(
-            "release_method", lambda tx: methods.release_method(tx, event.object_id)
+            "release_method",
+            lambda tx: methods.release_method(tx, event.object_id, ctx.clock.now()),
         )
         return "done", None
     if event.type in RENEWED_TYPES:

@@ -37,11 +37,12 @@ async def delete_method(ctx: Context, user_id: str, method_id: str) -> str:
 
     Raises payment_method_not_found, and payment_in_progress while a payment with it is not over.
     """
-    due_at = ctx.clock.now() + timedelta(seconds=LEASE_SECONDS)
+    now = ctx.clock.now()
+    due_at = now + timedelta(seconds=LEASE_SECONDS)
 
     async def work(tx: Transaction) -> tuple[MethodRow, list[MethodRow]]:
         method = await get_listed(tx, user_id, method_id)
-        entries = await methods.begin_deleting(tx, user_id, method, due_at)
+        entries = await methods.begin_deleting(tx, user_id, method, now, due_at)
         if entries is None:
             raise errors.method_in_use()
         return method, entries
@@ -73,7 +74,9 @@ async def detach(ctx: Context, method: MethodRow, deadline: Deadline) -> bool:
     if isinstance(answer, Failure) and answer.reason not in DETACHED:
         log.warning("method.not_detached", method_id=method.id, reason=answer.reason.value)
         return False
-    await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
+    await ctx.db.transaction(
+        "release_method", lambda tx: methods.release_method(tx, method_id, ctx.clock.now())
+    )
     log.info("method.detached", method_id=method.id)
     return True
 

@@ -59,13 +59,16 @@ async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
 async def list_methods(
     ctx: Context, user_id: str, limit: int, cursor: str | None
 ) -> Page[SavedMethod]:
-    """Newest first. With single use nothing is saved, so nothing is listed."""
+    """Newest first, expired ones last. With single use nothing is saved, so nothing is listed."""
     before = decode_cursor(cursor)
     if ctx.settings.payment_method_policy == "single_use":
         return Page([])
     await look_for_user(ctx, user_id)
-    rows = await ctx.db.read(lambda tx: listings.list_methods(tx, user_id, limit + 1, before))
-    return Page([_view(row_as(MethodRow, row)) for row in rows[:limit]], next_cursor(rows, limit))
+    now = ctx.clock.now()
+    rows = await ctx.db.read(lambda tx: listings.list_methods(tx, user_id, limit + 1, before, now))
+    return Page(
+        [_view(ctx, row_as(MethodRow, row)) for row in rows[:limit]], next_cursor(rows, limit)
+    )
 
 
 async def set_default_method(ctx: Context, user_id: str, method_id: str) -> SavedMethod:
@@ -79,7 +82,7 @@ async def set_default_method(ctx: Context, user_id: str, method_id: str) -> Save
         return method
 
     row = await ctx.db.transaction("default_method", work)
-    return _view(replace(row, is_default=True))
+    return _view(ctx, replace(row, is_default=True))
 
 
 async def get_listed(tx: Transaction, user_id: str, method_id: str) -> MethodRow:
@@ -112,7 +115,7 @@ async def save_method(ctx: Context, command: SaveMethod) -> SavedMethod:
     verdict = known or await _attach_and_save(ctx, command, save_id)
     if isinstance(verdict, ServiceError):
         raise verdict
-    return _view(verdict)
+    return _view(ctx, verdict)
 
 
 async def _attach_and_save(
@@ -230,7 +233,7 @@ async def _refused(
             )
         case Reason.METHOD_DEAD:
             await ctx.db.transaction(
-                "release_method", lambda tx: methods.release_method(tx, method_id)
+                "release_method", lambda tx: methods.release_method(tx, method_id, ctx.clock.now())
             )
             return errors.payment_method_consumed()
         case Reason.METHOD_FOREIGN | Reason.METHOD_MISSING | Reason.INVALID:
@@ -244,7 +247,9 @@ async def _refused(
             return errors.card_not_saved()
 
 
-def _view(row: MethodRow) -> SavedMethod:
+def _view(ctx: Context, row: MethodRow) -> SavedMethod:
+    now = ctx.clock.now()
+    expiry = (row.exp_year or now.year, row.exp_month or now.month)
     return SavedMethod(
         id=row.id,
         stripe_payment_method_id=row.stripe_payment_method_id,
@@ -254,4 +259,5 @@ def _view(row: MethodRow) -> SavedMethod:
         exp_month=row.exp_month,
         exp_year=row.exp_year,
         cardholder_name=row.cardholder_name,
+        is_expired=expiry < (now.year, now.month),
     )

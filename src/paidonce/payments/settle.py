@@ -145,7 +145,9 @@ async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdi
     It is dead for good, so our own books stop offering it."""
     method_id = job.attempt.stripe_payment_method_id or job.attempt.requested_method_id
     if not job.attempt.is_single_use:
-        await ctx.db.transaction("release_method", lambda tx: methods.release_method(tx, method_id))
+        await ctx.db.transaction(
+            "release_method", lambda tx: methods.release_method(tx, method_id, ctx.clock.now())
+        )
     payment = await prepare.read_payment(ctx, job.payment.id)
     if payment.stripe_payment_intent_id is None:
         return await record.record_negative(ctx, job, AttemptState.CONSUMED, only_unsent=True)

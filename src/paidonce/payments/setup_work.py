@@ -197,9 +197,8 @@ async def _cancel(ctx: Context, setup: SetupRow) -> bool:
         )
         if isinstance(found, Failure):
             return found.reason is Reason.CUSTOMER_GONE
-        intent_ids = [
-            intent.id for intent in found if intent.status is not SetupIntentStatus.CANCELED
-        ]
+        found.sort(key=lambda each: each.id == setup.stripe_setup_intent_id)  # ours ends the row
+        intent_ids = [each.id for each in found if each.status is not SetupIntentStatus.CANCELED]
     for intent_id in intent_ids:
         request = setup_cancel_request(ctx, setup)
         answer = await ctx.gateway.cancel_setup_intent(intent_id, request, deadline.left)

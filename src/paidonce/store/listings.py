@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from paidonce.store.engine import Row, Transaction
+from paidonce.store.methods import is_expired_sql
 from paidonce.store.rows import MethodRow, OrderRow, columns, row_as
 
 ORDER_VIEW = f"""
@@ -21,11 +22,6 @@ SELECT p.id, p.order_id, p.amount_minor, p.currency, p.state, p.created_at, p.fi
   JOIN payment_attempts a ON a.payment_id = p.id
    AND a.n = (SELECT max(n) FROM payment_attempts WHERE payment_id = p.id)
   LEFT JOIN payment_methods m ON m.stripe_payment_method_id = a.stripe_payment_method_id
-"""
-
-_METHOD_VIEW = f"""
-SELECT {columns(MethodRow, "m.")}
-  FROM (SELECT * FROM payment_methods WHERE state = 'attached' AND is_listed) m
 """
 
 
@@ -52,10 +48,25 @@ async def list_payments(
 
 
 async def list_methods(
-    tx: Transaction, user_id: str, limit: int, before: tuple[datetime, str] | None
+    tx: Transaction,
+    user_id: str,
+    limit: int,
+    before: tuple[datetime, str] | None,
+    now: datetime,
 ) -> list[Row]:
-    """Methods that their user asked to keep, newest first."""
-    return await _page(tx, _METHOD_VIEW, "m", user_id, limit, before)
+    """Methods that their user asked to keep, newest first, those that have expired behind them."""
+    expired = is_expired_sql("$3", "$4", "m.")
+    listed = (
+        f"SELECT {columns(MethodRow, 'm.')} FROM payment_methods m"
+        " WHERE m.user_id = $1 AND m.state = 'attached' AND m.is_listed"
+    )
+    order = f"ORDER BY {expired}, m.created_at DESC, m.id DESC LIMIT $2"
+    values = (user_id, limit, now.year, now.month)
+    if before is None:
+        return await tx.fetch(f"{listed} {order}", *values)
+    of_last = f"COALESCE((SELECT {expired} FROM payment_methods m WHERE m.id = $6), 0)"
+    after = f"({expired} > {of_last} OR {expired} = {of_last} AND (m.created_at, m.id) < ($5, $6))"
+    return await tx.fetch(f"{listed} AND {after} {order}", *values, *before)
 
 
 async def _page(

@@ -72,8 +72,8 @@ async def save_method(
 
 
 async def refresh_method(tx: Transaction, method: Method) -> None:
-    """What Stripe says of it by now: a bank may renew a card without its holder. If that makes it
-    the twin of another listed one, the older of the two stays listed."""
+    """What Stripe says of it by now: a bank may renew a card without its holder. That may make it
+    the twin of another listed one."""
     known = await get_method(tx, method.id)
     if known is None:
         return
@@ -90,15 +90,8 @@ async def refresh_method(tx: Transaction, method: Method) -> None:
         method.cardholder_name,
     )
     renewed = await get_method(tx, method.id)
-    if renewed is None or not renewed.is_listed:
-        return
-    for other in await _list_entries(tx, renewed, is_listed=True):
-        if _expiry(other) == _expiry(renewed):
-            older, newer = sorted((other, renewed), key=lambda row: (row.created_at, row.id))
-            await _unlist(tx, newer)
-            if newer.is_default:
-                await set_default(tx, newer.user_id, older.id)
-            return
+    if renewed is not None and renewed.is_listed:
+        await _list_one_entry(tx, renewed)
 
 
 async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
@@ -117,8 +110,8 @@ async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime
 async def keep_method(
     tx: Transaction, user_id: str, stripe_payment_method_id: str, now: datetime
 ) -> MethodRow | None:
-    """List the method, and give the listed one: an older entry of the same card stays in its place,
-    unless that has expired. None when it is not attached to this user any more."""
+    """List the method, and give the listed one, which may be another entry of the same card. None
+    when it is not attached to this user any more."""
     row = await tx.fetch_one(
         f"SELECT {_METHOD} FROM payment_methods WHERE stripe_payment_method_id = $1"
         " FOR NO KEY UPDATE",  # whoever wants to end it comes before or after
@@ -127,18 +120,29 @@ async def keep_method(
     method = row_or_none(MethodRow, row)
     if method is None or method.user_id != user_id or method.state is not MethodState.ATTACHED:
         return None
-    others = [] if method.is_listed else await _list_entries(tx, method, is_listed=True)
-    for other in others:
-        if _expiry(other) == _expiry(method):
-            return other
-    expired = [other for other in others if _is_expired(other, now)]
-    for other in expired:
-        await _unlist(tx, other)
-    await tx.execute("UPDATE payment_methods SET is_listed = TRUE WHERE id = $1", method.id)
-    if any(other.is_default for other in expired):
-        await set_default(tx, user_id, method.id)
-    await _ensure_default(tx, user_id)
-    return await get_method(tx, method.id)
+    listed = method if method.is_listed else await _list_one_entry(tx, method)
+    await _ensure_default(tx, user_id, now)
+    return await get_method(tx, listed.id)
+
+
+async def _list_one_entry(tx: Transaction, method: MethodRow) -> MethodRow:
+    """List the method or keep another entry of the same number, and unlist all the others: the one
+    that expires last stays, of those the one that is listed already, of those the oldest."""
+    others = await _list_entries(tx, method, is_listed=True)
+    best = min([method, *others], key=_rank)
+    for other in (method, *others):
+        if other.id != best.id and other.is_listed:
+            await _unlist(tx, other)
+    if not best.is_listed:
+        await tx.execute("UPDATE payment_methods SET is_listed = TRUE WHERE id = $1", best.id)
+    if not best.is_default and any(other.is_default for other in (method, *others)):
+        await set_default(tx, method.user_id, best.id)
+    return best
+
+
+def _rank(entry: MethodRow) -> tuple[int, int, bool, datetime, str]:
+    year, month = entry.exp_year or 0, entry.exp_month or 0
+    return -year, -month, not entry.is_listed, entry.created_at, entry.id
 
 
 async def _unlist(tx: Transaction, method: MethodRow) -> None:
@@ -159,14 +163,17 @@ async def set_default(tx: Transaction, user_id: str, row_id: str) -> None:
     await tx.execute("UPDATE payment_methods SET is_default = TRUE WHERE id = $1", row_id)
 
 
-async def _ensure_default(tx: Transaction, user_id: str) -> None:
-    """As long as any card is listed one is the default: the newest, unless the user chose."""
+async def _ensure_default(tx: Transaction, user_id: str, now: datetime) -> None:
+    """As long as any card is listed one is the default: unless the user chose the newest, and an
+    expired one only where there is no other."""
     await tx.execute(
         "UPDATE payment_methods SET is_default = TRUE WHERE id ="
         " (SELECT id FROM payment_methods WHERE user_id = $1 AND state = 'attached' AND is_listed"
-        "   ORDER BY created_at DESC, id DESC LIMIT 1)"
+        f"   ORDER BY {is_expired_sql('$2', '$3')}, created_at DESC, id DESC LIMIT 1)"
         " AND NOT EXISTS (SELECT 1 FROM payment_methods WHERE user_id = $1 AND is_default)",
         user_id,
+        now.year,
+        now.month,
     )
 
 
@@ -186,22 +193,17 @@ async def _list_entries(
     return [row_as(MethodRow, row) for row in rows]
 
 
-def _expiry(method: MethodRow) -> tuple[int | None, int | None]:
-    return method.exp_year, method.exp_month
-
-
-def _is_expired(method: MethodRow, now: datetime) -> bool:
-    """A card is good to the end of its month."""
-    if method.exp_year is None or method.exp_month is None:
-        return False
-    return (method.exp_year, method.exp_month) < (now.year, now.month)
+def is_expired_sql(year: str, month: str, alias: str = "") -> str:
+    """1 or 0 for any statement: a card is good to the end of its month."""
+    after = f"{alias}exp_year * 12 + {alias}exp_month < {year} * 12 + {month}"
+    return f"CASE WHEN {after} THEN 1 ELSE 0 END"
 
 
 # --- the end of a method -------------------------------------------------------------------------
 
 
 async def begin_deleting(
-    tx: Transaction, user_id: str, method: MethodRow, due_at: datetime
+    tx: Transaction, user_id: str, method: MethodRow, now: datetime, due_at: datetime
 ) -> list[MethodRow] | None:
     """Unlist a card with every entry of it that is not listed by itself; what is to be detached
     from `due_at` on. None while a payment with one of them is not over."""
@@ -220,7 +222,7 @@ async def begin_deleting(
             entry.id,
             due_at,
         )
-    await _ensure_default(tx, user_id)
+    await _ensure_default(tx, user_id, now)
     return entries
 
 
@@ -263,7 +265,7 @@ async def take_to_detach(
     return [row_as(MethodRow, row) for row in rows]
 
 
-async def release_method(tx: Transaction, stripe_payment_method_id: str) -> None:
+async def release_method(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
     """It is attached to nobody any more: Stripe said so."""
     method = await get_method(tx, stripe_payment_method_id)
     if method is None:
@@ -275,7 +277,7 @@ async def release_method(tx: Transaction, stripe_payment_method_id: str) -> None
         " WHERE id = $1",
         method.id,
     )
-    await _ensure_default(tx, method.user_id)
+    await _ensure_default(tx, method.user_id, now)
 
 
 async def release_methods_of_customer(tx: Transaction, stripe_customer_id: str) -> None:
