@@ -20,7 +20,8 @@ CARDS = 4
 @dataclass(frozen=True)
 class Configuration:
     """`begins`: with nothing; with a customer; prepared, with an intent too; known, with card 0
-    too; asked, where the app was given the client secret as well and its challenge has failed.
+    too; asked, where the app was given the client secret as well and its challenge has failed;
+    sheet, where it was given the secret with a payment sheet, before any attempt.
     `budget`: how often each kind of visit and of bad luck may come. `limit`: of states; what is
     larger is seen breadth first, so that nothing shorter than its depth is left out."""
 
@@ -51,7 +52,7 @@ class Configuration:
 
     def may_be_first(self, visit: Visit) -> bool:
         """Of cards that differ in nothing the first one comes first."""
-        is_same = self.begins not in ("known", "asked") and not self.has_two_users
+        is_same = self.begins not in ("known", "asked", "sheet") and not self.has_two_users
         return visit.role != "payer" or visit.method == 0 or not is_same
 
     @property
@@ -81,24 +82,26 @@ class Configuration:
             users = (User(0, asked="now"), *users[1:])
         if self.begins in ("prepared", "known"):
             payments = (Payment(0, customer=0, asked="now", intent=0),)
-        if self.begins in ("known", "asked"):
+        if self.begins in ("known", "asked", "sheet"):
             cards[0] = Card("attached", 0, 0)
         if self.begins == "asked":
             payments = (Payment(0, customer=0, asked="now", intent=0, is_secret_out=True),)
             attempts = (Attempt(0, 0, "authentication_failed", sends=1),)
+        if self.begins == "sheet":
+            payments = (Payment(0, customer=0, asked="now", intent=0, is_secret_out=True),)
         return Books(users, orders, payments, attempts, tuple(cards))
 
     @property
     def facts(self) -> Facts:
         """What is known to somebody from the beginning."""
-        return frozenset({("secret", "0")} if self.begins == "asked" else ())
+        return frozenset({("secret", "0")} if self.begins in ("asked", "sheet") else ())
 
     @property
     def stripe(self) -> Stripe:
         methods = [FRESH] * CARDS
         if self.begins == "nothing":
             return Stripe(methods=tuple(methods))
-        if self.begins in ("known", "asked"):
+        if self.begins in ("known", "asked", "sheet"):
             methods[0] = 0
         intents = () if self.begins == "customer" else (Intent(0, 0),)
         return Stripe((Customer(0),), intents, tuple(methods))
@@ -197,6 +200,18 @@ CONFIGURATIONS = (
         budget(pay=1, view=2, own=1, challenge=2, fail=2, decline=1, lost=1),
         begins="asked",
         cards=(0,),
+    ),
+    Configuration(
+        "a sheet is open",
+        "the app confirms by itself whenever it likes, twice, while the order is paid and viewed",
+        budget(pay=1, view=1, own=2, challenge=1, fail=1, decline=1, lost=1),
+        begins="sheet",
+    ),
+    Configuration(
+        "canceled with a sheet open",
+        "the merchant cancels while the app may confirm by itself, and recovery goes on with it",
+        budget(pay=1, cancel=1, own=1, late_work=1, challenge=1, fail=1, lost=1),
+        begins="sheet",
     ),
     Configuration(
         "told by a look",

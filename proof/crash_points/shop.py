@@ -308,6 +308,13 @@ class Shop:
         headers = self._as_user(self.owner(order_id))
         return self._ask("confirm", path, {}, headers, order_id=order_id)
 
+    def open_sheet(self, order_id: str) -> Answer:
+        """With a key for the version that the app's SDK speaks."""
+        path = f"/api/mobile-app/orders/{order_id}/payment-sheet"
+        headers = self._as_user(self.owner(order_id))
+        body = {"stripeVersion": "2025-10-29.clover"}
+        return self._ask("sheet", path, body, headers, order_id=order_id)
+
     def look(self, order_id: str) -> Answer:
         path = f"/api/mobile-app/orders/{order_id}/payment"
         headers = self._as_user(self.owner(order_id))
@@ -408,12 +415,21 @@ class Shop:
 
     def app_confirms(self, order_id: str, answer: Answer, card: str) -> None:
         """The app's own SDK confirms the intent, whose client secret it was given."""
-        secret, intent_id = answer.data["clientSecret"], answer.data["paymentIntentId"]
+        intent_id = answer.data["paymentIntentId"]
+        secret = answer.data.get("clientSecret") or answer.data["paymentIntentClientSecret"]
         form = urlencode({"client_secret": secret, "payment_method": card})
         begun = next(self._places)
         key = self.stage.simulator.publishable_key
-        intent = self.stage.simulator.post(f"/v1/payment_intents/{intent_id}/confirm", form, key)
-        self.asked.append(Asked(order_id, "app", card, begun, next(self._places), 200, intent))
+        path, status, intent = f"/v1/payment_intents/{intent_id}/confirm", 200, {}
+        try:
+            intent = self.stage.simulator.post(path, form, key)
+        except ControlError:  # declined
+            status = 402
+        self.asked.append(Asked(order_id, "app", card, begun, next(self._places), status, intent))
+
+    def finish_challenge(self, opened: Answer) -> None:
+        """The card holder passes the challenge that the app's own confirm has met."""
+        self.stage.simulator.authenticate(opened.data["paymentIntentId"], "success")
 
     def app_changes_card(self, order_id: str, answer: Answer, card: str) -> None:
         """The intent of the answer is to be paid with another card."""

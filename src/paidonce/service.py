@@ -28,6 +28,7 @@ from paidonce.domain.model import (
     SetUpCard,
     StoredAnswer,
 )
+from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_refunds_overdue
 from paidonce.payments import (
@@ -38,6 +39,7 @@ from paidonce.payments import (
     release,
     saved,
     setups,
+    sheet,
     shopping,
 )
 from paidonce.payments.context import Context
@@ -151,6 +153,11 @@ class Service:
     ) -> Paid | ActionRequired:
         await self._check_known(user_id)
         return await follow_up.confirm_payment(self.ctx, user_id, order_id, payment_intent_id)
+
+    @_needs_database
+    async def open_payment_sheet(self, asked: SheetRequest) -> PaymentSheet:
+        await self._check_known(asked.user_id)
+        return await sheet.open_sheet(self.ctx, asked)
 
     @_needs_database
     async def payment_status(self, user_id: str, order_id: str) -> PaymentStatus:

@@ -14,6 +14,7 @@ from proof.crash_points.flows import (
     paying,
     recovery,
     restored,
+    sheets,
     strays,
     surplus,
 )
@@ -32,6 +33,7 @@ SUBJECTS = (
     surplus,
     restored,
     cards,
+    sheets,
 )
 """Imported, so that their flows stand in the table."""
 

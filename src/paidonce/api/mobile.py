@@ -19,11 +19,13 @@ from paidonce.api.schemas import (
     payment_intent_of,
     payment_method_of,
     saved_method_id_of,
+    stripe_version_of,
 )
 from paidonce.api.shell import CLIENT_ADDRESS
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.domain.model import PayCommand, Principal, SaveMethod, SetUpCard
+from paidonce.domain.sheet import SheetRequest
 
 PREFIX = "/api/mobile-app"
 
@@ -47,6 +49,7 @@ class MobileRoutes:
         openapi.add(app, "POST", f"{order}/pay", self.pay, openapi.PAY)
         openapi.add(app, "POST", f"{order}/pay/confirm", self.confirm, openapi.CONFIRM)
         openapi.add(app, "GET", f"{order}/payment", self.payment_status)
+        openapi.add(app, "POST", f"{order}/payment-sheet", self.payment_sheet, openapi.SHEET)
         openapi.add(app, "GET", f"{PREFIX}/payments", self.list_payments, is_list=True)
         methods = f"{PREFIX}/payments/methods"
         openapi.add(app, "GET", methods, self.list_methods, is_list=True)
@@ -124,6 +127,17 @@ class MobileRoutes:
             return views.payment_outcome(outcome)
 
         return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
+
+    async def payment_sheet(self, request: Request) -> Response:
+        """What Stripe's payment sheet is opened with. Nothing of it is kept under a key."""
+        user = await self._user(request)
+        order_id = order_id_of(request)
+        raw, body = read_json_object(request, is_empty_allowed=True)
+        request_key_of(request, f"user={user.user_id}", raw)
+        address: str = request.scope[CLIENT_ADDRESS]
+        asked = SheetRequest(user.user_id, order_id, stripe_version_of(body), address)
+        opened = await self._use_cases.open_payment_sheet(asked)
+        return respond(request, views.payment_sheet(opened))
 
     async def payment_status(self, request: Request) -> Response:
         """Where an order's payment stands, for an app that was closed while paying."""

@@ -60,6 +60,18 @@ PAY: Schema = {
     "only, the request acts as pay/confirm.",
 }
 CONFIRM = _object([], paymentIntentId={"type": "string"})
+SHEET: Schema = {
+    **_object(
+        [],
+        stripeVersion={
+            "type": ["string", "null"],
+            "maxLength": 200,
+            "examples": ["2025-10-29.clover"],
+        },
+    ),
+    "description": "With stripeVersion, the version that the app's SDK speaks, an ephemeral key is "
+    "made for it.",
+}
 SAVE_METHOD: Schema = {
     **_object(
         ["stripePaymentMethodId"],
@@ -97,7 +109,7 @@ MERCHANT_ORDER = _object(
         "additionalProperties": {"type": "string", "maxLength": 500},
     },
 )
-_OPTIONAL_BODIES = (CONFIRM, EMPTY, SET_UP_CARD)
+_OPTIONAL_BODIES = (CONFIRM, EMPTY, SET_UP_CARD, SHEET)
 
 _BESIDE: Schema = {
     "message": {"type": "string"},

@@ -26,6 +26,7 @@ LONGEST_NAME = 250
 LONGEST_NOTES = 5000
 LONGEST_STRIPE_ID = 255
 LONGEST_CURSOR = 500
+LONGEST_VERSION = 200
 MOST_LISTED, LISTED_BY_DEFAULT = 100, 20
 # Stripe's limits for metadata, kept here so that an order's metadata can travel along.
 MOST_METADATA_KEYS, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 40, 500
@@ -34,6 +35,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PAYMENT_METHOD_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SAVED_METHOD_ID = re.compile(r"(spm|pm)_[A-Za-z0-9_-]+", re.ASCII)
 _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
+_STRIPE_VERSION = re.compile(  # https://docs.stripe.com/api/versioning, with betas behind it
+    r"20[0-9]{2}-[01][0-9]-[0-3][0-9](\.[a-z_]{1,40})?(; ?[a-z0-9_]{1,60}=v[0-9]{1,3})*", re.ASCII
+)
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 
 
@@ -135,6 +139,16 @@ def payment_method_of(body: dict[str, Any]) -> str | None:
             raise errors.invalid_request("paymentMethodId is not the id of a PaymentMethod.")
         return name
     return None
+
+
+def stripe_version_of(body: dict[str, Any]) -> str | None:
+    """`stripeVersion`, the API version that the app's SDK speaks, or None."""
+    version = Fields(body).text("stripeVersion", LONGEST_VERSION, is_empty_absent=True)
+    if version is not None and _STRIPE_VERSION.fullmatch(version) is None:
+        raise errors.invalid_request(
+            "stripeVersion must be a version of Stripe's API: 2025-10-29.clover, for one."
+        )
+    return version
 
 
 def saved_method_id_of(request: Request) -> str:

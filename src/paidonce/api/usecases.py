@@ -21,6 +21,7 @@ from paidonce.domain.model import (
     SetUpCard,
     StoredAnswer,
 )
+from paidonce.domain.sheet import PaymentSheet, SheetRequest
 
 
 class UseCases(Protocol):
@@ -55,6 +56,8 @@ class UseCases(Protocol):
     async def confirm(
         self, user_id: str, order_id: str, payment_intent_id: str | None
     ) -> Paid | ActionRequired: ...
+
+    async def open_payment_sheet(self, asked: SheetRequest) -> PaymentSheet: ...
 
     async def payment_status(self, user_id: str, order_id: str) -> PaymentStatus: ...
 

@@ -16,6 +16,7 @@ from paidonce.domain.model import (
     SavedMethod,
 )
 from paidonce.domain.money import to_major
+from paidonce.domain.sheet import PaymentSheet
 
 _NEXT_STEPS = {
     "processing": NextStep.WAIT,
@@ -95,6 +96,21 @@ def payment_status(payment: PaymentStatus) -> Answer:
         data["lastError"] = payment.last_error
     next_step = _NEXT_STEPS.get(payment.status, NextStep.DONE)
     return success("Payment status retrieved successfully", data, next_step=next_step)
+
+
+def payment_sheet(sheet: PaymentSheet) -> Answer:
+    """What an SDK opens its sheet with; None where there is nothing to be given."""
+    return success(
+        "Payment sheet opened successfully",
+        {
+            "paymentIntentId": sheet.payment_intent_id,
+            "paymentIntentClientSecret": sheet.payment_intent_client_secret,
+            "customerId": sheet.customer_id,
+            "customerSessionClientSecret": sheet.customer_session_client_secret,
+            "ephemeralKeySecret": sheet.ephemeral_key_secret,
+            "publishableKey": sheet.publishable_key,
+        },
+    )
 
 
 def payment_summary(payment: PaymentSummary) -> dict[str, Any]:

@@ -137,6 +137,21 @@ def order_not_payable(reason: str) -> Refused:
     return _order_refused(f"This order cannot be paid: {reason}.")
 
 
+def order_already_paid() -> Refused:
+    """To an app that would open a sheet: nothing is left to do."""
+    return Refused("order_already_paid", "This order is paid already.", 409, NextStep.DONE)
+
+
+def payment_sheet_unavailable() -> Refused:
+    """With confirmation method `manual` only the server can confirm."""
+    return Refused(
+        "payment_sheet_unavailable",
+        "This order is confirmed by the server: pay it with a PaymentMethod.",
+        409,
+        NextStep.USE_OTHER_METHOD,
+    )
+
+
 def order_not_cancelable(reason: str) -> Refused:
     """To the merchant: the same code, since the order's state is what stands in the way."""
     return _order_refused(f"This order cannot be canceled: {reason}.")
@@ -263,6 +278,17 @@ def payment_in_progress(retry_after_seconds: int = 5) -> OutcomeUnknown:
         NextStep.WAIT,
         money=Money.UNKNOWN,
         retry_after_seconds=retry_after_seconds,
+    )
+
+
+def authentication_pending() -> OutcomeUnknown:
+    """A sheet is asked for while a challenge of the order's payment can still be passed."""
+    return OutcomeUnknown(
+        "authentication_pending",
+        "The card holder is asked to authenticate a payment of this order.",
+        409,
+        NextStep.AUTHENTICATE,
+        money=Money.UNKNOWN,
     )
 
 

@@ -35,6 +35,9 @@ class CardRefusal:
     advice_code: str | None = None
     stripe_request_id: str | None = None
     """Of the answer that said so, where a call was refused."""
+    charge: str | None = None
+    """The failed charge, where the bank was asked: of two declines it tells which."""
+    payment_method: str | None = None
 
     @property
     def is_authentication_failure(self) -> bool:
@@ -59,6 +62,8 @@ class Intent:
     client_secret: str = field(repr=False)
     customer: str | None = None
     payment_method: str | None = None
+    method: "Method | None" = None
+    """The payment_method itself, where it was expanded."""
     latest_charge: str | None = None
     amount_refunded: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -170,6 +175,8 @@ class Method:
     exp_year: int | None
     fingerprint: str | None
     cardholder_name: str | None = None
+    allow_redisplay: str | None = None
+    """`always` where its holder agreed to have it shown again; attached by us it says nothing."""
 
 
 class SetupIntentStatus(StrEnum):

@@ -165,12 +165,22 @@ class StripeGateway:
         answer = await self._post("cancel_setup", path, request, time_left)
         return _translated(answer, translate_setup_intent)
 
+    async def create_customer_session(self, request: Keyed, time_left: float) -> str | Failure:
+        """POST /v1/customer_sessions; its client secret, which is shown only here."""
+        answer = await self._post("customer_session", "/v1/customer_sessions", request, time_left)
+        return _translated(answer, lambda data: str(data["client_secret"]))
+
+    async def create_ephemeral_key(self, request: Keyed, time_left: float) -> str | Failure:
+        """POST /v1/ephemeral_keys for the version of `request`; its secret, shown only here."""
+        answer = await self._post("ephemeral_key", "/v1/ephemeral_keys", request, time_left)
+        return _translated(answer, lambda data: str(data["secret"]))
+
     # --- looking ---------------------------------------------------------------------------------
 
     async def retrieve_intent(self, intent_id: str, time_left: float) -> Intent | Failure:
-        """GET /v1/payment_intents/:id with its latest charge, and the time of this look."""
+        """GET /v1/payment_intents/:id with its charge and method, and the time of this look."""
         path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
-        params = {"expand": ["latest_charge"]}
+        params = {"expand": ["latest_charge", "payment_method"]}
         looked_at = self._clock.now()
         intent = _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
         return intent if isinstance(intent, Failure) else replace(intent, looked_at=looked_at)
@@ -390,7 +400,7 @@ class StripeGateway:
             call_timeout_seconds.reset(token)
         self._circuit.note_answer()
         data = answer.data
-        if not isinstance(data, dict) or not data.keys() & {"id", "data"}:
+        if not isinstance(data, dict) or not data.keys() & {"id", "data", "client_secret"}:
             return self._failed(name, Failure(Reason.UNKNOWN, "Stripe's answer is no object"))
         headers = answer.headers
         is_replayed = headers.get("Idempotent-Replayed") == "true"

@@ -64,6 +64,7 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
     """A PaymentIntent's JSON. `latest_charge` may be an id or an expanded charge."""
     charge, customer = data.get("latest_charge"), data.get("customer")
     expanded = charge if isinstance(charge, Mapping) else {}
+    method = data.get("payment_method")
     return Intent(
         id=data["id"],
         status=translate_status(data.get("status")),
@@ -72,7 +73,8 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         is_live=bool(data["livemode"]),
         client_secret=data.get("client_secret") or "",
         customer=_id(customer),
-        payment_method=_id(data.get("payment_method")),
+        payment_method=_id(method),
+        method=translate_method(method) if isinstance(method, Mapping) else None,
         latest_charge=_id(charge),
         amount_refunded=expanded.get("amount_refunded"),
         metadata=dict(data.get("metadata") or {}),
@@ -132,6 +134,7 @@ def translate_method(data: Mapping[str, Any]) -> Method:
         exp_year=card.get("exp_year"),
         fingerprint=card.get("fingerprint"),
         cardholder_name=billing.get("name"),
+        allow_redisplay=_text(data.get("allow_redisplay")),
     )
 
 
@@ -174,6 +177,8 @@ def translate_refusal(error: Mapping[str, Any] | None) -> CardRefusal | None:
         message=error.get("message") or "Your card was declined.",
         decline_code=error.get("decline_code"),
         advice_code=error.get("advice_code"),
+        charge=_id(error.get("charge")),
+        payment_method=_id(error.get("payment_method")),
     )
 
 

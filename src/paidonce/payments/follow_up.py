@@ -2,14 +2,16 @@
 worker. They take over what stands and look at Stripe, but never begin an attempt."""
 
 from paidonce.domain import errors
-from paidonce.domain.errors import ServiceError
+from paidonce.domain.errors import OutcomeUnknown, ServiceError
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
-from paidonce.payments import record, restore, settle
+from paidonce.observability import get_logger
+from paidonce.payments import client_confirms, record, restore, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
 from paidonce.payments.context import (
+    REQUEST_SECONDS,
     Again,
     Context,
     Job,
@@ -28,8 +30,13 @@ from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommi
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
 MAX_ROUNDS = 4
-UNFINISHED = (IntentStatus.REQUIRES_ACTION, IntentStatus.REQUIRES_CONFIRMATION)
-SETTLED = (IntentStatus.SUCCEEDED, IntentStatus.CANCELED, IntentStatus.REQUIRES_PAYMENT_METHOD)
+UNFINISHED = (
+    IntentStatus.REQUIRES_ACTION,
+    IntentStatus.REQUIRES_CONFIRMATION,
+    IntentStatus.REQUIRES_PAYMENT_METHOD,
+)
+log = get_logger(__name__)
+SETTLED = (IntentStatus.SUCCEEDED, IntentStatus.CANCELED)
 
 
 async def confirm_payment(
@@ -101,9 +108,9 @@ async def look_at_standing_payment(ctx: Context, order_id: str, visitor: Visitor
 
 
 async def look_for_the_last_time(ctx: Context, payment: PaymentRow, visitor: Visitor) -> bool:
-    """No attempt of ours is live, and nobody looks afterwards: a challenge that is still open is
-    ended by canceling, so that it never charges unseen. False: it is not known what becomes of it.
-    """
+    """No attempt of ours is live, and nobody looks afterwards: an intent that whoever has its
+    client secret can still confirm is canceled, so that it never charges unseen. False: it is not
+    known what becomes of it."""
     if payment.stripe_payment_intent_id is None:
         return True
     intent_id, deadline = payment.stripe_payment_intent_id, visitor.deadline
@@ -121,11 +128,30 @@ async def conclude_without_attempt(
     ctx: Context, payment: PaymentRow, intent: Intent
 ) -> Verdict | None:
     """A success belongs to the order, whoever confirmed; a decline closes nothing of ours."""
-    if intent.status is IntentStatus.SUCCEEDED:
-        return await record.record_success(ctx, payment, None, intent)
-    if intent.status is IntentStatus.CANCELED:
-        await record.retire(ctx, payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED)
+    is_apps = payment.sheet_opened_at is not None
+    match intent.status:
+        case IntentStatus.SUCCEEDED:
+            return await record.record_success(ctx, payment, None, intent)
+        case IntentStatus.CANCELED:
+            await record.retire(ctx, payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED)
+        case IntentStatus.REQUIRES_ACTION if is_apps:
+            return ActionRequired(payment.id, intent.id, intent.client_secret)
+        case IntentStatus.PROCESSING if is_apps:
+            return errors.payment_processing()
+        case IntentStatus.REQUIRES_PAYMENT_METHOD if intent.last_error and _is_secret_out(payment):
+            if await client_confirms.note_decline(ctx, payment, intent.last_error):
+                await _end_trying(ctx, payment)
     return None
+
+
+async def _end_trying(ctx: Context, payment: PaymentRow) -> None:
+    """Too many cards were declined: the client secret that they are tried with is dead from now on,
+    and the limits say when the order may be paid again."""
+    log.warning("sheet.ended", payment_id=payment.id, order_id=payment.order_id)
+    intent_id, request = payment.stripe_payment_intent_id or "", cancel_request(ctx, payment)
+    answer = await ctx.gateway.cancel_intent(intent_id, request, REQUEST_SECONDS)
+    if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
+        await record.retire(ctx, payment.id, action_becomes=AttemptState.SUPERSEDED)
 
 
 async def _order_of_user(ctx: Context, user_id: str, order_id: str) -> OrderRow:
@@ -195,19 +221,19 @@ async def payment_status(ctx: Context, user_id: str, order_id: str) -> PaymentSt
     verdict: Verdict | None = None
     if job is not None and (job.attempt.state is AttemptState.ACTION or job.attempt.sends > 0):
         verdict = await settle.settle(ctx, job, visitor)
-    elif job is None and await ctx.db.read(lambda tx: _is_secret_out(tx, order)):
+    elif job is None and await ctx.db.read(lambda tx: _may_be_confirmed_by_app(tx, order)):
         verdict = await look_at_standing_payment(ctx, order_id, visitor)
     return await ctx.db.read(lambda tx: _status(tx, order_id, verdict))
 
 
-async def _is_secret_out(tx: Transaction, order: OrderRow) -> bool:
-    """The app may have confirmed by itself: it was given the client secret of the live intent."""
+async def _may_be_confirmed_by_app(tx: Transaction, order: OrderRow) -> bool:
+    """It was given the client secret of the live intent."""
     payment = await payments.get_standing_payment(tx, order.id)
-    return (
-        payment is not None
-        and payment.state is PaymentState.LIVE
-        and payment.next_look_at is not None
-    )
+    return payment is not None and _is_secret_out(payment)
+
+
+def _is_secret_out(payment: PaymentRow) -> bool:
+    return payment.state is PaymentState.LIVE and payment.next_look_at is not None
 
 
 async def _live_job(tx: Transaction, order: OrderRow) -> Job | None:
@@ -226,11 +252,13 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
     is_forgotten = await forgotten.is_refused(tx, order_id)
     secret = verdict.client_secret if isinstance(verdict, ActionRequired) else None
     status = _status_name(order, payment, attempt, is_action=secret is not None)
+    if status in ("none", "failed") and isinstance(verdict, OutcomeUnknown):
+        status = "processing"  # Stripe works on what the app has confirmed
     if is_forgotten and status in ("none", "failed"):
         status = "processing"  # Stripe knows more than this database
     has_error = status == "failed" and attempt is not None
     return PaymentStatus(
-        payment_id=payment.id if payment and attempt else None,
+        payment_id=payment.id if payment and (attempt or payment.sheet_opened_at) else None,
         order_id=order.id,
         amount_minor=order.amount_minor,
         currency=order.currency,
@@ -249,6 +277,8 @@ def _status_name(
         return "succeeded"
     if order.status in (OrderStatus.CANCELED, OrderStatus.CANCELING):
         return "canceled"
+    if is_action and (attempt is None or attempt.state not in LIVE_ATTEMPTS):
+        return "requires_action"  # the app's own confirm
     if attempt is None or payment is None:
         return "none"
     if payment.state is PaymentState.AUTHORIZED:

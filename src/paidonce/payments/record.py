@@ -5,7 +5,6 @@ meanwhile is answered from what closed it.
 """
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import history, notices, refunds
+from paidonce.payments import client_confirms, history, notices, refunds
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
@@ -35,7 +34,7 @@ async def record_success(
     ctx: Context, payment: PaymentRow, attempt: AttemptRow | None, intent: Intent
 ) -> Verdict:
     """A success may come from anywhere. `attempt` is given only when its own confirm said so."""
-    if _contradicts(ctx, payment, intent):
+    if contradicts(ctx, payment, intent):
         return errors.payment_processing()
     if attempt is not None and isinstance(ctx.db, PostgresqlDatabase):
         paid = await _record_in_one_trip(ctx, ctx.db, payment, attempt, intent)
@@ -47,7 +46,7 @@ async def record_success(
     )
 
 
-def _contradicts(ctx: Context, payment: PaymentRow, intent: Intent) -> bool:
+def contradicts(ctx: Context, payment: PaymentRow, intent: Intent) -> bool:
     """Stripe's own answer is checked before an order is marked paid."""
     wanted = (payment.stripe_payment_intent_id, payment.amount_minor, payment.currency)
     is_right_mode = intent.is_live == (ctx.settings.mode == "live")
@@ -145,7 +144,7 @@ async def _credit_attempt(
     if live is not None:
         await history.close(ctx, tx, live, AttemptState.SUPERSEDED)
     if attempt_id is None:
-        await _insert_client_attempt(ctx, tx, payment, intent)
+        await client_confirms.insert_success(ctx, tx, payment, intent)
 
 
 async def _note_method(ctx: Context, tx: Transaction, attempt: AttemptRow) -> None:
@@ -157,21 +156,6 @@ async def _note_method(ctx: Context, tx: Transaction, attempt: AttemptRow) -> No
         await users.lock_user(tx, attempt.user_id)
         await methods.keep_method(tx, attempt.user_id, method_id, ctx.clock.now())
     await methods.note_use(tx, method_id, ctx.clock.now())
-
-
-async def _insert_client_attempt(
-    ctx: Context, tx: Transaction, payment: PaymentRow, intent: Intent
-) -> None:
-    now = ctx.clock.now()
-    method_id = intent.payment_method or ""
-    attempt = replace(
-        await attempts.new_attempt(tx, payment, new_id(), method_id, now),
-        source="client",
-        state=AttemptState.SUCCEEDED,
-        stripe_payment_method_id=method_id,
-        closed_at=now,
-    )
-    await attempts.insert_attempt(tx, attempt)
 
 
 async def _surplus(

@@ -3,7 +3,8 @@
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
 the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
 `cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
-`can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it.
+`can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it, `ses` customer session,
+`eph` ephemeral key.
 """
 
 import hashlib
@@ -89,6 +90,30 @@ def save_request(ctx: Context, customer_id: str) -> Keyed:
     decline of today, or a saved 5xx, for a day after the card is good again."""
     key = f"att:{ctx.installation.namespace}:save:{new_id()}"
     return Keyed(key, ctx.gateway.stripe_version, {"customer": customer_id})
+
+
+def customer_session_request(ctx: Context, customer_id: str) -> Keyed:
+    """What the sheet may do with the customer: show the cards that their holder agreed to have
+    shown, and offer to keep a new one. Removing is the app's (DELETE), since a payment may be under
+    way with the card. https://docs.stripe.com/api/customer_sessions/create, `components`; the
+    mobile sheet has its own component since 2025-10-29."""
+    features = {
+        "payment_method_redisplay": "enabled",
+        "payment_method_save": "enabled",
+        "payment_method_remove": "disabled",
+    }
+    params = {
+        "customer": customer_id,
+        "components": {"mobile_payment_element": {"enabled": True, "features": features}},
+    }
+    key = f"ses:{ctx.installation.namespace}:{new_id()}"
+    return Keyed(key, ctx.gateway.stripe_version, params)
+
+
+def ephemeral_key_request(ctx: Context, customer_id: str, stripe_version: str) -> Keyed:
+    """For the version that the app's SDK speaks: it reads the key as that version writes it."""
+    key = f"eph:{ctx.installation.namespace}:{new_id()}"
+    return Keyed(key, stripe_version, {"customer": customer_id})
 
 
 def detach_request(ctx: Context, method: MethodRow) -> Keyed:

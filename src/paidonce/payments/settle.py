@@ -15,6 +15,7 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState
 from paidonce.observability import get_logger
 from paidonce.payments import customers, prepare, reconfirm, record
+from paidonce.payments.claim import TEST_FACTORY
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.requests import cancel_request
 from paidonce.store import methods
@@ -126,7 +127,7 @@ async def _end_unless_in_time(ctx: Context, job: Job, visitor: Visitor) -> Verdi
 
 async def _challenge_over(ctx: Context, job: Job, visitor: Visitor, intent: Intent) -> Verdict:
     """Authentication failed, or the bank declined after it; told apart by last_payment_error."""
-    refusal = intent.last_error
+    refusal = None if _is_of_another_card(job, intent) else intent.last_error
     is_declined = refusal is not None and not refusal.is_authentication_failure
     verdict = await record.record_negative(
         ctx,
@@ -138,6 +139,14 @@ async def _challenge_over(ctx: Context, job: Job, visitor: Visitor, intent: Inte
     if visitor.role is Role.PAYER and isinstance(verdict, errors.PaymentFailed):
         return Again("the challenge is over; the payer asks for a new try")
     return verdict
+
+
+def _is_of_another_card(job: Job, intent: Intent) -> bool:
+    """The app took the intent for a card of its own, whose refusal says nothing of ours."""
+    ours = job.attempt.stripe_payment_method_id
+    tried = intent.last_error.payment_method if intent.last_error else None
+    is_known = ours is not None and tried is not None and not ours.startswith(TEST_FACTORY)
+    return is_known and tried != ours
 
 
 async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdict:

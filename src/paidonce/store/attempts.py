@@ -50,6 +50,17 @@ async def is_method_consumed(tx: Transaction, requested_method_id: str) -> bool:
     return row is not None
 
 
+async def has_charge(tx: Transaction, payment_id: str, stripe_charge_id: str) -> bool:
+    """Whether an attempt of the payment was declined with this charge."""
+    row = await tx.fetch_one(
+        "SELECT 1 AS one FROM payment_attempts"
+        " WHERE payment_id = $1 AND stripe_charge_id = $2 LIMIT 1",
+        payment_id,
+        stripe_charge_id,
+    )
+    return row is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Declines:
     """Declines since a time: of a user, of an address, and when the first one was."""
@@ -232,7 +243,7 @@ async def close_attempt(
     check_move(ATTEMPT_MOVES, AttemptState.ACTION, state)
     changed = await tx.execute(
         "UPDATE payment_attempts SET state = $2, closed_at = $3, error_code = $4,"
-        " error_message = $5, decline_code = $6, advice_code = $7"
+        " error_message = $5, decline_code = $6, advice_code = $7, stripe_charge_id = $8"
         " WHERE id = $1 AND state IN ('open', 'action')",
         attempt_id,
         state,
@@ -241,6 +252,7 @@ async def close_attempt(
         refusal.message if refusal else None,
         refusal.decline_code if refusal else None,
         refusal.advice_code if refusal else None,
+        refusal.charge if refusal else None,
     )
     return changed == 1
 

@@ -191,6 +191,18 @@ async def look_at(tx: Transaction, payment_id: str, next_look_at: datetime | Non
     )
 
 
+async def note_sheet(
+    tx: Transaction, payment_id: str, now: datetime, next_look_at: datetime
+) -> None:
+    """The client secret goes out with a payment sheet."""
+    await tx.execute(
+        "UPDATE payments SET sheet_opened_at = $2, next_look_at = $3 WHERE id = $1",
+        payment_id,
+        now,
+        next_look_at,
+    )
+
+
 async def list_to_look_at(
     tx: Transaction, now: datetime, limit: int
 ) -> list[tuple[PaymentRow, datetime]]:
@@ -207,7 +219,7 @@ async def list_to_look_at(
         now,
         limit,
     )
-    times = ("asked_at", "intent_adopted_at", "created_at")
+    times = ("asked_at", "sheet_opened_at", "intent_adopted_at", "created_at")
     return [
         (row_as(PaymentRow, row), max(row[name] for name in times if row[name] is not None))
         for row in rows

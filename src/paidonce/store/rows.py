@@ -55,6 +55,7 @@ class PaymentRow:
     created_at: datetime
     finished_at: datetime | None
     next_look_at: datetime | None
+    sheet_opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class AttemptRow:
     first_sent_at: datetime | None
     action_at: datetime | None
     closed_at: datetime | None
+    stripe_charge_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
