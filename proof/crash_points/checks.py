@@ -25,6 +25,7 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     yield from _absent(shop, stripe)
     yield from _wishes(shop, books)
     yield from _events(shop, books)
+    yield from _told(shop, books)
     yield from _log(shop, books)
 
 
@@ -64,6 +65,25 @@ def _refunds(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
         }
         if len(keys) > row["key_no"] + 1:
             yield f"one key: refund {row['id']} was sent under {len(keys)} keys"
+
+
+def _told(shop: Shop, books: Books) -> Iterator[str]:
+    """The merchant took exactly the events of our books, an order's one after the other."""
+    if not shop.tells_events:
+        return
+    told = shop.stage.receiver.read()
+    taken = list(dict.fromkeys(each["id"] for each in told if each["is_taken"]))
+    rows = sorted(books.tables["outbox"], key=lambda row: row["position"])
+    for row in rows:
+        if row["id"] not in taken:
+            yield f"told: {row['kind']} of order {row['order_id']} was never taken"
+    for unknown in {each["id"] for each in told} - {row["id"] for row in rows}:
+        yield f"told: event {unknown} is not in our books"
+    for order_id in {row["order_id"] for row in rows}:
+        ours = [row["id"] for row in rows if row["order_id"] == order_id]
+        came = [event_id for event_id in taken if event_id in ours]
+        if came != [event_id for event_id in ours if event_id in came]:
+            yield f"told: the events of order {order_id} came in another order"
 
 
 def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:

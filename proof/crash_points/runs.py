@@ -109,7 +109,7 @@ def _play(shop: Shop, flow: Flow, case: Case) -> None:
 
 
 def _let_recovery_work(shop: Shop, command: str) -> None:
-    for seconds in ROUNDS:
+    for seconds in (*ROUNDS, *shop.rounds_of_telling):
         shop.work(seconds)
     if command:
         shop.pass_time(NOTHING_IN_FLIGHT)
@@ -140,7 +140,8 @@ def _verdict(shop: Shop, flow: Flow) -> Iterator[str]:
             answer = shop.pay(order_id, shop.card(user=shop.owner(order_id)))
         if answer.status != 200 or answer.body["status"] != "success":
             yield f"blocked: order {order_id} cannot be paid any more: {answer}"
-        shop.work(ROUNDS[0])
+        for seconds in (ROUNDS[0], *shop.rounds_of_telling):
+            shop.work(seconds)
         shop.look(order_id)
     yield from _judge(shop, is_swept=False)
 

@@ -505,6 +505,15 @@ class Shop:
                 self._bury()
                 self.pass_time(LEASE_SECONDS)
 
+    @property
+    def tells_events(self) -> bool:
+        return bool(dict(self.settings).get("tells_events"))
+
+    @property
+    def rounds_of_telling(self) -> tuple[float, ...]:
+        """Two events of an order come at their second try each; a death costs one try more."""
+        return (400.0, 400.0, 400.0) if self.tells_events else ()
+
     # --- for the auditor -------------------------------------------------------------------------
 
     def expect(self, what: str, found: object, wanted: object) -> None:

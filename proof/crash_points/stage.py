@@ -26,6 +26,7 @@ from paidonce.settings import Settings
 from paidonce.store import migrations
 from proof.auditor import Books, books_of_postgresql, read_books
 from proof.crash_points.life import SharedClock, warm_up
+from proof.crash_points.receiver import Receiver
 from stripesim.testing import PUBLISHABLE_KEY, SECRET_KEY, ControlClient, ControlError
 
 Json = dict[str, Any]
@@ -217,6 +218,7 @@ class Stage:
         self.simulator = Simulator(simulator_url)
         self.clock = SharedClock()
         self.log = folder / "service.log"
+        self.receiver = Receiver(folder)
         self.app_for = lru_cache(maxsize=None)(self._build_app)
         warm_up(self.app_for(()), self._fill)
         gc.collect()
@@ -226,6 +228,7 @@ class Stage:
         self.store.make_new()
         self.simulator.reset()
         self.clock.added = 0.0
+        self.receiver.forget()
         self.log.unlink(missing_ok=True)
 
     def read_sends(self) -> dict[str, int]:
@@ -245,7 +248,10 @@ class Stage:
             "merchant_api_key": MERCHANT_API_KEY,
             "same_order_within_seconds": 0,
         }
-        return Settings(**values | dict(changes))
+        changed = dict(changes)
+        if changed.pop("tells_events", False):
+            values |= self.receiver.settings
+        return Settings(**values | changed)
 
     def _build_app(self, changes: tuple[tuple[str, Any], ...]) -> FastAPI:
         return build_app(self.settings(changes), clock=self.clock, has_worker=False)

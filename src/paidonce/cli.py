@@ -14,6 +14,7 @@ from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
 from paidonce.cli_moving_in import duplicates, shadow
+from paidonce.cli_notices import notices_app
 from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
@@ -51,6 +52,7 @@ customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is
 app.add_typer(customers_app, name="customers")
 customers_app.command()(duplicates)
 app.add_typer(events_app, name="events")
+app.add_typer(notices_app, name="notices")
 app.command()(reconcile)
 app.command()(shadow)
 

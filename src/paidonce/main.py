@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from paidonce import outgoing
 from paidonce.api import PaidonceRouter, build_api, build_api_router
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
@@ -407,6 +408,7 @@ def build_router(
 async def _running(
     ctx: Context, service: Service, ending: Drain, *, has_worker: bool
 ) -> AsyncIterator[None]:
+    await outgoing.register(ctx)
     service.open(ctx)
     await restore.at_start(ctx)
     watch = asyncio.create_task(restore.watch(ctx, ending.begun))
@@ -425,6 +427,7 @@ async def run_worker_alone(settings: Settings, drain: Drain) -> None:
     """`paidonce worker`: recovery without the HTTP side, until the drain begins."""
     ctx = await open_context(settings, SystemClock())
     try:
+        await outgoing.register(ctx)
         worker = asyncio.create_task(run_worker(ctx, asyncio.Event(), drain.begun))
         await drain.begun.wait()
         await _finish(worker, drain)

@@ -9,6 +9,8 @@ import jwt
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from paidonce.endpoints import Endpoint, endpoints_of, parse_endpoints, parse_secrets
+
 Mode = Literal["test", "live"]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -177,6 +179,15 @@ class Settings(OperatorSettings, TokenSettings):
     drain_delay_seconds: float = Field(
         1.0, ge=0, le=300, description="how long requests are still taken in after SIGTERM"
     )
+    event_endpoints: str = Field(
+        "", description="where outgoing events go: an https URL, or name=URL, comma separated"
+    )
+    event_secrets: SecretStr = Field(
+        SecretStr(""), description="their signing secrets: whsec_…, or name=whsec_…"
+    )
+    event_allow_loopback: bool = Field(
+        False, description="development: events may go to an http address of this machine"
+    )
     trusted_proxies: str = Field(
         "", description="comma separated addresses or networks whose X-Forwarded-For is believed"
     )
@@ -188,6 +199,13 @@ class Settings(OperatorSettings, TokenSettings):
     @property
     def merchant_api_keys(self) -> list[str]:
         return _split(self.merchant_api_key.get_secret_value())
+
+    @property
+    def outgoing_endpoints(self) -> list[Endpoint]:
+        """Who is told of events; none: nothing is sent."""
+        signing = self.event_secrets.get_secret_value()
+        allows_loopback = self.event_allow_loopback
+        return endpoints_of(self.event_endpoints, signing, allows_loopback=allows_loopback)
 
     @property
     def trusted_proxy_networks(self) -> list[IPv4Network | IPv6Network]:
@@ -205,6 +223,18 @@ class Settings(OperatorSettings, TokenSettings):
     def _webhook_secret(cls, value: SecretStr) -> SecretStr:
         if not all(part.startswith("whsec_") for part in _split(value.get_secret_value())):
             raise ValueError("must be empty or comma separated secrets (whsec_…)")
+        return value
+
+    @field_validator("event_endpoints")
+    @classmethod
+    def _endpoints(cls, value: str) -> str:
+        parse_endpoints(value, allows_loopback=True)
+        return value
+
+    @field_validator("event_secrets")
+    @classmethod
+    def _event_secrets(cls, value: SecretStr) -> SecretStr:
+        parse_secrets(value.get_secret_value())
         return value
 
     @field_validator("payment_method_types")
@@ -237,6 +267,17 @@ class Settings(OperatorSettings, TokenSettings):
             except ValueError:
                 raise ValueError("must be comma separated addresses or networks") from None
         return value
+
+    @model_validator(mode="after")
+    def _events_are_told(self) -> Self:
+        if self.event_allow_loopback and self.mode == "live":
+            raise ValueError("EVENT_ALLOW_LOOPBACK must be false with live keys")
+        try:
+            _ = self.outgoing_endpoints
+        except ValueError as error:
+            name = "" if str(error).startswith("EVENT_") else "EVENT_ENDPOINTS "
+            raise ValueError(f"{name}{error}") from None
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -1,10 +1,11 @@
 """The rounds of a worker, inside `serve` or alone: drain the inbox; sweep and resume cancelations;
-refunds and what was left behind, and now and then old cards and old events."""
+refunds and what was left behind, and now and then old cards and old events; and the lanes of
+outgoing events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from paidonce import recovery, webhooks
+from paidonce import outgoing, recovery, webhooks
 from paidonce.observability import get_logger
 from paidonce.payments import same_order
 from paidonce.payments.context import Context
@@ -39,17 +40,19 @@ THE_REST: dict[Work, float] = {
 
 async def run_worker(ctx: Context, wake: asyncio.Event, stop: asyncio.Event) -> None:
     """Rounds until `stop`; `wake` ends a pause early (a webhook has come). Payments wait neither
-    for events nor for refunds that wait for Stripe."""
+    for events nor for refunds that wait for Stripe, and nobody for the merchant's endpoints."""
     await asyncio.gather(
         _run_rounds(ctx, EVENTS, wake, stop),
         _run_rounds(ctx, PAYMENTS, asyncio.Event(), stop),
         _run_rounds(ctx, THE_REST, asyncio.Event(), stop),
+        outgoing.run_lanes(ctx, stop),
     )
 
 
 async def work_once(ctx: Context) -> int:
     """Everything once; how many things were worked on."""
-    return sum([await work(ctx) for work in (*EVENTS, *PAYMENTS, *THE_REST)])
+    works = (*EVENTS, *PAYMENTS, *THE_REST, outgoing.deliver_once)
+    return sum([await work(ctx) for work in works])
 
 
 async def _run_rounds(

@@ -11,7 +11,10 @@ from docs.markdown import ROOT, list_rows, read
 from paidonce.settings import Settings
 
 SOURCE = ROOT / "src" / "paidonce"
-ROOMS = ("api", "payments", "gateway", "store", "webhooks", "recovery.py", "worker.py")
+ROOMS = (
+    "api", "payments", "gateway", "store", "webhooks", "outgoing", "endpoints.py", "outside.py",
+    "recovery.py", "worker.py",
+)  # fmt: skip
 IS_BOUND = re.compile(
     r"^(MAX|MOST|MORE|LARGEST|DEEPEST|LONGEST_WAIT|LONGEST_PAUSE|LONGEST_POLL|LONGEST_CHECK)_"
     r"|_(TIMEOUT_)?SECONDS$|_BYTES$|^BATCH$|_LANE$|_SIZE$|_SENDS$|_ROUNDS$"
@@ -22,6 +25,10 @@ NO_BOUND = {
     "api.server.TICK_SECONDS": "how often a flag is looked at",
     "gateway.signature.TOLERANCE_SECONDS": "how far clocks may differ",
     "gateway.transport.KEEP_ALIVE_SECONDS": "idle connections",
+    "endpoints.SECRET_BYTES": "what is made; both bounds are listed",
+    "endpoints.SHORTEST_SECRET_BYTES": "what a secret needs",
+    "outgoing.courier.KEEP_ALIVE_SECONDS": "idle connections",
+    "outgoing.retries.THROTTLE_SECONDS": "the pause where none is asked for",
     "payments.confirm.PAUSE_SECONDS": "between at most three sends",
     "payments.harmless.PAUSE_SECONDS": "between at most three sends",
     "payments.leases.POLL_SECONDS": "the first pause",

@@ -1,9 +1,11 @@
 """A missing or wrong setting stops the start with one sentence that names it."""
 
+import base64
 import os
 
 import pytest
 
+from paidonce.endpoints import new_secret
 from paidonce.settings import SettingsError, load_settings
 
 GOOD = {
@@ -13,6 +15,7 @@ GOOD = {
     "AUTH_JWT_SECRET": "x" * 32,
 }
 
+EVENT_SECRET = new_secret()
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----"
 
 
@@ -71,6 +74,25 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"STRIPE_USE_SDK": "perhaps"}, "STRIPE_USE_SDK"),
         ({"UNKNOWN_WINDOW_SECONDS": "0"}, "UNKNOWN_WINDOW_SECONDS"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8, somewhere"}, "TRUSTED_PROXIES"),
+        ({"EVENT_ENDPOINTS": "https://shop.example"}, "EVENT_SECRETS"),
+        ({"EVENT_SECRETS": EVENT_SECRET}, "EVENT_ENDPOINTS"),
+        ({"EVENT_SECRETS": "whsec_c2hvcnQ="}, "EVENT_SECRETS"),
+        ({"EVENT_SECRETS": "no secret"}, "EVENT_SECRETS"),
+        ({"EVENT_ENDPOINTS": "http://a.example", "EVENT_SECRETS": EVENT_SECRET}, "EVENT_ENDPOINTS"),
+        ({"EVENT_ENDPOINTS": "https://10.0.0.1", "EVENT_SECRETS": EVENT_SECRET}, "EVENT_ENDPOINTS"),
+        (
+            {"EVENT_ENDPOINTS": "http://localhost:1", "EVENT_SECRETS": EVENT_SECRET},
+            "EVENT_ENDPOINTS",
+        ),
+        ({"EVENT_ENDPOINTS": "a=https://a.example,a=https://b.example"}, "EVENT_ENDPOINTS"),
+        (
+            {
+                "STRIPE_SECRET_KEY": "sk_live_1",
+                "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+                "EVENT_ALLOW_LOOPBACK": "true",
+            },
+            "EVENT_ALLOW_LOOPBACK",
+        ),
         (
             {
                 "STRIPE_SECRET_KEY": "sk_live_1",
@@ -89,8 +111,34 @@ def test_a_wrong_setting_is_named_in_one_line_without_its_value(
         load_settings()
     sentence = str(refused.value)
     assert named in sentence and "\n" not in sentence and sentence.endswith(".")
-    secret = changes.get("AUTH_JWT_SECRET")
-    assert secret is None or secret not in sentence
+    for name in ("AUTH_JWT_SECRET", "EVENT_SECRETS"):
+        secret = changes.get(name)
+        assert secret is None or secret not in sentence
+
+
+def test_endpoints_have_names_and_secrets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = new_secret()
+    _environment(
+        monkeypatch,
+        {
+            "EVENT_ENDPOINTS": "https://shop.example/a?b=c&d=, books=https://books.example",
+            "EVENT_SECRETS": f"{EVENT_SECRET}, books={other} ,main={other}",
+        },
+    )
+    settings = load_settings()
+    found = {each.name: (each.url, each.secrets) for each in settings.outgoing_endpoints}
+    mine, theirs = (base64.b64decode(text[6:]) for text in (EVENT_SECRET, other))
+    assert found == {
+        "main": ("https://shop.example/a?b=c&d=", (mine, theirs)),
+        "books": ("https://books.example", (theirs,)),
+    }
+    for shown in (repr(settings), repr(settings.outgoing_endpoints)):
+        assert EVENT_SECRET not in shown and other not in shown and str(mine) not in shown
+
+
+def test_without_endpoints_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    _environment(monkeypatch, {})
+    assert load_settings().outgoing_endpoints == []
 
 
 def test_lists_are_split_and_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

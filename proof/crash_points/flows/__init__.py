@@ -17,6 +17,7 @@ from proof.crash_points.flows import (
     sheets,
     strays,
     surplus,
+    telling,
 )
 from proof.crash_points.flows.table import FLOWS, Flow
 
@@ -34,6 +35,7 @@ SUBJECTS = (
     restored,
     cards,
     sheets,
+    telling,
 )
 """Imported, so that their flows stand in the table."""
 

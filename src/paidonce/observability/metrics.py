@@ -1,6 +1,7 @@
 """Counters and histograms for Prometheus, in a registry of our own."""
 
 from functools import cache
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -84,6 +85,35 @@ _refunds_overdue = Gauge(
     "Refunds asked for an hour ago or longer that Stripe has not made yet; they are tried again.",
     registry=registry,
 )
+_outgoing = Gauge(
+    "paidonce_outgoing_events",
+    "Events for the merchant's endpoints that wait to be taken, or that were given up (dead).",
+    ("state",),
+    registry=registry,
+)
+_outgoing_oldest = Gauge(
+    "paidonce_outgoing_oldest_waiting_seconds",
+    "Age of the oldest event that an endpoint was not told yet.",
+    registry=registry,
+)
+_outgoing_tries = Counter(
+    "paidonce_outgoing_tries",
+    "Tries to tell an endpoint of an event: delivered, failed, or dead after the last one.",
+    ("outcome",),
+    registry=registry,
+)
+
+
+def set_outgoing(*, waiting: int, dead: int, oldest_waiting_seconds: float) -> None:
+    """How the outbox stands."""
+    _outgoing.labels("waiting").set(waiting)
+    _outgoing.labels("dead").set(dead)
+    _outgoing_oldest.set(oldest_waiting_seconds)
+
+
+def record_outgoing(outcome: Literal["delivered", "failed", "dead"]) -> None:
+    """Count one try."""
+    _outgoing_tries.labels(outcome).inc()
 
 
 def set_refunds_overdue(count: int) -> None:
