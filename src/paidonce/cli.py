@@ -13,7 +13,7 @@ from paidonce.api import server
 from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
 from paidonce.cli_events import events_app
-from paidonce.cli_moving_in import duplicates, shadow
+from paidonce.cli_moving_in import duplicates, payment_methods_app, shadow
 from paidonce.cli_notices import notices_app
 from paidonce.cli_reconcile import reconcile
 from paidonce.demo import Demo, DemoError
@@ -50,6 +50,7 @@ db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is_help=True)
 app.add_typer(customers_app, name="customers")
+app.add_typer(payment_methods_app, name="payment-methods")
 customers_app.command()(duplicates)
 app.add_typer(events_app, name="events")
 app.add_typer(notices_app, name="notices")

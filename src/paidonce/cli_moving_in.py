@@ -2,19 +2,24 @@
 findings, 2: it could not be done, or not to its end."""
 
 import asyncio
+import csv
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from paidonce import moving_in_main
 from paidonce.exits import INCOMPLETE, fail, load, on_signals
+from paidonce.moving_in import audit as audit_run
 from paidonce.moving_in import duplicates as duplicates_run
 from paidonce.moving_in import shadow as shadow_run
-from paidonce.moving_in_main import Watching
-from paidonce.moving_in_view import DuplicatesView, ShadowView
+from paidonce.moving_in_main import Auditing, Watching
+from paidonce.moving_in_view import AuditView, DuplicatesView, ShadowView
 from paidonce.observability import configure_logging
 from paidonce.records_view import Format
 from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
@@ -25,6 +30,8 @@ Rate = Annotated[
 ]
 Output = Annotated[Format, typer.Option("--format", help="How findings are printed.")]
 
+payment_methods_app = typer.Typer(help="Stored cards.", no_args_is_help=True)
+STORED_AT_A_TIME = 500
 ORDER_KEYS = "order_id,orderId,order,order_number,orderNumber"
 USER_KEYS = "user_id,userId"
 
@@ -116,6 +123,82 @@ def shadow(
         fail(str(error))
     view.end(counts, is_complete=complaint is None)
     _end(complaint, counts.found.total())
+
+
+@payment_methods_app.command("audit")
+def audit(
+    stored: Annotated[
+        str | None,
+        typer.Option("--from", help="CSV of the host's `user_id,pm_id`; - is stdin."),
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help="How far back uses are looked for: 90d, 12h or a time.")
+    ] = "90d",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair what can be repaired, and say what was done.")
+    ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="With --fix: list cards that the host has not stored.")
+    ] = False,
+    state: Annotated[
+        Path | None, typer.Option(help="A file to remember in; the next run goes on with it.")
+    ] = None,
+    output: Output = Format.TABLE,
+    rate: Rate = 20.0,
+) -> None:
+    """Which stored cards can still be used, and what their users must do. 0: all, 1: findings."""
+    if adopt and not fix:
+        raise typer.BadParameter("--adopt goes with --fix")
+    settings = load(OperatorSettings)
+    configure_logging(level="CRITICAL")
+    view = AuditView(output)
+
+    async def look(rows: Iterator[list[tuple[str, str]]]) -> tuple[audit_run.Counts, str | None]:
+        stop = asyncio.Event()
+        on_signals(stop.set)
+        how = Auditing(rate, state, _since(since), rows, fix, adopt)
+        return await moving_in_main.audit_methods(settings, how, show=view.show, stop=stop)
+
+    with ExitStack() as files:
+        try:
+            counts, complaint = asyncio.run(look(_stored(_open(stored, files))))
+        except (SettingsError, _BadRow) as error:
+            fail(str(error))
+    view.end(counts, is_complete=complaint is None)
+    _end(complaint, counts.found.total())
+
+
+class _BadRow(Exception):
+    """A line of --from that says nothing, in a sentence."""
+
+
+def _open(name: str | None, files: ExitStack) -> TextIO | None:
+    if name is None or name == "-":
+        return None if name is None else sys.stdin
+    try:
+        return files.enter_context(open(name, encoding="utf-8-sig", newline=""))
+    except OSError as error:
+        fail(f"--from: {name} cannot be read: {error.strerror}.")
+
+
+def _stored(file: TextIO | None) -> Iterator[list[tuple[str, str]]]:
+    """Pairs of (method, user); a first line without a digit names its columns. Raises _BadRow."""
+    batch: list[tuple[str, str]] = []
+    lines = csv.reader(file) if file is not None else iter(())
+    try:
+        for number, line in enumerate(lines, 1):
+            if not line or (number == 1 and not re.search("[0-9]", "".join(line))):
+                continue
+            if len(line) != 2 or not all(cell.strip() for cell in line):
+                raise _BadRow(f"--from: line {number} is not `user_id,pm_id`.")
+            batch.append((line[1].strip(), line[0].strip()))
+            if len(batch) == STORED_AT_A_TIME:
+                yield batch
+                batch = []
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _BadRow(f"--from: it is no CSV in UTF-8: {error}.") from error
+    if batch:
+        yield batch
 
 
 def _since(text: str) -> datetime:

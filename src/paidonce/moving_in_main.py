@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from paidonce.domain.clock import SystemClock
+from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.gateway.transport import ReadOnlyTransport
@@ -18,11 +19,14 @@ from paidonce.main import (
     close_parts,
     open_parts,
 )
-from paidonce.moving_in import duplicates, shadow
+from paidonce.moving_in import audit, duplicates, shadow
+from paidonce.moving_in.audit import Audit
+from paidonce.moving_in.audit_fix import Fixer
 from paidonce.moving_in.duplicates import Duplicate, Duplicates
-from paidonce.moving_in.shadow import Finding, Shadow, Source, Watch
+from paidonce.moving_in.shadow import Finding, Shadow, Watch
 from paidonce.reconcile import CannotCompare
 from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
+from paidonce.store.audited import Audited
 from paidonce.store.customer_groups import CustomerGroups
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.store.watched import NotOurFile, Watched
@@ -56,6 +60,14 @@ async def list_duplicates(
     return run.counts, None
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """Parts without a database."""
+
+    gateway: StripeGateway
+    clock: Clock
+
+
 @dataclass(frozen=True, slots=True)
 class Watching:
     """How `paidonce shadow` runs. `state`: a file that the next run goes on with; `every_seconds`:
@@ -86,7 +98,7 @@ async def watch_account(
             watched = Watched(how.state, account)
         except (NotOurFile, OSError) as error:
             raise SettingsError(f"--state: {error}.") from error
-        run = Shadow(Source(gateway, clock), watched, what, show=show, stop=stop)
+        run = Shadow(_Reading(gateway, clock), watched, what, show=show, stop=stop)
         try:
             if how.every_seconds is None:
                 await run.run_once()
@@ -110,3 +122,50 @@ async def _account_of(gateway: StripeGateway, settings: StripeSettings) -> str:
         return settings.mode
     why = account_id.message if account_id.http_status else "the connection failed"
     raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {why.rstrip('.')}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Auditing:
+    """How `paidonce payment-methods audit` runs. `stored` are the host's methods as (id, user)
+    pairs, some hundred at a time; `is_adopting` goes with `is_fixing`."""
+
+    per_second: float
+    state: Path | None
+    uses_since: datetime
+    stored: Iterable[list[tuple[str, str]]]
+    is_fixing: bool
+    is_adopting: bool
+
+
+async def audit_methods(
+    settings: OperatorSettings,
+    how: Auditing,
+    *,
+    show: Callable[[audit.Finding], None],
+    stop: asyncio.Event,
+) -> tuple[audit.Counts, str | None]:
+    """Stored methods against Stripe: the figures, and why it is not all. Raises SettingsError."""
+    await check_schema(settings)
+    pace = Pace(how.per_second, time.monotonic)
+    parts = await open_parts(settings, SystemClock(), pace, is_read_only=not how.is_fixing)
+    try:
+        await check_account(parts, is_read_only=not how.is_fixing, needs_answer=True)
+        try:
+            file = Audited(how.state, await _account_of(parts.gateway, settings))
+        except (NotOurFile, OSError) as error:
+            raise SettingsError(f"--state: {error}.") from error
+        fixer = Fixer(parts, stop, is_adopting=how.is_adopting) if how.is_fixing else None
+        run = Audit(parts, file, uses_since=how.uses_since, show=show, stop=stop, fixing=fixer)
+        try:
+            for rows in how.stored:
+                file.note_stored(rows)
+            await run.run()
+        except CannotCompare as error:
+            return run.counts, f"{error}."
+        except (DatabaseUnavailable, UnknownCommit) as error:
+            return run.counts, f"the database went away ({error}); run it again."
+        finally:
+            file.close()
+        return run.counts, None
+    finally:
+        await close_parts(parts)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from paidonce.moving_in import duplicates, shadow
+from paidonce.moving_in import audit, duplicates, shadow
 from paidonce.moving_in.duplicates import Duplicate
 from paidonce.moving_in.shadow import MEANING, Finding
 from paidonce.records_view import Format, RecordsView
@@ -13,6 +13,11 @@ DUPLICATE_COLUMNS = (
 )  # fmt: skip
 
 SHADOW_COLUMNS = ("kind", "stripe_id", "order", "amount_minor", "currency", "detail", "meaning")
+
+AUDIT_COLUMNS = (
+    "kind", "user_id", "payment_method", "card", "stripe_customer_id", "certainty", "detail",
+    "user_action", "meaning", "is_fixed", "done",
+)  # fmt: skip
 
 
 class DuplicatesView:
@@ -107,6 +112,55 @@ class ShadowView:
             "events": counts.events,
             "found": {str(kind): counts.found[kind] for kind in kinds},
             "money": {str(kind): dict(counts.money[kind]) for kind in kinds if counts.money[kind]},
+        }
+        self._view.end(figures, sentences, is_complete=is_complete)
+
+
+class AuditView:
+    """A line for a method, and one more for what `--fix` did; what a kind means comes at the
+    end."""
+
+    def __init__(self, kind: Format) -> None:
+        self._view = RecordsView(kind, "findings", AUDIT_COLUMNS)
+
+    def show(self, finding: audit.Finding) -> None:
+        record = {
+            "kind": str(finding.kind),
+            "user_id": finding.user_id,
+            "payment_method": finding.method_id,
+            "card": finding.card,
+            "stripe_customer_id": finding.customer,
+            "certainty": str(finding.certainty),
+            "detail": finding.detail,
+            "user_action": finding.user_action,
+            "meaning": audit.MEANING[finding.kind],
+            "is_fixed": finding.is_fixed,
+            "done": finding.done,
+        }
+        lines = [
+            f"{finding.kind:<15} {finding.user_id:<36} {finding.method_id:<28}"
+            f" {finding.card or '-':<16} {finding.certainty:<9} {finding.detail}"
+        ]
+        if finding.done:
+            lines.append(f"    {'fixed' if finding.is_fixed else 'not fixed'}: {finding.done}")
+        self._view.show(record, lines)
+
+    def end(self, counts: audit.Counts, *, is_complete: bool) -> None:
+        kinds = [kind for kind in audit.Kind if counts.found[kind]]
+        sentences = [
+            f"{counts.found[kind]} x {kind}: {audit.MEANING[kind]} Its user: {audit.USER[kind]}."
+            for kind in kinds
+        ]
+        sentences.append(
+            f"{counts.usable} of {counts.methods} methods can be used; {counts.users} users with a"
+            f" customer were looked at, {counts.fixed} findings fixed."
+        )
+        figures = {
+            "users": counts.users,
+            "methods": counts.methods,
+            "usable": counts.usable,
+            "found": {str(kind): counts.found[kind] for kind in kinds},
+            "fixed": counts.fixed,
         }
         self._view.end(figures, sentences, is_complete=is_complete)
 

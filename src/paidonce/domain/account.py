@@ -4,7 +4,7 @@ of use to tell them apart. Amounts are in minor units."""
 from dataclasses import dataclass
 from datetime import datetime
 
-from paidonce.domain.intent import IntentStatus
+from paidonce.domain.intent import IntentStatus, Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,16 @@ class AccountCharge:
     fingerprint: str | None
     metadata: dict[str, str]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMethod:
+    """A PaymentMethod. `is_checked`: the bank was asked about its security code or address, which
+    happens when it is attached or charged (recorded: `unchecked` until then)."""
+
+    method: Method
+    is_card: bool
+    is_checked: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,16 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from paidonce.domain.account import AccountCharge, AccountCustomer, AccountEvent, AccountIntent
+from paidonce.domain.account import (
+    AccountCharge,
+    AccountCustomer,
+    AccountEvent,
+    AccountIntent,
+    AccountMethod,
+)
 from paidonce.domain.intent import Failure, ListPage, Window
 from paidonce.gateway.client import EVER, PAGE_SIZE, StripeGateway, list_page, list_query
-from paidonce.gateway.translate import DEAD_METHOD_TEXT, translate_status
+from paidonce.gateway.translate import DEAD_METHOD_TEXT, translate_method, translate_status
 
 Shape = TypeVar("Shape")
 Json = Mapping[str, Any]
@@ -71,6 +77,17 @@ class AccountReader:
         """GET /v1/customers/:id. A deleted one has neither e-mail nor metadata."""
         return await self._read("/v1/customers", customer_id, time_left, _customer)
 
+    async def list_methods(
+        self, customer_id: str, after: str | None, time_left: float
+    ) -> ListPage[AccountMethod] | Failure:
+        """GET /v1/customers/:id/payment_methods: all that are attached to it."""
+        path = f"/v1/customers/{quote(customer_id, safe='')}/payment_methods"
+        return await self._page(path, list_query(EVER, after), time_left, _method)
+
+    async def retrieve_method(self, method_id: str, time_left: float) -> AccountMethod | Failure:
+        """GET /v1/payment_methods/:id. A dead one is still shown, and nothing says that it is."""
+        return await self._read("/v1/payment_methods", method_id, time_left, _method)
+
     async def list_method_ids(self, customer_id: str, time_left: float) -> list[str] | Failure:
         """GET /v1/customers/:id/payment_methods: the newest 100 that are attached to it."""
         path = f"/v1/customers/{quote(customer_id, safe='')}/payment_methods"
@@ -105,6 +122,12 @@ def _customer(data: Json) -> AccountCustomer:
     if data.get("deleted") is True:
         return AccountCustomer(data["id"], None, {}, None)
     return AccountCustomer(data["id"], data.get("email"), _metadata(data), _created(data))
+
+
+def _method(data: Json) -> AccountMethod:
+    checks = ((data.get("card") or {}).get("checks") or {}).values()
+    is_checked = any(each not in (None, "unchecked", "unavailable") for each in checks)
+    return AccountMethod(translate_method(data), data.get("type") == "card", is_checked)
 
 
 def _event(data: Json) -> AccountEvent:

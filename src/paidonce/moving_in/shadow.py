@@ -13,13 +13,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from paidonce.domain.account import AccountCharge, AccountCustomer, AccountIntent
-from paidonce.domain.clock import Clock
 from paidonce.domain.intent import Failure, Window
-from paidonce.gateway import StripeGateway
 from paidonce.gateway.account import AccountReader
 from paidonce.payments.context import REQUEST_SECONDS
 from paidonce.payments.requests import NAMESPACE
-from paidonce.reconcile.asking import Asker, CannotCompare, KeyRefused
+from paidonce.reconcile.asking import Asker, CannotCompare, KeyRefused, Source
 from paidonce.store.watched import Row, Watched
 
 KEEP = timedelta(days=90)
@@ -105,12 +103,6 @@ class Counts:
     money: defaultdict[Kind, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
-@dataclass(frozen=True)
-class Source:
-    gateway: StripeGateway
-    clock: Clock
-
-
 class Shadow:
     """One run. `show` gets every finding once, `complain` what stood in the way of a round."""
 
@@ -137,7 +129,8 @@ class Shadow:
         began = self._clock.now()
         known = self._watched.get(READ_UNTIL)
         since = datetime.fromisoformat(known) - AGAIN if known else self._watch.since
-        await self._read_lists(Window(since))
+        await self.read_payments(Window(since))
+        await self._read_customers(Window() if known is None else Window(since))
         self._watched.put(READ_UNTIL, began.isoformat())
         self._tell()
 
@@ -167,8 +160,8 @@ class Shadow:
 
     # --- reading -------------------------------------------------------------------------------
 
-    async def _read_lists(self, window: Window) -> None:
-        """Customers from ever: a duplicate is as old as it is."""
+    async def read_payments(self, window: Window) -> None:
+        """Intents and charges. Raises CannotCompare."""
         async for intents in self._stripe.pages(
             lambda after: self._account.list_intents(after, REQUEST_SECONDS, window)
         ):
@@ -179,9 +172,11 @@ class Shadow:
         ):
             self.counts.charges += len(charges)
             self._watched.note_charges([self._charge(each) for each in charges])
-        ever = Window() if self._watched.get(READ_UNTIL) is None else window
+
+    async def _read_customers(self, window: Window) -> None:
+        """At first from ever: a duplicate is as old as it is."""
         async for customers in self._stripe.pages(
-            lambda after: self._account.list_customers(after, REQUEST_SECONDS, ever)
+            lambda after: self._account.list_customers(after, REQUEST_SECONDS, window)
         ):
             self.counts.customers += len(customers)
             self._watched.note_customers([self._customer(each) for each in customers])

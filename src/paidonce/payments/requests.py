@@ -84,7 +84,7 @@ def attach_request(ctx: Context, attempt: AttemptRow, customer_id: str) -> Keyed
     return Keyed(key, attempt.stripe_version, {"customer": customer_id})
 
 
-def save_request(ctx: Context, customer_id: str) -> Keyed:
+def save_request(ctx: Parts, customer_id: str) -> Keyed:
     """An attach without a payment has a fresh key with every send that is not a repeat of a lost
     one: attaching again what is attached is harmless, while a key per method would replay a
     decline of today, or a saved 5xx, for a day after the card is good again."""

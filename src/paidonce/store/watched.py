@@ -9,7 +9,6 @@ from pathlib import Path
 
 from paidonce.store.scratch import open_scratch
 
-SHAPE = "1"
 _TABLES = (
     "PRAGMA synchronous = OFF",  # what a power cut takes is read again
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
@@ -18,10 +17,12 @@ _TABLES = (
     " customer TEXT, method_id TEXT, fingerprint TEXT)",
     "CREATE INDEX IF NOT EXISTS charges_of_order ON charges (order_key)",
     "CREATE INDEX IF NOT EXISTS charges_of_intent ON charges (intent_id)",
+    "CREATE INDEX IF NOT EXISTS charges_of_method ON charges (method_id)",
     "CREATE TABLE IF NOT EXISTS intents (id TEXT PRIMARY KEY, order_key TEXT, status TEXT,"
     " amount INTEGER, currency TEXT, created INTEGER, customer TEXT, method_id TEXT,"
     " is_tried INTEGER, has_consent INTEGER, is_refused_reuse INTEGER, is_ours INTEGER)",
     "CREATE INDEX IF NOT EXISTS intents_of_order ON intents (order_key)",
+    "CREATE INDEX IF NOT EXISTS intents_of_method ON intents (method_id)",
     "CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, user_key TEXT, email TEXT,"
     " created INTEGER)",
     "CREATE INDEX IF NOT EXISTS customers_of_user ON customers (user_key)",
@@ -64,6 +65,9 @@ class Row:
 class Watched:
     """`path`: a file that stays, readable by its owner alone; None: a temporary one."""
 
+    shape = "shadow 1"
+    more_tables: tuple[str, ...] = ()
+
     def __init__(self, path: Path | None, account: str) -> None:
         """Raises NotOurFile."""
         if path is None:
@@ -72,13 +76,16 @@ class Watched:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            for statement in _TABLES:
+            for statement in (*_TABLES, *self.more_tables):
                 self._db.execute(statement)
         except sqlite3.DatabaseError as error:
             raise NotOurFile(f"{path} is no file of this command") from error
-        if self.get("shape") not in (None, SHAPE) or self.get("account") not in (None, account):
+        if self.get("shape") not in (None, self.shape) or self.get("account") not in (
+            None,
+            account,
+        ):
             raise NotOurFile(f"{path} is of another version or of another Stripe account")
-        self.put("shape", SHAPE)
+        self.put("shape", self.shape)
         self.put("account", account)
 
     def close(self) -> None:
@@ -207,6 +214,22 @@ class Watched:
             " AND c.method_id = o.method_id)"
             ") WHERE method_id LIKE 'pm!_%' ESCAPE '!' GROUP BY method_id ORDER BY method_id"
         )
+
+    def find_uses(self, method_id: str) -> Row | None:
+        """How often a method was tried, the last time by the charge or intent `id`; `status` is
+        `kept` where a success with consent, and without a customer, keeps it alive."""
+        row = self._db.execute(
+            "SELECT use, NULL, NULL, NULL, '', count(*) OVER (),"
+            " CASE WHEN max(is_kept) OVER () THEN 'kept' ELSE '' END FROM ("
+            " SELECT c.id AS use, c.created, c.customer IS NULL AND c.is_succeeded"
+            " AND coalesce(i.has_consent, 0) AS is_kept FROM charges c"
+            " LEFT JOIN intents i ON i.id = c.intent_id WHERE c.method_id = ?1"
+            " UNION ALL SELECT id, created, 0 FROM intents o WHERE method_id = ?1 AND is_tried"
+            " AND NOT EXISTS (SELECT 1 FROM charges c WHERE c.intent_id = o.id"
+            " AND c.method_id = ?1)) ORDER BY created DESC LIMIT 1",
+            (method_id,),
+        ).fetchone()
+        return None if row is None else Row(*row)
 
     def list_duplicate_customers(self) -> Iterator[Row]:
         """Every customer of a user beside his first."""
