@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha planted fuzz durability conformance screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha upgrade planted fuzz durability conformance screenshots lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ chaos: setup ## the application under a seed, faults and crashes everywhere (SEE
 ha: setup ## restarts under load, ten times the load, a Stripe that hangs; writes docs/results/ha.json
 	@scripts/install-test-tools
 	@.venv/bin/python -m proof.load all --json docs/results/ha.json $(ARGS)
+
+upgrade: setup ## the program of an older revision is replaced under load (ARGS="--from REVISION")
+	@scripts/install-test-tools
+	@.venv/bin/python -m proof.load upgrade --json docs/results/upgrade.json $(ARGS)
 
 planted: setup ## plant each bug in a copy of the source; the proof has to find it (ARGS="NAME")
 	@.venv/bin/python -m proof.planted $(ARGS)

@@ -1,14 +1,16 @@
-"""python -m proof.load restarts|overload|hanging|all [--database KIND] [--json FILE]"""
+"""python -m proof.load restarts|overload|hanging|all [--database KIND] [--json FILE]
+python -m proof.load upgrade [--from REVISION] [--database KIND] [--json FILE]"""
 
 import argparse
 import asyncio
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from proof.load import hanging, overload, restarts
-from proof.load.cluster import running
+from proof.load import hanging, overload, restarts, upgrade
+from proof.load.cluster import database, running
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -28,25 +30,36 @@ def run_hanging(kind: str, _flags: argparse.Namespace) -> dict[str, Any]:
         return asyncio.run(hanging.run(cluster))
 
 
+def run_upgrade(kind: str, flags: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
+        folder = Path(name)
+        revision = flags.revision or upgrade.newest_before_the_last_migration()
+        old = upgrade.program_of(revision, folder / "old")
+        new = upgrade.Program(upgrade.ROOT / "src", knows_readers=True)
+        with upgrade.running_old(url, old, folder) as (cluster, settings):
+            return asyncio.run(upgrade.run(cluster, settings, old, new, folder))
+
+
 RUNS = {"restarts": run_restarts, "overload": run_overload, "hanging": run_hanging}
 
 
 def main() -> int:
     """Run, print the tables; 1 when anything was violated."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=[*RUNS, "all"])
+    parser.add_argument("what", choices=[*RUNS, "upgrade", "all"])
     parser.add_argument("--database", choices=DATABASES, help="both without it")
     parser.add_argument("--restarts", type=int, default=50)
     parser.add_argument("--servers", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20, help="of overload")
     parser.add_argument("--times", type=float, default=10, help="the capacity")
+    parser.add_argument("--from", dest="revision", help="the old program's, of upgrade")
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     results: dict[str, dict[str, Any]] = {}
     known = json.loads(flags.json.read_text()) if flags.json and flags.json.exists() else {}
     for name in RUNS if flags.what == "all" else [flags.what]:
         for kind in [flags.database] if flags.database else DATABASES:
-            result = RUNS[name](kind, flags)
+            result = {**RUNS, "upgrade": run_upgrade}[name](kind, flags)
             results[f"{name} on {kind}"] = result
             show(f"{name} on {kind}", result)
             if flags.json:  # after each, beside what earlier runs wrote

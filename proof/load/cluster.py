@@ -73,17 +73,13 @@ def headers_of(user: str) -> dict[str, str]:
 
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of a fresh, migrated database; PostgreSQL is one of the tests' own."""
+    """The URL of a fresh, empty database; PostgreSQL is one of the tests' own."""
     if kind == "sqlite":
-        url = f"sqlite:///{folder / 'paidonce.db'}"
-        prepare_template(url)
-        yield url
+        yield f"sqlite:///{folder / 'paidonce.db'}"
         return
     server = start_postgres()
     try:
-        url = server.url(server.create_database())
-        prepare_template(url)
-        yield url
+        yield server.url(server.create_database())
     finally:
         server.stop()
 
@@ -94,6 +90,7 @@ def running(kind: str, *, servers: int, workers: int = 0, **changes: str) -> Ite
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(database(kind, folder))
+        prepare_template(url)
         yield stack.enter_context(
             running_on(url, folder, servers=servers, workers=workers, **changes)
         )
@@ -117,10 +114,16 @@ def running_on(
             cluster.workers.append(process)
         for server in found:
             server.wait_until_ready()
-        simulator.set_webhook_target(f"{found[0].url}/api/webhooks/stripe", WEBHOOK_SECRET)
-        tea = {"productId": "tea", "name": "Tea", "amountMinor": PRICE_MINOR, "currency": "usd"}
-        cluster.merchant("PUT", "/api/products", {"products": [tea]}).raise_for_status()
+        prepare_prices(cluster)
         yield cluster
+
+
+def prepare_prices(cluster: Cluster) -> None:
+    """A price list, and Stripe's events at the first server."""
+    webhook = f"{cluster.servers[0].url}/api/webhooks/stripe"
+    cluster.simulator.set_webhook_target(webhook, WEBHOOK_SECRET)
+    tea = {"productId": "tea", "name": "Tea", "amountMinor": PRICE_MINOR, "currency": "usd"}
+    cluster.merchant("PUT", "/api/products", {"products": [tea]}).raise_for_status()
 
 
 def _start_server(stack: ExitStack, home: Path, settings: dict[str, str]) -> Server:

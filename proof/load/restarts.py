@@ -35,9 +35,12 @@ async def run(cluster: Cluster, *, restarts: int) -> dict[str, Any]:
     """Restart the servers in turn (and the worker now and then) while shoppers pay."""
     urls = [server.url for server in cluster.servers]
     async with open_shop(urls, cluster.simulator) as shop:
-        _disturb(cluster)
+        disturb(cluster)
         stop = asyncio.Event()
-        shoppers = [asyncio.create_task(_shop(shop, f"shopper-{n}", stop)) for n in range(SHOPPERS)]
+        shoppers = [
+            asyncio.create_task(shop_until_stopped(shop, f"shopper-{n}", stop))
+            for n in range(SHOPPERS)
+        ]
         done = Restarts()
         started = time.monotonic()
         try:
@@ -47,20 +50,28 @@ async def run(cluster: Cluster, *, restarts: int) -> dict[str, Any]:
         unpaid = sum(await asyncio.gather(*shoppers))
         load_seconds = time.monotonic() - started
         findings, counts = await settle_and_judge(cluster, shop)
-        return {
-            "restarts": len(done.codes),
-            "exit codes": sorted(set(done.codes)),
-            "slowest drain (s)": round(max(done.seconds), 2),
-            "seconds of load": round(load_seconds, 1),
-            "requests": sum(shop.answers.values()),
-            "answers": {f"{kind}: {words}": n for (kind, words), n in sorted(shop.answers.items())},
-            "connections cut after sending": sum(shop.failures.values()),
-            "connections refused (sent on)": shop.balancer.refused,
-            "orders whose client was never told success": unpaid,
-            **counts,
-            "p99 / p50 of a payment": _ratio(shop),
-            "violations": _violations(shop, done, unpaid, counts) + [str(f) for f in findings],
-        }
+        told = describe(shop, done, unpaid, counts, load_seconds)
+        return {**told, "violations": told["violations"] + [str(f) for f in findings]}
+
+
+def describe(
+    shop: Shop, done: Restarts, unpaid: int, counts: dict[str, Any], load_seconds: float
+) -> dict[str, Any]:
+    """What was seen, and which of it must not be."""
+    return {
+        "restarts": len(done.codes),
+        "exit codes": sorted(set(done.codes)),
+        "slowest drain (s)": round(max(done.seconds), 2),
+        "seconds of load": round(load_seconds, 1),
+        "requests": sum(shop.answers.values()),
+        "answers": {f"{kind}: {words}": n for (kind, words), n in sorted(shop.answers.items())},
+        "connections cut after sending": sum(shop.failures.values()),
+        "connections refused (sent on)": shop.balancer.refused,
+        "orders whose client was never told success": unpaid,
+        **counts,
+        "p99 / p50 of a payment": _ratio(shop),
+        "violations": _violations(shop, done, unpaid, counts),
+    }
 
 
 def _violations(shop: Shop, done: Restarts, unpaid: int, counts: dict[str, Any]) -> list[str]:
@@ -79,7 +90,7 @@ def _ratio(shop: Shop) -> float:
     return round(quantile(paid, 0.99) / (quantile(paid, 0.5) or 1), 1)
 
 
-def _disturb(cluster: Cluster) -> None:
+def disturb(cluster: Cluster) -> None:
     """Confirms take a moment, so that there are always some in flight, and now and then Stripe's
     answer is lost, so that the workers' sweep has something to find out."""
     lost = {**CONFIRM, "probability": LOST_ANSWERS}
@@ -87,7 +98,7 @@ def _disturb(cluster: Cluster) -> None:
     cluster.simulator.add_fault(match=CONFIRM, kind="latency", seconds=SLOW_CONFIRM_SECONDS)
 
 
-async def _shop(shop: Shop, name: str, stop: asyncio.Event) -> int:
+async def shop_until_stopped(shop: Shop, name: str, stop: asyncio.Event) -> int:
     """Order and pay until stopped; every fourth order is first tried with a card that the bank
     declines. Returns how many orders this client could not get paid."""
     unpaid = 0
@@ -110,17 +121,17 @@ async def _restart_in_turn(cluster: Cluster, restarts: int, done: Restarts) -> N
     await asyncio.sleep(1)
     for n in range(restarts):
         server = cluster.servers[n % len(cluster.servers)]
-        await _stop(server.process, done)
+        await stop_process(server.process, done)
         await asyncio.to_thread(server.process.start)
         await asyncio.to_thread(server.wait_until_ready)
         if cluster.workers and n % WORKER_EVERY == WORKER_EVERY - 1:
             worker = cluster.workers[0]
-            await _stop(worker, done)
+            await stop_process(worker, done)
             await asyncio.to_thread(worker.start)
         await asyncio.sleep(0.3)
 
 
-async def _stop(process: Any, done: Restarts) -> None:
+async def stop_process(process: Any, done: Restarts) -> None:
     started = time.monotonic()
     done.codes.append(await asyncio.to_thread(process.terminate, DRAIN_SECONDS))
     done.seconds.append(time.monotonic() - started)
