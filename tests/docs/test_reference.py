@@ -26,6 +26,21 @@ from paidonce.payments.hints import WANTED_TYPES
 from paidonce.settings import Settings
 from proof import reliability
 from proof.stripesim import figures
+from support.described import described_routes
+
+# --- routes --------------------------------------------------------------------------------------
+
+
+def test_every_route_stands_in_the_table_of_the_api_and_no_other() -> None:
+    named = re.findall(r"^\| `([A-Z]+) (/api/[^`? ]+)`", read(ROOT / "docs/api.md"), re.MULTILINE)
+    written = {(method, re.sub(r"{[^}]*}", "{}", path)) for method, path in named}
+    described = {
+        (method, re.sub(r"{[^}]*}", "{}", route.path))
+        for route in described_routes()
+        for method in route.methods or ()
+    }
+    assert written - {("POST", "/api/webhooks/stripe")} == described
+
 
 # --- error codes ---------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import requests
 
+from support.described import assert_described
+
 NEXT_STEPS = {
     "done",
     "authenticate",
@@ -20,6 +22,7 @@ NEXT_STEPS = {
 def assert_envelope(response: requests.Response) -> dict[str, Any]:
     """The body of an answer, after checking what holds for every one; returns it."""
     assert response.headers["Content-Type"] == "application/json", response.text
+    assert_described(response)
     body = response.json()
     assert body["status"] in ("success", "requires_action", "error"), body
     assert isinstance(body["message"], str) and body["message"], body

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from paidonce.api.statuses import MEANINGS, list_errors
 from paidonce.domain.errors import NextStep
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -199,7 +200,10 @@ def add(
         response_model=None,
         responses={
             200: _answer("The answer", LIST_ENVELOPE if is_list else ENVELOPE),
-            "default": _answer("Every error", ERROR_ENVELOPE),
+            **{
+                status: _answer(MEANINGS[status], ERROR_ENVELOPE)
+                for status in list_errors(method, path)
+            },
         },
         openapi_extra=description,
     )
