@@ -38,12 +38,13 @@ ORDERS = "/api/mobile-app/orders"
 PAY = f"{ORDERS}/{ORDER_ID}/pay"
 AT = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 METHODS = "/api/mobile-app/payments/methods"
-CARD = SavedMethod("spm_1", "pm_1", True, "visa", "4242", 3, 2030, "Ada")
+CARD = SavedMethod("spm_1", "pm_1", True, "visa", "4242", 3, 2030, "Ada", is_expired=False)
 CARD_DATA: dict[str, Any] = {
     "id": "spm_1",
     "type": "credit_card",
     "stripePaymentMethodId": "pm_1",
     "isDefault": True,
+    "isExpired": False,
     "details": {
         "brand": "visa",
         "last4": "4242",
@@ -286,7 +287,7 @@ def test_an_order_is_shown_with_its_items(given: Shop) -> None:
 
 
 def test_saved_cards_are_answered_to_the_letter(given: Shop) -> None:
-    nameless = SavedMethod("spm_2", "pm_2", False, None, None, None, None, None)
+    nameless = SavedMethod("spm_2", "pm_2", False, None, None, None, None, None, is_expired=True)
     given.use_cases.answers += [Page([CARD, nameless], "next"), CARD, "spm_1", CARD]
     body = assert_envelope(given.call("GET", f"{METHODS}?limit=2&cursor=c"))
     assert body["message"] == "Payment methods retrieved successfully"
@@ -298,6 +299,7 @@ def test_saved_cards_are_answered_to_the_letter(given: Shop) -> None:
             "type": "credit_card",
             "stripePaymentMethodId": "pm_2",
             "isDefault": False,
+            "isExpired": True,
             "details": dict.fromkeys(CARD_DATA["details"], ""),
         },
     ]
