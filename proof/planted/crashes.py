@@ -192,9 +192,9 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/cancel.py",
-                "    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor",
+                "    told = await ctx.gateway.cancel_intent(intent_id, request, visitor",
                 "    await _record_canceled(ctx, order_id, canceled_payment_id=payment.id)\n"
-                "    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor",
+                "    told = await ctx.gateway.cancel_intent(intent_id, request, visitor",
             ),
         ),
         ("I2",),
@@ -206,9 +206,9 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/settle.py",
-                "    request = cancel_request(ctx, job.payment)\n    answer = await",
+                "    request = cancel_request(ctx, job.payment)\n    told = await",
                 "    await record.retire(ctx, job.payment.id, action_becomes=action_becomes)\n"
-                "    request = cancel_request(ctx, job.payment)\n    answer = await",
+                "    request = cancel_request(ctx, job.payment)\n    told = await",
             ),
         ),
         ("I1",),

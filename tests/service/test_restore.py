@@ -147,11 +147,12 @@ def adopt(service: Running, order_id: str, intent_id: str) -> None:
         "INSERT INTO payments (id, order_id, user_id, generation, state, amount_minor, currency,"
         " confirmation_method, method_policy, stripe_version, stripe_payment_intent_id,"
         " intent_params, stripe_customer_id, created_at)"
-        " SELECT 'pay_adopted', order_id, user_id, 2, 'live', amount_minor, currency,"
+        " SELECT $3, order_id, user_id, 2, 'live', amount_minor, currency,"
         " confirmation_method, method_policy, stripe_version, $2, '{}', stripe_customer_id,"
         " created_at FROM payments WHERE order_id = $1",
         order_id,
         intent_id,
+        service.stripe("GET", f"/v1/payment_intents/{intent_id}")["metadata"]["payment_id"],
     )
 
 

@@ -258,13 +258,14 @@ WHAT_EACH_DOES = {
     "slow_body": (200, True, True),
     "bad_gateway_html": (502, True, True),
     "insufficient_balance": (200, True, True),  # of a request that is no refund
+    "lie": (200, True, True),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_fault_does_to_the_request_and_to_its_key(wire, kind):
     status, is_executed, is_saved = WHAT_EACH_DOES[kind]
-    strike(wire, kind, seconds=0.01)
+    strike(wire, kind, seconds=0.01, **({"fields": {"email": "x@y.z"}} if kind == "lie" else {}))
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(wire.post, PATH, {}, idempotency_key="k")
         if kind == "hold":
@@ -332,3 +333,23 @@ def test_a_misspelt_field_of_a_fault_is_a_mistake_of_the_test(wire):
         with pytest.raises(TypeError, match=r"a fault has no (pth|secs)"):
             wire.simulator.add_fault(kind="latency", match=match, **fault)
     assert wire.simulator.faults() == []
+
+
+def test_a_lie_is_in_the_answer_only(wire):
+    fields = {"email": "eve@x.y", "metadata.a": "2", "no.such": 1, "new": None}
+    strike(wire, "lie", fields=fields)
+    told = wire.post(PATH, {"email": "alice@x.y", "metadata[a]": "1"}, idempotency_key="k").json()
+    assert (told["email"], told["metadata"], told["new"]) == ("eve@x.y", {"a": "2"}, None)
+    true = wire.post(PATH, {"email": "alice@x.y", "metadata[a]": "1"}, idempotency_key="k").json()
+    assert (true["email"], true["metadata"]) == ("alice@x.y", {"a": "1"}) and "new" not in true
+    wire.simulator.add_fault(
+        kind="lie", match={"method": "GET", "times": 1}, fields={"data.*.email": "eve@x.y"}
+    )
+    assert [each["email"] for each in wire.get(PATH).json()["data"]] == ["eve@x.y"]
+    assert [each["email"] for each in wire.get(PATH).json()["data"]] == ["alice@x.y"]
+
+
+@pytest.mark.parametrize("fields", [None, {}, [], "amount"])
+def test_a_lie_has_to_say_something(wire, fields):
+    with pytest.raises(Exception, match="fields has to be an object"):
+        strike(wire, "lie", fields=fields)

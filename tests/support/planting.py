@@ -457,7 +457,7 @@ def _insert_payment(shop: Shop, order_id: str, intent_id: str, state: str) -> No
         " SELECT $2, order_id, user_id, 9, $4, amount_minor, currency, confirmation_method,"
         " method_policy, stripe_version, stripe_customer_id, intent_params, $3, created_at"
         " FROM payments WHERE order_id = $1",
-        order_id, f"pay_{uuid4().hex}", intent_id, state,
+        order_id, shop.intent(intent_id)["metadata"]["payment_id"], intent_id, state,
     )  # fmt: skip
 
 

@@ -301,6 +301,19 @@ def test_an_unheard_of_status_is_unrecognized(status: Any) -> None:
 # --- objects -------------------------------------------------------------------------------------
 
 
+CHARGE = {
+    "id": "ch_1",
+    "payment_intent": "pi_1",
+    "amount": 440,
+    "amount_captured": 400,
+    "amount_refunded": 40,
+    "currency": "usd",
+    "status": "succeeded",
+    "captured": True,
+    "created": 1_700_000_000,
+}
+
+
 def test_an_intent_is_read_with_ids_or_expanded_objects() -> None:
     plain = translate_intent(
         {**INTENT, "latest_charge": "ch_1", "customer": "cus_1", "payment_method": "pm_1"}
@@ -308,7 +321,7 @@ def test_an_intent_is_read_with_ids_or_expanded_objects() -> None:
     expanded = translate_intent(
         {
             **INTENT,
-            "latest_charge": {"id": "ch_1", "amount_refunded": 40},
+            "latest_charge": CHARGE,
             "customer": {"id": "cus_1"},
             "payment_method": {"id": "pm_1"},
         }
@@ -320,6 +333,8 @@ def test_an_intent_is_read_with_ids_or_expanded_objects() -> None:
             "pm_1",
         )
     assert (plain.amount_refunded, expanded.amount_refunded) == (None, 40)
+    assert plain.charge is None and expanded.charge is not None
+    assert (expanded.charge.intent_id, expanded.charge.amount_captured) == ("pi_1", 400)
     assert "pi_1_secret_x" not in repr(plain)
 
 

@@ -47,6 +47,8 @@ LEFT_OUT = {
     " recorded: tests/service/test_audit.py",
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
+    "commit.contradicted": "a line in the history of an answer that lies; nothing rests on it;"
+    " tests/service/test_lies.py",
     "commit.authorized": "no intent of ours is made with manual capture",
 }
 """Steps of the code that no flow passes, and why."""

@@ -79,6 +79,9 @@ class Intent:
     """True when Stripe answered from the idempotency key: the state may be an old one."""
     stripe_request_id: str | None = None
     """Of the answer (https://docs.stripe.com/api/request_ids), where it was an intent's own."""
+    amount_received: int | None = None
+    charge: "Charge | None" = None
+    """The latest charge, where it was expanded."""
 
 
 class Reason(StrEnum):
@@ -96,6 +99,7 @@ class Reason(StrEnum):
     NOT_REFUNDABLE = "not_refundable"  # not executed, and never will be: nothing can go back
     INVALID = "invalid"  # not executed: Stripe refused the parameters
     NOT_EXECUTED = "not_executed"  # rate limit, bad key, no connection, open circuit
+    CONTRADICTED = "contradicted"  # the answer is about something else: nothing is known by it
     UNKNOWN = "unknown"  # lost answer, 409, 5xx, garbage: it may have been executed
 
 
@@ -105,7 +109,8 @@ class Failure:
 
     `is_replayed`: Stripe answered from the idempotency key, so the execution is over and the same
     key will never answer anything else. `intent_status` is set when the error's body carried the
-    PaymentIntent. `code` and `param` are Stripe's, for the log.
+    PaymentIntent, whose id is `intent_id`. `code` and `param` are Stripe's, for the log; where the
+    answer contradicts the question, `param` is the field that does.
     """
 
     reason: Reason
@@ -117,6 +122,7 @@ class Failure:
     param: str | None = None
     stripe_request_id: str | None = None
     is_replayed: bool = False
+    intent_id: str | None = None
 
     @property
     def is_saved_error(self) -> bool:
@@ -247,3 +253,4 @@ class Charge:
     is_succeeded: bool
     created_at: datetime
     metadata: dict[str, str]
+    amount_captured: int | None = None

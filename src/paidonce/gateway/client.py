@@ -28,6 +28,7 @@ from paidonce.domain.intent import (
     Window,
 )
 from paidonce.gateway.circuit import Circuit
+from paidonce.gateway.contradictions import about, contradiction, id_of_customer
 from paidonce.gateway.pace import Pace
 from paidonce.gateway.translate import (
     translate_charge,
@@ -84,6 +85,7 @@ class StripeGateway:
         self._transport = transport or AiohttpTransport()
         self._clock = clock or SystemClock()
         self._circuit = Circuit(self._clock.monotonic)
+        self._is_live = settings.mode == "live"
         self._client = stripe.StripeClient(
             settings.stripe_secret_key.get_secret_value(),
             stripe_version=stripe.api_version,
@@ -111,7 +113,7 @@ class StripeGateway:
     ) -> Intent | Failure:
         """POST /v1/payment_intents/:id/confirm. A 402 is Failure(DECLINED)."""
         path = f"/v1/payment_intents/{intent_id}/confirm"
-        return _intent(await self._post("confirm", path, request, time_left))
+        return about(intent_id, _intent(await self._post("confirm", path, request, time_left)))
 
     async def create_refund(self, request: Keyed, time_left: float) -> Refund | Failure:
         """POST /v1/refunds. A card refund is answered `succeeded`, and may fail later."""
@@ -127,7 +129,7 @@ class StripeGateway:
     async def create_customer(self, request: Keyed, time_left: float) -> str | Failure:
         """POST /v1/customers; the customer's id."""
         answer = await self._post("create_customer", "/v1/customers", request, time_left)
-        return _translated(answer, _object_id)
+        return id_of_customer(request.params["metadata"], _translated(answer, _customer))
 
     async def attach_method(
         self, method_id: str, request: Keyed, time_left: float
@@ -150,7 +152,7 @@ class StripeGateway:
     ) -> Intent | Failure:
         """POST /v1/payment_intents/:id/cancel."""
         path = f"/v1/payment_intents/{intent_id}/cancel"
-        return _intent(await self._post("cancel", path, request, time_left))
+        return about(intent_id, _intent(await self._post("cancel", path, request, time_left)))
 
     async def create_setup_intent(self, request: Keyed, time_left: float) -> SetupIntent | Failure:
         """POST /v1/setup_intents, never with `confirm`."""
@@ -182,14 +184,15 @@ class StripeGateway:
         path = f"/v1/payment_intents/{quote(intent_id, safe='')}"
         params = {"expand": ["latest_charge", "payment_method"]}
         looked_at = self._clock.now()
-        intent = _intent(await self._call("retrieve_intent", "get", path, params, {}, time_left))
+        answer = await self._call("retrieve_intent", "get", path, params, {}, time_left)
+        intent = about(intent_id, _intent(answer))
         return intent if isinstance(intent, Failure) else replace(intent, looked_at=looked_at)
 
     async def retrieve_method(self, method_id: str, time_left: float) -> Method | Failure:
         """GET /v1/payment_methods/:id."""
         path = f"/v1/payment_methods/{quote(method_id, safe='')}"
         answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
-        return _translated(answer, translate_method)
+        return about(method_id, _translated(answer, translate_method))
 
     async def retrieve_setup_intent(
         self, setup_intent_id: str, time_left: float
@@ -247,7 +250,7 @@ class StripeGateway:
         and mode never had is a Failure with 404."""
         path = f"/v1/customers/{quote(customer_id, safe='')}"
         answer = await self._call("retrieve_customer", "get", path, {}, {}, time_left)
-        return _translated(answer, _customer)
+        return about(customer_id, _translated(answer, _customer))
 
     async def list_customers_with_email(
         self, email: str, time_left: float
@@ -402,6 +405,8 @@ class StripeGateway:
         data = answer.data
         if not isinstance(data, dict) or not data.keys() & {"id", "data", "client_secret"}:
             return self._failed(name, Failure(Reason.UNKNOWN, "Stripe's answer is no object"))
+        if data.get("livemode", self._is_live) is not self._is_live:
+            return contradiction(str(data.get("object")), "livemode")
         headers = answer.headers
         is_replayed = headers.get("Idempotent-Replayed") == "true"
         return Answered(data, is_replayed, headers.get("Request-Id"))

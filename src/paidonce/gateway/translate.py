@@ -82,6 +82,8 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         created_at=_time(data.get("created")),
         charged_at=_time(expanded.get("created")),
         is_customer_deleted=isinstance(customer, Mapping) and customer.get("deleted") is True,
+        amount_received=data.get("amount_received"),
+        charge=translate_charge(charge) if isinstance(charge, Mapping) else None,
     )
 
 
@@ -96,6 +98,7 @@ def translate_charge(data: Mapping[str, Any]) -> Charge:
         is_succeeded=data["status"] == "succeeded" and data["captured"] is True,
         created_at=datetime.fromtimestamp(data["created"], UTC),
         metadata=dict(data.get("metadata") or {}),
+        amount_captured=data.get("amount_captured"),
     )
 
 
@@ -189,6 +192,7 @@ def translate_error(error: Exception) -> Failure:
     status = getattr(error, "http_status", None)
     intent = body.get("payment_intent")
     intent_status = intent.get("status") if isinstance(intent, Mapping) else None
+    intent_id = intent.get("id") if isinstance(intent, Mapping) else None
     reason = _reason(error, body)
     refusal = translate_refusal(body) if reason is Reason.DECLINED else None
     request_id = headers.get("Request-Id")
@@ -202,6 +206,7 @@ def translate_error(error: Exception) -> Failure:
         param=_text(body.get("param")),
         stripe_request_id=request_id,
         is_replayed=headers.get("Idempotent-Replayed") == "true",
+        intent_id=_text(intent_id),
     )
 
 

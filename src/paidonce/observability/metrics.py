@@ -102,6 +102,12 @@ _outgoing_tries = Counter(
     ("outcome",),
     registry=registry,
 )
+_contradictions = Counter(
+    "paidonce_contradictions",
+    "Answers of Stripe that contradict our books or our question; nothing was concluded from them.",
+    ("object",),
+    registry=registry,
+)
 
 
 def set_outgoing(*, waiting: int, dead: int, oldest_waiting_seconds: float) -> None:
@@ -114,6 +120,11 @@ def set_outgoing(*, waiting: int, dead: int, oldest_waiting_seconds: float) -> N
 def record_outgoing(outcome: Literal["delivered", "failed", "dead"]) -> None:
     """Count one try."""
     _outgoing_tries.labels(outcome).inc()
+
+
+def record_contradiction(kind: str) -> None:
+    """Count one; `kind` is the name of Stripe's object."""
+    _contradictions.labels(kind).inc()
 
 
 def set_refunds_overdue(count: int) -> None:

@@ -5,7 +5,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.states import AttemptState, MethodState
-from paidonce.payments import customers, harmless, record, settle
+from paidonce.payments import customers, evidence, harmless, record, settle
 from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
 from paidonce.payments.requests import attach_request
 from paidonce.store import attempts, methods, orders
@@ -67,12 +67,11 @@ async def _set_method(tx: Transaction, attempt: AttemptRow, method_id: str) -> N
 async def _attach(
     ctx: Context, attempt: AttemptRow, visitor: Visitor, customer_id: str
 ) -> Method | Failure:
-    request = attach_request(ctx, attempt, customer_id)
-    return await harmless.send_harmless(
-        ctx,
-        visitor.deadline,
-        lambda left: ctx.gateway.attach_method(attempt.requested_method_id, request, left),
+    request, method_id = attach_request(ctx, attempt, customer_id), attempt.requested_method_id
+    answer = await harmless.send_harmless(
+        ctx, visitor.deadline, lambda left: ctx.gateway.attach_method(method_id, request, left)
     )
+    return evidence.checked_method(answer, method_id, customer_id)
 
 
 async def _next_key(ctx: Context, attempt: AttemptRow) -> None:

@@ -7,7 +7,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState, OrderStatus
-from paidonce.payments import follow_up, history, notices, record, restore
+from paidonce.payments import evidence, follow_up, history, notices, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, orders, payments
@@ -34,9 +34,11 @@ async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> Ser
     if payment is None or payment.stripe_payment_intent_id is None:
         return None
     intent_id, request = payment.stripe_payment_intent_id, cancel_request(ctx, payment)
-    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
+    told = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
+    answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
-        answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+        told = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+        answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
         await _record_canceled(ctx, order_id, canceled_payment_id=payment.id)
         return None

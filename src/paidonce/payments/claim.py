@@ -15,15 +15,13 @@ from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
 from paidonce.payments import history, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
+from paidonce.payments.evidence import TEST_FACTORY
 from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import confirm_params
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow
-
-TEST_FACTORY = "pm_card_"
-"""Stripe's test ids (docs.stripe.com/testing) make a new PaymentMethod with every use."""
 
 
 @dataclass(frozen=True, slots=True)

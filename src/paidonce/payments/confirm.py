@@ -9,7 +9,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, R
 from paidonce.domain.model import ActionRequired
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, history, record, settle
+from paidonce.payments import customers, evidence, history, record, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import (
     KEY_LIFE_HOURS,
@@ -109,7 +109,8 @@ async def _send(ctx: Context, job: Job, visitor: Visitor) -> Intent | Failure:
     if intent_id is None:
         raise LookupError("the fence lets no attempt pass without an intent")
     request = confirm_request(ctx, job.attempt)
-    return await ctx.gateway.confirm_intent(intent_id, request, visitor.deadline.left)
+    answer = await ctx.gateway.confirm_intent(intent_id, request, visitor.deadline.left)
+    return await evidence.checked(ctx, job.payment, answer)
 
 
 async def _answered(ctx: Context, job: Job, visitor: Visitor, intent: Intent) -> Verdict:
@@ -150,7 +151,7 @@ async def _refused(ctx: Context, job: Job, visitor: Visitor, failure: Failure) -
             return await _not_executed(ctx, job, visitor, refusal)
         case Reason.NOT_EXECUTED:
             return await _not_executed(ctx, job, visitor, errors.stripe_unavailable())
-        case _:  # KEY_CONFLICT, INTENT_MISSING: an alarm, and the truth is at Stripe
+        case _:  # KEY_CONFLICT, INTENT_MISSING, CONTRADICTED: an alarm, and the truth is at Stripe
             log.error("confirm.contradiction", payment_id=job.payment.id, reason=failure.reason)
             return await settle.settle(ctx, job, visitor)
 

@@ -6,6 +6,8 @@ from paidonce.domain import errors
 from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure
+from paidonce.observability import get_logger
+from paidonce.observability.metrics import record_contradiction
 from paidonce.payments.context import KEY_LIFE_HOURS, Parts
 from paidonce.payments.harmless import send_harmless, unavailable
 from paidonce.payments.requests import customer_metadata, customer_request, hosts_user_id
@@ -14,6 +16,7 @@ from paidonce.store.engine import Transaction
 from paidonce.store.rows import UserRow
 
 MAX_ROUNDS = 4
+log = get_logger(__name__)
 KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)
 LATE_EXECUTION = timedelta(hours=1)
 
@@ -131,6 +134,10 @@ async def _next_customer_key(ctx: Parts, user: UserRow, *, is_email_refused: boo
 
 
 async def _save_customer(ctx: Parts, user: UserRow, customer_id: str) -> None:
-    await ctx.db.transaction(
+    """Not one that another user has: then Stripe's answer was about somebody else."""
+    is_saved = await ctx.db.transaction(
         "customer", lambda tx: users.save_customer(tx, user.id, user.customer_key_no, customer_id)
     )
+    if not is_saved and await _owner_of(ctx, customer_id) not in (None, user.id):
+        log.critical("stripe.contradicted", object="customer", fields=["id"])
+        record_contradiction("customer")

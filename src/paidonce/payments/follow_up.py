@@ -7,7 +7,7 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import client_confirms, record, restore, settle
+from paidonce.payments import client_confirms, evidence, record, restore, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
 from paidonce.payments.context import (
@@ -99,9 +99,9 @@ async def look_at_standing_payment(ctx: Context, order_id: str, visitor: Visitor
     payment = await ctx.db.read(lambda tx: payments.get_standing_payment(tx, order_id))
     if payment is None or payment.stripe_payment_intent_id is None:
         return None
-    intent = await ctx.gateway.retrieve_intent(
-        payment.stripe_payment_intent_id, visitor.deadline.left
-    )
+    intent_id = payment.stripe_payment_intent_id
+    answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    intent = await evidence.checked(ctx, payment, answer)
     if isinstance(intent, Failure):
         return errors.payment_processing() if visitor.role is Role.WORKER else None
     return await conclude_without_attempt(ctx, payment, intent)
@@ -114,10 +114,12 @@ async def look_for_the_last_time(ctx: Context, payment: PaymentRow, visitor: Vis
     if payment.stripe_payment_intent_id is None:
         return True
     intent_id, deadline = payment.stripe_payment_intent_id, visitor.deadline
-    intent = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+    answer = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+    intent = await evidence.checked(ctx, payment, answer)
     if isinstance(intent, Intent) and intent.status in UNFINISHED:
         request = cancel_request(ctx, payment)
-        intent = await ctx.gateway.cancel_intent(intent_id, request, deadline.left)
+        answer = await ctx.gateway.cancel_intent(intent_id, request, deadline.left)
+        intent = await evidence.checked(ctx, payment, answer)
     if isinstance(intent, Failure):
         return False
     await conclude_without_attempt(ctx, payment, intent)
@@ -149,7 +151,8 @@ async def _end_trying(ctx: Context, payment: PaymentRow) -> None:
     and the limits say when the order may be paid again."""
     log.warning("sheet.ended", payment_id=payment.id, order_id=payment.order_id)
     intent_id, request = payment.stripe_payment_intent_id or "", cancel_request(ctx, payment)
-    answer = await ctx.gateway.cancel_intent(intent_id, request, REQUEST_SECONDS)
+    told = await ctx.gateway.cancel_intent(intent_id, request, REQUEST_SECONDS)
+    answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
         await record.retire(ctx, payment.id, action_becomes=AttemptState.SUPERSEDED)
 

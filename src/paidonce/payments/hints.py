@@ -1,9 +1,9 @@
 """What an event makes us do: look at the object it speaks of, and conclude from what we see."""
 
 from paidonce.domain.errors import OutcomeUnknown
-from paidonce.domain.intent import Failure, Intent, IntentStatus
+from paidonce.domain.intent import Failure, Intent, IntentStatus, Method
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import customers, restore, settle
+from paidonce.payments import customers, evidence, restore, settle
 from paidonce.payments.context import (
     REQUEST_SECONDS,
     Context,
@@ -100,9 +100,13 @@ async def _customer_deleted(ctx: Context, customer_id: str) -> Worked:
 
 async def _method_renewed(ctx: Context, method_id: str) -> Worked:
     """A new expiry, for one: read from Stripe, since events may come in any order."""
-    if await ctx.db.read(lambda tx: methods.get_method(tx, method_id)) is None:
+    known = await ctx.db.read(lambda tx: methods.get_method(tx, method_id))
+    if known is None:
         return "ignored", "no method of ours"
-    method = await ctx.gateway.retrieve_method(method_id, REQUEST_SECONDS)
+    told = await ctx.gateway.retrieve_method(method_id, REQUEST_SECONDS)
+    is_detached = isinstance(told, Method) and told.customer is None
+    customer_id = known.stripe_customer_id
+    method = told if is_detached else evidence.checked_method(told, method_id, customer_id)
     if isinstance(method, Failure):
         return "pending", f"Stripe did not show the method: {method.reason.value}"
     await ctx.db.transaction("refresh_method", lambda tx: methods.refresh_method(tx, method))
@@ -136,7 +140,8 @@ async def _look_at_payment(ctx: Context, payment: PaymentRow, intent_id: str) ->
         verdict = await settle.settle(ctx, job, visitor)
         is_unknown = isinstance(verdict, OutcomeUnknown)
         return ("pending", "the outcome is not known yet") if is_unknown else ("done", None)
-    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    intent = await evidence.checked(ctx, payment, answer)
     if isinstance(intent, Failure):
         return "pending", f"Stripe did not show the intent: {intent.reason.value}"
     await conclude_without_attempt(ctx, payment, intent)

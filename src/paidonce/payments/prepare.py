@@ -2,6 +2,7 @@
 created, and again by a pay request that finds something missing.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from paidonce.domain import errors
@@ -10,7 +11,7 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.gateway import Keyed
-from paidonce.payments import claim, customers, history
+from paidonce.payments import claim, customers, evidence, history
 from paidonce.payments.context import (
     CLOCKS_APART,
     KEY_LIFE_HOURS,
@@ -111,7 +112,10 @@ async def _adopt_or_create_intent(
             "intent_late", lambda tx: payments.sweep_at(tx, payment.id, sweep_at)
         )
     request = intent_request(ctx, payment)
-    return await send_harmless(ctx, deadline, lambda left: ctx.gateway.create_intent(request, left))
+    answer = await send_harmless(
+        ctx, deadline, lambda left: ctx.gateway.create_intent(request, left)
+    )
+    return await evidence.checked(ctx, payment, answer)
 
 
 async def find_intents_of(
@@ -123,7 +127,15 @@ async def find_intents_of(
         raise LookupError("an intent was asked for, so its customer is in the row")
     ours = {"payment_id": payment.id, "namespace": ctx.installation.namespace}
     since = payment.created_at - CLOCKS_APART
-    return await ctx.gateway.find_intents(payment.stripe_customer_id, ours, since, time_left)
+    found = await ctx.gateway.find_intents(payment.stripe_customer_id, ours, since, time_left)
+    if isinstance(found, Failure):
+        return found
+    unrecorded = replace(payment, stripe_payment_intent_id=None)
+    for intent in found:
+        answer = await evidence.checked(ctx, unrecorded, intent)
+        if isinstance(answer, Failure):
+            return answer
+    return found
 
 
 def best_of(intents: list[Intent]) -> Intent | None:

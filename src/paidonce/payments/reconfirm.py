@@ -3,7 +3,7 @@
 from paidonce.domain import errors
 from paidonce.domain.intent import CardRefusal, Failure, IntentStatus, Reason
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState
-from paidonce.payments import record
+from paidonce.payments import evidence, record
 from paidonce.payments.context import LAST_SEND_SECONDS, Context, Job, Verdict, Visitor
 from paidonce.payments.requests import reconfirm_request
 from paidonce.store import attempts, orders
@@ -31,7 +31,8 @@ async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict | F
     if intent_id is None or not is_live or visitor.deadline.left < LAST_SEND_SECONDS:
         return errors.payment_processing()
     request = reconfirm_request(ctx, job.attempt)
-    answer = await ctx.gateway.confirm_intent(intent_id, request, visitor.deadline.left)
+    told = await ctx.gateway.confirm_intent(intent_id, request, visitor.deadline.left)
+    answer = await evidence.checked(ctx, job.payment, told)
     if isinstance(answer, Failure):
         return await _failed(ctx, job, answer)
     if answer.status is IntentStatus.SUCCEEDED:

@@ -14,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import client_confirms, history, notices, refunds
+from paidonce.payments import client_confirms, evidence, history, notices, refunds
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
@@ -34,7 +34,9 @@ async def record_success(
     ctx: Context, payment: PaymentRow, attempt: AttemptRow | None, intent: Intent
 ) -> Verdict:
     """A success may come from anywhere. `attempt` is given only when its own confirm said so."""
-    if contradicts(ctx, payment, intent):
+    contradictions = evidence.contradictions(ctx, payment, intent)
+    if contradictions:
+        await evidence.raise_alarm(ctx, payment, intent, contradictions)
         return errors.payment_processing()
     if attempt is not None and isinstance(ctx.db, PostgresqlDatabase):
         paid = await _record_in_one_trip(ctx, ctx.db, payment, attempt, intent)
@@ -44,16 +46,6 @@ async def record_success(
     return await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
     )
-
-
-def contradicts(ctx: Context, payment: PaymentRow, intent: Intent) -> bool:
-    """Stripe's own answer is checked before an order is marked paid."""
-    wanted = (payment.stripe_payment_intent_id, payment.amount_minor, payment.currency)
-    is_right_mode = intent.is_live == (ctx.settings.mode == "live")
-    if (intent.id, intent.amount, intent.currency) == wanted and is_right_mode:
-        return False
-    log.critical("payment.contradicted", payment_id=payment.id, order_id=payment.order_id)
-    return True
 
 
 async def _record_in_one_trip(

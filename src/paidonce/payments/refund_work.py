@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from paidonce.domain.intent import Failure, Intent, Reason, Refund, RefundStatus
 from paidonce.domain.states import REFUND_MOVES, RefundState
 from paidonce.observability import get_logger
-from paidonce.payments import history
+from paidonce.payments import evidence, history
 from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context, Parts
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.payments.prepare import read_payment
@@ -199,7 +199,8 @@ async def _read_balance(ctx: Context, payment: PaymentRow) -> bool:
     """What Stripe says was given back of the payment's charge; False without an answer."""
     if payment.stripe_payment_intent_id is None:
         return True
-    intent = await ctx.gateway.retrieve_intent(payment.stripe_payment_intent_id, REQUEST_SECONDS)
+    answer = await ctx.gateway.retrieve_intent(payment.stripe_payment_intent_id, REQUEST_SECONDS)
+    intent = await evidence.checked(ctx, payment, answer)
     if not isinstance(intent, Intent):
         return False
     await conclude_without_attempt(ctx, payment, intent)

@@ -14,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.model import Page, PayCommand, SavedMethod, SaveMethod
 from paidonce.domain.states import MethodState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, harmless
+from paidonce.payments import customers, evidence, harmless
 from paidonce.payments.claim import unusable
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
@@ -193,9 +193,10 @@ async def _attach(
         return customer_id if is_stranger else errors.card_not_saved()
     request = save_request(ctx, customer_id)
     method_id = command.stripe_payment_method_id
-    answer = await harmless.send_harmless(
+    told = await harmless.send_harmless(
         ctx, deadline, lambda left: ctx.gateway.attach_method(method_id, request, left)
     )
+    answer = evidence.checked_method(told, method_id, customer_id)
     if isinstance(answer, Method):
         method = answer
         return await ctx.db.transaction(

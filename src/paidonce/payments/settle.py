@@ -14,9 +14,9 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, prepare, reconfirm, record
-from paidonce.payments.claim import TEST_FACTORY
+from paidonce.payments import customers, evidence, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
+from paidonce.payments.evidence import TEST_FACTORY
 from paidonce.payments.requests import cancel_request
 from paidonce.store import methods
 from paidonce.store.rows import AttemptRow
@@ -38,7 +38,8 @@ async def settle(ctx: Context, job: Job, visitor: Visitor, why: Why = Why.LOOK) 
     intent_id = job.payment.stripe_payment_intent_id
     if intent_id is None:
         return errors.payment_processing()
-    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    intent = await evidence.checked(ctx, job.payment, answer)
     if isinstance(intent, Failure):
         if intent.reason is Reason.INTENT_MISSING:
             log.error("intent.missing", payment_id=job.payment.id)
@@ -174,7 +175,8 @@ async def cancel_intent(
         )
         return Again("a generation without an intent was retired")
     request = cancel_request(ctx, job.payment)
-    answer = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
+    told = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
+    answer = await evidence.checked(ctx, job.payment, told)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
         await record.retire(ctx, job.payment.id, action_becomes=action_becomes)
         return Again("the intent was canceled")
@@ -186,7 +188,8 @@ async def cancel_intent(
 async def _look_after_refused_cancel(
     ctx: Context, job: Job, visitor: Visitor, intent_id: str
 ) -> Verdict:
-    intent = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    answer = await ctx.gateway.retrieve_intent(intent_id, visitor.deadline.left)
+    intent = await evidence.checked(ctx, job.payment, answer)
     if isinstance(intent, Intent) and intent.status in (
         IntentStatus.SUCCEEDED,
         IntentStatus.CANCELED,

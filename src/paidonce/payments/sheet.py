@@ -17,7 +17,16 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.model import Paid
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
-from paidonce.payments import customers, harmless, history, prepare, record, restore, settle
+from paidonce.payments import (
+    customers,
+    evidence,
+    harmless,
+    history,
+    prepare,
+    record,
+    restore,
+    settle,
+)
 from paidonce.payments.claim import Uncompared, insert_payment, payability
 from paidonce.payments.context import (
     REQUEST_SECONDS,
@@ -185,12 +194,13 @@ async def _look_at_attempt(ctx: Context, job: Job, deadline: Deadline) -> Again:
 async def _look_at_intent(ctx: Context, payment: PaymentRow, deadline: Deadline) -> Intent | Again:
     """The recorded intent with its client secret, which no row holds, if it can be paid."""
     intent_id = payment.stripe_payment_intent_id or ""
-    intent = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+    answer = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+    intent = await evidence.checked(ctx, payment, answer)
+    if isinstance(intent, Failure) and intent.reason is Reason.CONTRADICTED:
+        raise errors.payment_processing()
     if isinstance(intent, Failure):
         raise harmless.unavailable(intent)
     if intent.status in _OPEN:
-        if record.contradicts(ctx, payment, intent):
-            raise errors.payment_processing()
         return intent
     verdict = await conclude_without_attempt(ctx, payment, intent)
     if isinstance(verdict, Paid):
@@ -252,9 +262,11 @@ async def _retire(ctx: Context, payment_id: str, deadline: Deadline) -> Again:
         await record.retire(ctx, payment_id, action_becomes=become, only_unrecorded=True)
         return Again("a generation without an intent was retired")
     request = cancel_request(ctx, payment)
-    answer = await ctx.gateway.cancel_intent(intent_id, request, deadline.left)
+    told = await ctx.gateway.cancel_intent(intent_id, request, deadline.left)
+    answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
-        answer = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+        told = await ctx.gateway.retrieve_intent(intent_id, deadline.left)
+        answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Failure):
         raise errors.stripe_unavailable()
     await conclude_without_attempt(ctx, payment, answer)

@@ -30,6 +30,29 @@ async def add_payment_event(
     )
 
 
+async def add_payment_event_once(
+    tx: Transaction,
+    event_id: str,
+    order_id: str,
+    payment_id: str,
+    kind: str,
+    data: str,
+    now: datetime,
+) -> None:
+    """The same about the same payment is told once."""
+    await tx.execute(
+        "INSERT INTO payment_events (id, order_id, payment_id, attempt_id, kind, data, created_at)"
+        " SELECT $1, $2, $3, NULL, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM payment_events"
+        " WHERE order_id = $2 AND payment_id = $3 AND kind = $4 AND data = $5)",
+        event_id,
+        order_id,
+        payment_id,
+        kind,
+        data,
+        now,
+    )
+
+
 async def add_to_outbox(
     tx: Transaction,
     entry_id: str,

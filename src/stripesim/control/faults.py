@@ -19,7 +19,7 @@ Json = dict[str, Any]
 KINDS = (
     "latency", "hold", "drop_request", "drop_response", "error_before", "error_after",
     "error_saved", "rate_limit", "lock_timeout", "key_in_use", "truncate", "slow_body",
-    "bad_gateway_html", "insufficient_balance",
+    "bad_gateway_html", "insufficient_balance", "lie",
 )  # fmt: skip
 
 
@@ -29,7 +29,8 @@ class BadFault(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong. `seconds` for latency and slow_body, `status` for the error kinds.
+    """What goes wrong. `seconds` for latency and slow_body, `status` for the error kinds, `fields`
+    for lie.
 
     `removed` is set when its rule is taken away: until then a `hold` holds.
     """
@@ -37,6 +38,7 @@ class Fault:
     kind: str
     seconds: float = 1.0
     status: int | None = None
+    fields: Json = field(default_factory=dict)
     removed: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
 
 
@@ -82,6 +84,7 @@ class Rule:
                 "kind": self.fault.kind,
                 "seconds": self.fault.seconds,
                 "status": self.fault.status,
+                "fields": self.fault.fields,
             },
             "matched": self.matched,
             "struck": self.struck,
@@ -136,6 +139,9 @@ def read_rule(body: Json) -> Rule:
         raise BadFault("match and fault have to be objects")
     if fault.get("kind") not in KINDS:
         raise BadFault(f"fault.kind has to be one of {', '.join(KINDS)}")
+    fields = fault.get("fields") or {}
+    if not isinstance(fields, dict) or (fault["kind"] == "lie" and not fields):
+        raise BadFault("fields has to be an object: names of the answer, and what it says instead")
     path = str(match.get("path") or "*")
     nth, times = _read(match, "nth", 1), _read(match, "times", 0)
     seconds, status = _read(fault, "seconds", 0, 3600), _read(fault, "status", 400, 599)
@@ -144,6 +150,7 @@ def read_rule(body: Json) -> Rule:
             kind=fault["kind"],
             seconds=1.0 if seconds is None else seconds,
             status=None if status is None else int(status),
+            fields=fields,
         ),
         method=str(match["method"]).upper() if match.get("method") else None,
         path=path,

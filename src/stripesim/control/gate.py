@@ -5,6 +5,7 @@ import asyncio
 from stripesim import guesses
 from stripesim.api import Api, api_error, idempotency_key, preflight_answer
 from stripesim.control.faults import Fault, Faults
+from stripesim.control.lies import told_otherwise
 from stripesim.http import (
     Answer,
     Receive,
@@ -95,6 +96,8 @@ async def _send(
         await _send_half(scope, receive, send, answer)
     elif kind == "slow_body" and fault:
         await _send_slowly(send, answer, fault.seconds)
+    elif kind == "lie" and fault:
+        await send_answer(send, told_otherwise(answer, fault.fields))
     elif kind == "bad_gateway_html":
         status = (fault.status if fault else None) or 502
         await send_answer(send, Answer(status, BAD_GATEWAY, {}, "text/html"))

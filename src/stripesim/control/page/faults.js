@@ -19,6 +19,7 @@ const WHAT = {
   slow_body: "executed, the body comes slowly",
   bad_gateway_html: "executed, then 502 in HTML",
   insufficient_balance: "a refund that the balance does not cover",
+  lie: "executed, the answer says otherwise",
 };
 const METHODS = [["", "any"], ["POST", "POST"], ["GET", "GET"], ["DELETE", "DELETE"]];
 
@@ -27,6 +28,7 @@ export class FaultForm {
     this.kind = el("select", { name: "kind", onchange: () => this.adapt() });
     this.seconds = field("Seconds", { name: "seconds", type: "number", min: "0", max: "3600", step: "any", placeholder: "1" });
     this.status = field("Status", { name: "status", type: "number", min: "400", max: "599", placeholder: "500" });
+    this.fields = field("Fields, as JSON", { name: "fields", value: '{"amount": 1}', spellcheck: "false" });
     this.node = el(
       "form",
       { class: "form", onsubmit: (event) => { event.preventDefault(); onAdd(this.rule()); } },
@@ -38,6 +40,7 @@ export class FaultForm {
       field("Probability", { name: "probability", type: "number", min: "0", max: "1", step: "any", placeholder: "1" }),
       this.seconds,
       this.status,
+      this.fields,
       el("button", { class: "button go wide", type: "submit" }, "Switch on"),
     );
   }
@@ -52,6 +55,7 @@ export class FaultForm {
 
   adapt() {
     this.seconds.hidden = !SECONDS.includes(this.kind.value);
+    this.fields.hidden = this.kind.value !== "lie";
     this.status.hidden = !STATUS.includes(this.kind.value);
     this.status.querySelector("input").placeholder = this.kind.value === "bad_gateway_html" ? "502" : "500";
   }
@@ -61,7 +65,7 @@ export class FaultForm {
     const number = (name) => (form.get(name) === "" ? {} : { [name]: Number(form.get(name)) });
     return {
       match: { ...(form.get("method") && { method: form.get("method") }), path: form.get("path") || "*", ...number("nth"), ...number("times"), ...number("probability") },
-      fault: { kind: form.get("kind"), ...(this.seconds.hidden ? {} : number("seconds")), ...(this.status.hidden ? {} : number("status")) },
+      fault: { kind: form.get("kind"), ...(this.seconds.hidden ? {} : number("seconds")), ...(this.status.hidden ? {} : number("status")), ...(this.fields.hidden ? {} : { fields: JSON.parse(form.get("fields")) }) },
     };
   }
 }

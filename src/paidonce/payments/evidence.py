@@ -1,0 +1,128 @@
+"""Stripe's own answers are checked before anything is concluded from them.
+
+An answer about a payment has to agree with our books in every field that it shares with them. One
+that does not is no answer: it is alarmed, counted, shown in the order's history, and the outcome
+stays unknown until Stripe says something that agrees.
+"""
+
+import json
+
+from paidonce.domain.intent import Charge, Failure, Intent, IntentStatus, Method, Reason
+from paidonce.observability import get_logger
+from paidonce.observability.metrics import record_contradiction
+from paidonce.payments.context import Context, new_id
+from paidonce.store import events
+from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+from paidonce.store.rows import PaymentRow
+
+TEST_FACTORY = "pm_card_"
+"""Stripe's test ids (docs.stripe.com/testing) make a new PaymentMethod with every use."""
+log = get_logger(__name__)
+
+
+async def checked(ctx: Context, payment: PaymentRow, answer: Intent | Failure) -> Intent | Failure:
+    """What Stripe answered about the payment's intent, or Failure(CONTRADICTED)."""
+    if isinstance(answer, Failure):
+        if answer.reason is Reason.CONTRADICTED:  # the gateway has seen it, and raised the alarm
+            await _note(ctx, payment, [str(answer.param)])
+        return answer
+    fields = contradictions(ctx, payment, answer)
+    if not fields:
+        return answer
+    await raise_alarm(ctx, payment, answer, fields)
+    return Failure(Reason.CONTRADICTED, "it contradicts the payment", param=fields[0])
+
+
+async def raise_alarm(ctx: Context, payment: PaymentRow, intent: Intent, fields: list[str]) -> None:
+    log.critical(
+        "payment.contradicted",
+        payment_id=payment.id,
+        order_id=payment.order_id,
+        intent=intent.id,
+        fields=fields,
+    )
+    record_contradiction("payment_intent")
+    await _note(ctx, payment, fields)
+
+
+def contradictions(ctx: Context, payment: PaymentRow, intent: Intent) -> list[str]:
+    """The fields, by Stripe's names, in which an intent cannot be this payment's."""
+    ours = {
+        "order_id": payment.order_id,
+        "payment_id": payment.id,
+        "user_id": payment.user_id,
+        "namespace": ctx.installation.namespace,
+    }
+    pairs = {
+        "id": (intent.id, payment.stripe_payment_intent_id or intent.id),
+        "amount": (intent.amount, payment.amount_minor),
+        "currency": (intent.currency, payment.currency),
+        "livemode": (intent.is_live, ctx.settings.mode == "live"),
+        "customer": (intent.customer, payment.stripe_customer_id),
+        **{f"metadata.{name}": (intent.metadata.get(name), ours[name]) for name in ours},
+    }
+    wrong = [name for name, (told, wanted) in pairs.items() if told != wanted]
+    if intent.status is IntentStatus.UNRECOGNIZED:
+        wrong.append("status")
+    if intent.status is IntentStatus.SUCCEEDED:
+        wrong += _of_success(payment, intent)
+    return wrong
+
+
+def _of_success(payment: PaymentRow, intent: Intent) -> list[str]:
+    """What was charged: all of it, by a charge of this intent that has succeeded."""
+    wanted = _wanted_received(payment)
+    wrong = ["amount_received"] if intent.amount_received != wanted else []
+    if not intent.latest_charge:
+        wrong.append("latest_charge")
+    charge = intent.charge
+    return wrong if charge is None else wrong + _of_charge(payment, intent, charge, wanted)
+
+
+def _of_charge(payment: PaymentRow, intent: Intent, charge: Charge, wanted: int) -> list[str]:
+    pairs = {
+        "payment_intent": charge.intent_id == intent.id,
+        "amount": charge.amount == payment.amount_minor,
+        "amount_captured": charge.amount_captured == wanted,
+        "amount_refunded": 0 <= charge.amount_refunded <= wanted,
+        "currency": charge.currency == payment.currency,
+        "status": charge.is_succeeded,
+    }
+    return [f"latest_charge.{name}" for name, is_right in pairs.items() if not is_right]
+
+
+def _wanted_received(payment: PaymentRow) -> int:
+    """What a success of this payment has brought in."""
+    return payment.amount_minor
+
+
+def checked_method(answer: Method | Failure, method_id: str, customer_id: str) -> Method | Failure:
+    """What Stripe answered to attaching a method to a customer."""
+    if isinstance(answer, Failure):
+        return answer
+    fields = []
+    if answer.id != method_id and not method_id.startswith(TEST_FACTORY):
+        fields.append("id")
+    if answer.customer != customer_id:
+        fields.append("customer")
+    if not fields:
+        return answer
+    log.critical("stripe.contradicted", object="payment_method", fields=fields)
+    record_contradiction("payment_method")
+    return Failure(Reason.CONTRADICTED, "it contradicts the attach", param=fields[0])
+
+
+async def _note(ctx: Context, payment: PaymentRow, fields: list[str]) -> None:
+    """Into the order's history, once for the same fields; the answer does not wait for a database
+    that is away."""
+    data = json.dumps({"fields": fields})
+    now = ctx.clock.now()
+    try:
+        await ctx.db.transaction(
+            "contradicted",
+            lambda tx: events.add_payment_event_once(
+                tx, new_id(), payment.order_id, payment.id, "payment.contradicted", data, now
+            ),
+        )
+    except (DatabaseUnavailable, UnknownCommit) as error:
+        log.warning("payment.contradiction_not_noted", error=str(error))
