@@ -18,6 +18,8 @@ from typing import Any
 
 import asyncpg
 
+from proof.audit_refunds import refund_findings
+
 Json = dict[str, Any]
 Rows = list[Json]
 TABLES = (
@@ -33,6 +35,8 @@ TABLES = (
     "answers",
     "declined_saves",
     "forgotten_intents",
+    "disputes",
+    "fraud_warnings",
 )
 ENVELOPE = {"status", "message", "nextStep", "requestId"}
 STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
@@ -62,8 +66,9 @@ class Order:
 class Asked:
     """One request of a client and the answer it really got.
 
-    `kind`: pay, confirm, look, cancel, or at Stripe: app (its own confirm), refund (of all that was
-    taken, by somebody there). `begun` and `ended` are places in one global count; an answer
+    `kind`: pay, confirm, look, cancel, give_back (the merchant wants a refund, under `key`, of
+    `amount_minor` or of all that is left), or at Stripe: app (its own confirm), refund (of all that
+    was taken, by somebody there). `begun` and `ended` are places in one global count; an answer
     that never came has `ended` and `status` None.
     """
 
@@ -74,6 +79,8 @@ class Asked:
     ended: int | None = None
     status: int | None = None
     body: Json = field(default_factory=dict)
+    key: str = ""
+    amount_minor: int | None = None
 
     @property
     def says_paid(self) -> bool:
@@ -89,6 +96,11 @@ class Asked:
             return False
         is_refusal = self.status == 409 and self.body.get("code") not in STAYS_UNKNOWN
         return is_refusal or self.status in NEGATIVE
+
+    @property
+    def gives_back(self) -> bool:
+        """It may have: at Stripe when it was answered, by us whatever was."""
+        return self.kind == "give_back" or (self.kind == "refund" and self.status == 200)
 
     @property
     def says_refunded(self) -> bool:
@@ -245,6 +257,7 @@ class _World:
         self.intents = _grouped(stripe.intents.values(), _order_named)
         self.charges = _grouped(stripe.charges, lambda charge: charge["payment_intent"])
         self.given_back = _grouped(stripe.refunds, _order_named)
+        self.refunds = _grouped(stripe.refunds, lambda refund: refund["charge"])
         self.orders = {row["id"]: row for row in books.tables["orders"]}
         self.rows = {
             table: _grouped(books.tables[table], lambda row: row["order_id"])
@@ -285,6 +298,9 @@ class _Case:
         self.attempts = world.rows["payment_attempts"].get(order.id, [])
         self.outbox = world.rows["outbox"].get(order.id, [])
         self.refunds = world.rows["refunds"].get(order.id, [])
+        self.made = [
+            each for charge in self.charges for each in world.refunds.get(charge["id"], [])
+        ]
         self.given_back = [
             refund["metadata"]["refund_id"]
             for refund in world.given_back.get(order.id, [])
@@ -295,6 +311,10 @@ class _Case:
         yield from self._money()
         yield from self._answers()
         yield from self._explanations()
+        wishes = [ask for ask in self.asked if ask.kind == "give_back"]
+        yield from refund_findings(
+            wishes, self.made, self.charges, self.refunds, is_settled=is_settled
+        )
         if not self.row:
             yield "I11", "the order was answered and is not in our books"
         elif is_settled:
@@ -326,7 +346,7 @@ class _Case:
         paid_at = min((ask.ended or 0 for ask in self.asked if ask.says_paid), default=None)
         if paid_at is not None and not self.charged:
             yield "I6", "success was answered and nothing was charged"
-        refunds = [ask.begun for ask in self.asked if ask.kind == "refund" and ask.status == 200]
+        refunds = [ask.begun for ask in self.asked if ask.gives_back]
         for ask in self.asked:
             if ask.status is None:
                 continue

@@ -9,8 +9,6 @@ from proof.crash_points.shop import Shop
 
 EXECUTED = (200, 402)
 WORKED = ("done", "ignored", "forgotten")
-SURPLUS_ALARMS = ("payment.surplus", "refund.failed")
-"""True where money landed on a canceled order; all others, where a database was put back."""
 KEPT_SECONDS = 90 * 24 * 3600.0
 
 
@@ -132,9 +130,22 @@ def _log(shop: Shop, books: Books) -> Iterator[str]:
     text = shop.stage.log.read_text(errors="replace") if shop.stage.log.exists() else ""
     if "Traceback" in text:
         yield f"a traceback in the log: {text[-1500:]}"
-    is_canceled = any(row["status"] == "canceled" for row in books.tables["orders"])
+    alarms = _true_alarms(books)
     for line in text.splitlines():
-        is_about_surplus = any(f'"event": "{alarm}"' in line for alarm in SURPLUS_ALARMS)
-        is_true = is_canceled if is_about_surplus else shop.is_restored
+        is_true = shop.is_restored or any(f'"event": "{alarm}"' in line for alarm in alarms)
         if '"level": "critical"' in line and not is_true:
             yield f"a false alarm: {line}"
+
+
+def _true_alarms(books: Books) -> set[str]:
+    """What there was to raise an alarm about."""
+    found = set()
+    if any(row["status"] == "canceled" for row in books.tables["orders"]):
+        found |= {"payment.surplus", "refund.failed"}
+    if any(row["state"] in ("refused", "failed") for row in books.tables["refunds"]):
+        found.add("refund.failed")
+    if books.tables["disputes"]:
+        found.add("dispute.changed")
+    if books.tables["fraud_warnings"]:
+        found.add("fraud.warned")
+    return found

@@ -39,6 +39,7 @@ DECLINED_AT_CHARGE = "4000000000000341"
 NEEDS_3DS = "4000002760003184"
 DECLINED_AFTER_3DS = "4000008400001629"
 REFUND_FAILS = "4000000000005126"
+IS_DISPUTED, FRAUD_WARNED = "4000000000000259", "4000000000005423"
 QUANTITY = 2
 MOST_REPEATS = 40
 LEASE_SECONDS = 31
@@ -214,13 +215,14 @@ class Shop:
         """Ask until the answer is final, `patience` times at most. What nobody answered, since the
         process died, is asked again without end: every process dies once at most."""
         headers = {"Content-Type": "application/json", **headers}
+        wish = (headers.get("Idempotency-Key", ""), (body or {}).get("amountMinor"))
         while True:
             raw = b"" if body is None else json.dumps(body).encode()
             begun = next(self._places)
             try:
                 answer = self._send(method, path, raw, headers)
             except _Cut:
-                self._write_down(kind, order_id, card, begun, None)
+                self._write_down(kind, order_id, card, begun, None, wish)
                 self._bury()
                 if self.is_switching and body and card and order_id:
                     card = self.card(user=self.owner(order_id))
@@ -228,7 +230,7 @@ class Shop:
                     headers.pop("Idempotency-Key", None)  # another card is another request
                     self.has_switched = True
                 continue
-            self._write_down(kind, order_id, card, begun, answer)
+            self._write_down(kind, order_id, card, begun, answer, wish)
             patience -= 1
             if answer.is_final or patience == 0:
                 break
@@ -243,13 +245,19 @@ class Shop:
         return len(asks) >= MOST_REPEATS
 
     def _write_down(
-        self, kind: str, order_id: str | None, card: str | None, begun: int, answer: Answer | None
+        self,
+        kind: str,
+        order_id: str | None,
+        card: str | None,
+        begun: int,
+        answer: Answer | None,
+        wish: tuple[str, int | None],
     ) -> None:
         ended = next(self._places) if answer else None
         self.answers.append(f"{kind}: {answer or 'no answer'}")
         if order_id is not None:
             status, body = (answer.status, answer.body) if answer else (None, {})
-            self.asked.append(Asked(order_id, kind, card, begun, ended, status, body))
+            self.asked.append(Asked(order_id, kind, card, begun, ended, status, body, *wish))
         elif answer is not None and answer.status >= 500 and answer.status != 503:
             self.complaints.append(f"I6 {kind}: {answer}")
 
@@ -380,6 +388,13 @@ class Shop:
             "cancel", path, {}, self._as_merchant(), order_id=order_id, patience=patience
         )
 
+    def give_back(self, order_id: str, key: str, amount_minor: int | None = None) -> Answer:
+        """A refund of a part, or of all that is left."""
+        path = f"/api/orders/{order_id}/refunds"
+        headers = self._as_merchant() | {"Idempotency-Key": key}
+        body = {} if amount_minor is None else {"amountMinor": amount_minor}
+        return self._ask("give_back", path, body, headers, order_id=order_id)
+
     def operate(self, command: str) -> None:
         """An operator's command, which is given again after a death."""
         while True:
@@ -446,6 +461,10 @@ class Shop:
     def customer_id(self) -> str:
         """The newest customer at Stripe."""
         return str(self.stage.simulator.get("/v1/customers?limit=1")["data"][0]["id"])
+
+    def charge_id(self) -> str:
+        """The newest charge at Stripe."""
+        return str(self.stage.simulator.get("/v1/charges?limit=1")["data"][0]["id"])
 
     def lose(self, method: str, path: str, kind: str, times: int = 1) -> None:
         """So many calls of Stripe's API go wrong in this way (SIMULATOR.md, faults)."""

@@ -19,6 +19,7 @@ from paidonce.payments.context import (
     new_id,
     visitor_for,
 )
+from paidonce.payments.disputes import read_dispute, read_new_disputes, take_open
 from paidonce.payments.follow_up import (
     follow_up,
     look_at_standing_payment,
@@ -96,6 +97,13 @@ async def set_up_once(ctx: Context) -> int:
     due = await take_setups(ctx, BATCH)
     await _all(work_on_setup(ctx, setup) for setup in due)
     return len(due)
+
+
+async def look_at_disputes_once(ctx: Context) -> int:
+    """Open disputes, and those that nobody reported."""
+    due = await take_open(ctx, BATCH)
+    await _all(read_dispute(ctx, dispute.id) for dispute in due)
+    return len(due) + await read_new_disputes(ctx)
 
 
 async def release_once(ctx: Context) -> int:

@@ -28,6 +28,7 @@ from paidonce.domain.model import (
     SetUpCard,
     StoredAnswer,
 )
+from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, RefundView
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_refunds_overdue
@@ -35,7 +36,9 @@ from paidonce.payments import (
     cancel,
     follow_up,
     merchant_lists,
+    money_back,
     pay,
+    refund_request,
     release,
     saved,
     setups,
@@ -43,6 +46,7 @@ from paidonce.payments import (
     shopping,
 )
 from paidonce.payments.context import Context
+from paidonce.payments.disputes import measure_disputes
 from paidonce.payments.refund_work import count_overdue
 from paidonce.payments.same_order import KEY_LIFE
 from paidonce.store import events, users
@@ -117,6 +121,32 @@ class Service:
     async def cancel_order(self, order_id: str) -> Order:
         await cancel.cancel_order(self.ctx, order_id)
         return await shopping.get_order(self.ctx, order_id, None)
+
+    @_needs_database
+    async def refund_order(self, command: RefundCommand) -> RefundView:
+        return await refund_request.refund_order(self.ctx, command)
+
+    @_needs_database
+    async def list_refunds_of_order(
+        self, order_id: str, limit: int, cursor: str | None
+    ) -> Page[RefundView]:
+        return await refund_request.list_refunds_of_order(self.ctx, order_id, limit, cursor)
+
+    @_needs_database
+    async def list_refunds(
+        self, limit: int, cursor: str | None, order_id: str | None, status: str | None
+    ) -> Page[RefundView]:
+        return await refund_request.list_refunds(self.ctx, limit, cursor, order_id, status)
+
+    @_needs_database
+    async def list_disputes(
+        self, limit: int, cursor: str | None, order_id: str | None, status: str | None
+    ) -> Page[DisputeView]:
+        return await money_back.list_disputes(self.ctx, limit, cursor, order_id, status)
+
+    @_needs_database
+    async def get_money_back(self, order_id: str) -> MoneyBack:
+        return await money_back.get_money_back(self.ctx, order_id)
 
     @_needs_database
     async def list_orders(self, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
@@ -209,6 +239,7 @@ class Service:
         self._measure_at = ctx.clock.monotonic() + MEASURE_SECONDS
         await measure_inbox(ctx)
         set_refunds_overdue(await count_overdue(ctx))
+        await measure_disputes(ctx)
 
     async def readiness(self) -> dict[str, str]:
         if self._drain.begun.is_set():

@@ -1,6 +1,6 @@
 """The rounds of a worker, inside `serve` or alone: drain the inbox; sweep and resume cancelations;
-refunds and what was left behind, and now and then old cards and old events; and the lanes of
-outgoing events."""
+refunds and what was left behind, and now and then disputes, old cards and old events; and the lanes
+of outgoing events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 PAUSE_SECONDS = 1.0
 TIDY_SECONDS = 20.0
-"""Between two looks for cards to detach: nobody waits for one."""
+"""Between two looks for cards to detach, and for disputes to look at: nobody waits for one."""
 FORGET_SECONDS = 600.0
 """Between two looks for events to forget: each goes through the whole inbox."""
 log = get_logger(__name__)
@@ -31,6 +31,7 @@ THE_REST: dict[Work, float] = {
     recovery.refund_once: 0,
     recovery.look_at_forgotten_once: 0,
     recovery.set_up_once: 0,
+    recovery.look_at_disputes_once: TIDY_SECONDS,
     recovery.release_once: TIDY_SECONDS,
     webhooks.forget_once: FORGET_SECONDS,
     same_order.forget_once: FORGET_SECONDS,

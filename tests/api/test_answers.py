@@ -27,6 +27,7 @@ from paidonce.domain.model import (
     SaveMethod,
     StoredAnswer,
 )
+from paidonce.domain.money_back import MoneyBack
 from support.envelope import (
     assert_envelope,
     assert_error,
@@ -93,7 +94,7 @@ class Answering(NoUseCase):
 
     pay = confirm = create_order = create_merchant_order = get_order = list_orders = _next
     get_merchant_order = cancel_order = payment_status = list_payments = readiness = _next
-    put_products = receive_webhook = _next
+    put_products = receive_webhook = get_money_back = _next
     list_methods = save_method = delete_method = set_default_method = _next
 
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:
@@ -254,6 +255,8 @@ def test_an_order_is_created_from_products_and_quantities_alone(given: Shop) -> 
         "currency": "usd",
         "status": "pending",
         "paymentStatus": "pending",
+        "amountRefunded": 0,
+        "amountRefundedMinor": 0,
     }
     [(user, basket)] = given.use_cases.asked
     assert user == Principal("user-1", None)
@@ -273,6 +276,8 @@ def test_an_order_is_shown_with_its_items(given: Shop) -> None:
         "currency": "usd",
         "status": "pending",
         "paymentStatus": "pending",
+        "amountRefunded": 0,
+        "amountRefundedMinor": 0,
         "items": [
             {
                 "productId": "p1",
@@ -369,7 +374,8 @@ def test_the_payment_of_an_order_says_where_it_stands(
 
 
 def test_a_merchants_order_is_created_and_shown_with_user_and_metadata(given: Shop) -> None:
-    given.use_cases.answers += [_order(), _order(), _order(), None]
+    back = MoneyBack(refunds=[], surplus=[], disputes=[], fraud_warnings=[])
+    given.use_cases.answers += [_order(), _order(), back, _order(), None]
     sent = {
         "userId": "user-1",
         "email": "a@b.example",
@@ -385,7 +391,9 @@ def test_a_merchants_order_is_created_and_shown_with_user_and_metadata(given: Sh
     )
     shown = assert_success(given.merchant("GET", f"/api/orders/{ORDER_ID}"))
     assert (shown["userId"], shown["metadata"]) == ("user-1", {"k": "v"})
-    assert assert_success(given.merchant("POST", f"/api/orders/{ORDER_ID}/cancel")) == shown
+    empty = {"refunds": [], "surplus": [], "disputes": [], "fraudWarnings": []}
+    canceled = assert_success(given.merchant("POST", f"/api/orders/{ORDER_ID}/cancel"))
+    assert canceled | empty == shown
     product = {"productId": "p", "name": "n", "amountMinor": 5, "currency": "eur"}
     stored = given.merchant("PUT", "/api/products", body={"products": [product]})
     assert assert_success(stored) == {"products": 1}

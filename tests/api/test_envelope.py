@@ -110,6 +110,9 @@ def test_closed_doors_look_like_unknown_paths(start_shop: StartShop) -> None:
         ("POST", "/api/orders"),
         ("GET", f"/api/orders/{ORDER_ID}"),
         ("POST", f"/api/orders/{ORDER_ID}/cancel"),
+        ("POST", f"/api/orders/{ORDER_ID}/refunds"),
+        ("GET", "/api/refunds"),
+        ("GET", "/api/disputes"),
         ("POST", "/api/webhooks/stripe"),
         ("DELETE", "/api/products"),
     ]:
@@ -131,6 +134,9 @@ def test_the_contract_for_machines_describes_parameters_bodies_and_answers(shop:
     assert [parameter["name"] for parameter in saving["parameters"]] == ["Idempotency-Key"]
     schema = saving["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["stripePaymentMethodId"]
+    refunding = document["paths"]["/api/orders/{orderId}/refunds"]["post"]
+    [key] = [each for each in refunding["parameters"] if each["name"] == "Idempotency-Key"]
+    assert key["required"] is True and refunding["requestBody"]["required"] is False
     deleting = document["paths"]["/api/mobile-app/payments/methods/{id}"]["delete"]
     assert [parameter["name"] for parameter in deleting["parameters"]] == ["id"]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"

@@ -94,7 +94,8 @@ def paid_twice(service: Running, number: str = GOOD) -> tuple[str, str]:
 
 
 def refund_rows(service: Running) -> list[dict[str, Any]]:
-    return service.rows("SELECT * FROM refunds ORDER BY created_at")
+    """Ours; what was made at Stripe by hand is told apart."""
+    return service.rows("SELECT * FROM refunds WHERE cause <> 'dashboard' ORDER BY created_at")
 
 
 def states(service: Running) -> list[str]:
@@ -525,7 +526,8 @@ def test_a_refund_that_is_over_is_looked_at_ever_more_seldom_and_then_no_more(
     before = service.last_request()
     for _ in range(8):
         pass_time(service, 3 * HOUR)
-    assert len(service.stripe_calls(before)) <= 2 * 5
+    calls = [call for call in service.stripe_calls(before) if call[1] != "/v1/disputes"]
+    assert 0 < len(calls) <= 2 * 5
     pass_time(service, 41 * DAY)
     assert [row["next_check_at"] for row in refund_rows(service)] == [None]
 

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 class Idempotency:
     """Answers kept by principal, path and key.
 
-    Kept are final answers: success, 402 and other 4xx. Worked anew are a 409 that says wait, 429,
+    Kept are final answers: success, 402 and other 4xx. Worked anew is what says wait, and 429,
     5xx and `requires_action` (its client secret must not be kept either). A key is no lock on a
     payment, the order is; here it only makes two requests of this process wait for each other.
     """
@@ -115,8 +115,8 @@ def _key_of(request: Request) -> str | None:
 def _is_final(answer: Answer) -> bool:
     if not answer.is_kept:
         return False
-    if answer.status == 200:
-        return bool(answer.fields["status"] == "success")
     if answer.fields["nextStep"] == NextStep.WAIT.value or answer.status in (401, 413, 415, 429):
         return False
+    if answer.status == 200:
+        return bool(answer.fields["status"] == "success")
     return 400 <= answer.status < 500

@@ -10,6 +10,7 @@ from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
 from paidonce.api.idempotency import Idempotency, request_key_of
+from paidonce.api.money_back_views import money_back_view
 from paidonce.api.schemas import order_id_of, parse_merchant_order, parse_products
 from paidonce.api.usecases import UseCases
 
@@ -56,8 +57,10 @@ class MerchantRoutes:
     async def get_order(self, request: Request) -> Response:
         """One order of any user."""
         self._check(request)
-        order = await self._use_cases.get_merchant_order(order_id_of(request))
+        order_id = order_id_of(request)
+        order = await self._use_cases.get_merchant_order(order_id)
         data = views.merchant_order_detail(order)
+        data |= money_back_view(await self._use_cases.get_money_back(order_id))
         return respond(request, success("Order retrieved successfully", data))
 
     async def cancel_order(self, request: Request) -> Response:

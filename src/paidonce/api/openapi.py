@@ -177,6 +177,8 @@ def add(
     *,
     is_list: bool = False,
     filters: Schema | None = None,
+    is_body_optional: bool = False,
+    is_key_required: bool = False,
 ) -> None:
     """Add a route and describe it: its parameters, its body, the envelope of every answer.
     `filters` are a list's own parameters of the query, each with its schema."""
@@ -186,12 +188,13 @@ def add(
     parameters += [
         {"name": name, "in": "query", "schema": schema} for name, schema in (filters or {}).items()
     ]
-    parameters += [_IDEMPOTENCY_KEY] if method == "POST" else []
+    if method == "POST":
+        parameters.append({**_IDEMPOTENCY_KEY, "required": is_key_required})
     description: Schema = {"security": [{"bearer": []}], "parameters": parameters}
     if body is not None:
-        is_required = not any(body is optional for optional in _OPTIONAL_BODIES)
+        is_optional = is_body_optional or any(body is optional for optional in _OPTIONAL_BODIES)
         content = {"application/json": {"schema": body}}
-        description["requestBody"] = {"required": is_required, "content": content}
+        description["requestBody"] = {"required": not is_optional, "content": content}
     app.add_api_route(
         path,
         handler,

@@ -11,6 +11,7 @@ from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import MerchantRoutes
 from paidonce.api.merchant_lists import MerchantListRoutes
 from paidonce.api.mobile import MobileRoutes
+from paidonce.api.money_back import MoneyBackRoutes
 from paidonce.api.operations import OperationsRoutes
 from paidonce.api.usecases import UseCases
 from paidonce.settings import Settings
@@ -32,6 +33,7 @@ def add_routes(
     if settings.merchant_api_keys:
         MerchantRoutes(use_cases, authentication, idempotency).add_to(to)
         MerchantListRoutes(use_cases, authentication).add_to(to)
+        MoneyBackRoutes(use_cases, authentication, idempotency).add_to(to)
     operations = OperationsRoutes(use_cases)
     if settings.webhook_secrets:
         operations.add_webhook_to(to)

@@ -21,6 +21,7 @@ from paidonce.domain.model import (
     SetUpCard,
     StoredAnswer,
 )
+from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, RefundView
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 
 
@@ -48,6 +49,23 @@ class UseCases(Protocol):
     ) -> Page[MerchantPayment]: ...
 
     async def get_timeline(self, order_id: str) -> tuple[Order, Timeline]: ...
+    async def refund_order(self, command: RefundCommand) -> RefundView: ...
+
+    async def list_refunds_of_order(
+        self, order_id: str, limit: int, cursor: str | None
+    ) -> Page[RefundView]: ...
+
+    async def list_refunds(
+        self, limit: int, cursor: str | None, order_id: str | None, status: str | None
+    ) -> Page[RefundView]: ...
+
+    async def list_disputes(
+        self, limit: int, cursor: str | None, order_id: str | None, status: str | None
+    ) -> Page[DisputeView]: ...
+
+    async def get_money_back(self, order_id: str) -> MoneyBack:
+        """What went back of an order, is wanted back, or should go back."""
+        ...
 
     async def put_products(self, products: list[Product]) -> None: ...
 

@@ -76,7 +76,7 @@ def payment_outcome(outcome: Paid | ActionRequired) -> Answer:
         {
             "paymentId": outcome.payment_id,
             "orderId": outcome.order_id,
-            **_amount(outcome.amount_minor, outcome.currency),
+            **amount(outcome.amount_minor, outcome.currency),
             "status": "succeeded",
         },
     )
@@ -87,7 +87,7 @@ def payment_status(payment: PaymentStatus) -> Answer:
     data: dict[str, Any] = {
         "paymentId": payment.payment_id,
         "orderId": payment.order_id,
-        **_amount(payment.amount_minor, payment.currency),
+        **amount(payment.amount_minor, payment.currency),
         "status": payment.status,
     }
     if payment.client_secret is not None:
@@ -118,7 +118,7 @@ def payment_summary(payment: PaymentSummary) -> dict[str, Any]:
     return {
         "id": payment.id,
         "orderId": payment.order_id,
-        **_amount(payment.amount_minor, payment.currency),
+        **amount(payment.amount_minor, payment.currency),
         "paymentMethod": payment.payment_method,
         "status": payment.status,
         "paymentDate": timestamp(payment.payment_date),
@@ -168,10 +168,13 @@ def _order(order: Order) -> dict[str, Any]:
         "currency": order.currency,
         "status": order.status,
         "paymentStatus": order.payment_status,
+        "amountRefunded": to_major(order.amount_refunded_minor, order.currency),
+        "amountRefundedMinor": order.amount_refunded_minor,
     }
 
 
-def _amount(amount_minor: int, currency: str) -> dict[str, Any]:
+def amount(amount_minor: int, currency: str) -> dict[str, Any]:
+    """Money as every answer shows it."""
     return {
         "amount": to_major(amount_minor, currency),
         "amountMinor": amount_minor,

@@ -13,6 +13,8 @@ ServiceError                   code, message, money, next_step, http_status
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from paidonce.domain import money
+
 
 class NextStep(StrEnum):
     """What the client should do next; the `nextStep` of every answer (API.md)."""
@@ -159,6 +161,35 @@ def order_not_cancelable(reason: str) -> Refused:
 
 def _order_refused(message: str) -> Refused:
     return Refused("order_not_payable", message, 409, NextStep.CONTACT_SUPPORT)
+
+
+def order_not_refundable(reason: str) -> Refused:
+    return Refused(
+        "order_not_refundable",
+        f"This order cannot be refunded: {reason}.",
+        409,
+        NextStep.CONTACT_SUPPORT,
+    )
+
+
+def refund_exceeds_payment(left_minor: int, currency: str) -> Refused:
+    """`left_minor` is what can still be given back."""
+    left = f"{money.to_major(left_minor, currency)} {currency} (amountMinor {left_minor})"
+    return Refused(
+        "refund_exceeds_payment",
+        f"The refund is more than what is left of the payment: {left}.",
+        409,
+        NextStep.FIX_REQUEST,
+    )
+
+
+def payment_disputed() -> Refused:
+    return Refused(
+        "payment_disputed",
+        "The card holder has disputed this payment: Stripe gives nothing back beside the dispute.",
+        409,
+        NextStep.CONTACT_SUPPORT,
+    )
 
 
 def idempotency_mismatch() -> Refused:
@@ -322,6 +353,17 @@ def card_not_saved(retry_after_seconds: int = 5) -> Unavailable:
     return Unavailable(
         "stripe_unavailable",
         "The card was not saved: Stripe did not answer. It is safe to try again.",
+        503,
+        NextStep.RETRY,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def refund_not_made(retry_after_seconds: int = 5) -> Unavailable:
+    """As stripe_unavailable, where money was to go back."""
+    return Unavailable(
+        "stripe_unavailable",
+        "The refund was not made: Stripe did not answer. It is safe to try again.",
         503,
         NextStep.RETRY,
         retry_after_seconds=retry_after_seconds,

@@ -150,6 +150,39 @@ class Refund:
     amount: int
     metadata: dict[str, str]
     failure_reason: str | None = None
+    reason: str | None = None
+    created_at: datetime | None = None
+    stripe_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A Dispute as Stripe answered it. `status` and `reason` are its words, which may grow in
+    number; `evidence_due_at` is None where no answer can be given."""
+
+    id: str
+    charge: str
+    intent_id: str | None
+    amount: int
+    currency: str
+    reason: str
+    status: str
+    is_charge_refundable: bool
+    evidence_due_at: datetime | None
+    created_at: datetime
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyFraudWarning:
+    """A radar.early_fraud_warning as Stripe answered it."""
+
+    id: str
+    charge: str
+    intent_id: str | None
+    fraud_type: str
+    is_actionable: bool
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

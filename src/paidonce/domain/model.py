@@ -86,6 +86,7 @@ class Order:
     items: list[OrderItem]
     metadata: dict[str, Any]
     created_at: datetime
+    amount_refunded_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

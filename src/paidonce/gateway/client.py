@@ -118,7 +118,10 @@ class StripeGateway:
     async def create_refund(self, request: Keyed, time_left: float) -> Refund | Failure:
         """POST /v1/refunds. A card refund is answered `succeeded`, and may fail later."""
         answer = await self._post("create_refund", "/v1/refunds", request, time_left)
-        return _translated(answer, translate_refund)
+        refund = _translated(answer, translate_refund)
+        if isinstance(refund, Failure) or isinstance(answer, Failure):
+            return refund
+        return replace(refund, stripe_request_id=answer.stripe_request_id)
 
     # --- harmless: repeated at will --------------------------------------------------------------
 

@@ -121,6 +121,8 @@ def translate_refund(data: Mapping[str, Any]) -> Refund:
         amount=data["amount"],
         metadata=dict(data.get("metadata") or {}),
         failure_reason=_text(data.get("failure_reason")),
+        reason=_text(data.get("reason")),
+        created_at=_time(data.get("created")),
     )
 
 

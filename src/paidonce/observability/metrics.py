@@ -127,6 +127,22 @@ def record_contradiction(kind: str) -> None:
     _contradictions.labels(kind).inc()
 
 
+_open_disputes = Gauge(
+    "paidonce_disputes_open", "Disputes of our charges that are not decided.", registry=registry
+)
+_dispute_due = Gauge(
+    "paidonce_dispute_evidence_due_timestamp_seconds",
+    "The nearest deadline for evidence of an open dispute, as a Unix time; 0 where there is none.",
+    registry=registry,
+)
+
+
+def set_open_disputes(count: int, nearest_due_timestamp: float) -> None:
+    """How many there are, and when the first of their deadlines is; 0 where there is none."""
+    _open_disputes.set(count)
+    _dispute_due.set(nearest_due_timestamp)
+
+
 def set_refunds_overdue(count: int) -> None:
     """How many there are."""
     _refunds_overdue.set(count)

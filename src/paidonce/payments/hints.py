@@ -1,9 +1,10 @@
 """What an event makes us do: look at the object it speaks of, and conclude from what we see."""
 
+from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import OutcomeUnknown
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Method
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import customers, evidence, restore, settle
+from paidonce.payments import customers, disputes, evidence, restore, settle
 from paidonce.payments.context import (
     REQUEST_SECONDS,
     Context,
@@ -39,12 +40,15 @@ SETUP_TYPES = ("setup_intent.succeeded", "setup_intent.setup_failed")
 REFUND_TYPES = ("charge.refund", "refund.")
 WANTED_TYPES = (
     *sorted(OUTCOME_TYPES),
-    "charge.refund.updated",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
     "charge.refunded",
     "customer.deleted",
     "payment_method.automatically_updated",
     "payment_method.detached",
     "payment_method.updated",
+    "radar.early_fraud_warning.created",
     "refund.created",
     "refund.failed",
     "refund.updated",
@@ -76,10 +80,20 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
         return await _method_renewed(ctx, event.object_id)
     if event.type in SETUP_TYPES:
         return await look_at_setup_intent(ctx, event.object_id)
+    if event.type.startswith("charge.dispute."):
+        return _seen(await disputes.read_dispute(ctx, event.object_id), "dispute")
+    if event.type.startswith("radar.early_fraud_warning."):
+        return _seen(await disputes.read_fraud_warning(ctx, event.object_id), "warning")
     is_about_intent = event.type in OUTCOME_TYPES or event.type.startswith(REFUND_TYPES)
     if is_about_intent and event.stripe_payment_intent_id is not None:
         return await _look_at_intent(ctx, event, event.stripe_payment_intent_id)
     return "ignored", "nothing to do for this type"
+
+
+def _seen(is_ours: bool | None, what: str) -> Worked:
+    if is_ours is None:
+        return "pending", f"Stripe did not show the {what}"
+    return ("done", None) if is_ours else ("ignored", f"a {what} of somebody else")
 
 
 async def look_at_intent(ctx: Context, intent_id: str) -> Worked:
@@ -128,8 +142,10 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"
-    if event.type.startswith(REFUND_TYPES) and not await read_refunds(ctx, payment):
-        return "pending", "Stripe did not show the refunds"
+    if event.type.startswith(REFUND_TYPES):
+        deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
+        if not await read_refunds(ctx, payment, deadline):
+            return "pending", "Stripe did not show the refunds"
     return await _look_at_payment(ctx, payment, intent_id)
 
 

@@ -39,13 +39,15 @@ FAILURES = (AttemptState.DECLINED, AttemptState.AUTHENTICATION_FAILED)
 @dataclass(frozen=True, slots=True)
 class RefundFacts:
     """A refund as the merchant is told it. `id` is ours, or Stripe's where Stripe alone made it;
-    `refunded_minor` is what was given back of the order in all."""
+    `refunded_minor` is what was given back of the payment in all, `cause` why (docs/
+    refunds-and-disputes.md)."""
 
     id: str
     amount_minor: int
     refunded_minor: int
     reason: str | None = None
     stripe_refund_id: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ def _of_refund(payment_id: str, refund: RefundFacts) -> dict[str, Any]:
             "amountMinor": refund.amount_minor,
             "reason": refund.reason,
             "stripeRefundId": refund.stripe_refund_id,
+            "cause": refund.cause,
         },
     }
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from paidonce.gateway import Keyed
@@ -158,9 +159,22 @@ def cancel_request(ctx: Context, payment: PaymentRow) -> Keyed:
     return Keyed(key, payment.stripe_version, {"cancellation_reason": "abandoned"})
 
 
-def refund_params(ctx: Context, payment: PaymentRow, refund_id: str, amount_minor: int) -> str:
-    """The metadata says whose refund it is, so that it is found again when its key is forgotten."""
-    params = {
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the merchant asked for: the hash of the Idempotency-Key, that of the request, and the
+    reason in Stripe's words."""
+
+    key_hash: str
+    request_hash: str
+    reason: str | None = None
+
+
+def refund_params(
+    ctx: Context, payment: PaymentRow, refund_id: str, amount_minor: int, wish: Wish | None
+) -> str:
+    """The metadata says whose refund it is, so that it is found again when its key is forgotten,
+    and what it was asked for by, so that a restored database knows the request again."""
+    params: dict[str, Any] = {
         "payment_intent": payment.stripe_payment_intent_id,
         "amount": amount_minor,
         "metadata": {
@@ -170,6 +184,10 @@ def refund_params(ctx: Context, payment: PaymentRow, refund_id: str, amount_mino
             "namespace": ctx.installation.namespace,
         },
     }
+    if wish is not None:
+        params["metadata"] |= {"key_hash": wish.key_hash, "request_hash": wish.request_hash}
+        if wish.reason is not None:
+            params["reason"] = wish.reason
     return json.dumps(params)
 
 

@@ -215,6 +215,7 @@ def _order(row: OrderRow, payment_status: str) -> Order:
         ],
         metadata=json.loads(row.metadata),
         created_at=row.created_at,
+        amount_refunded_minor=row.amount_refunded_minor,
     )
 
 

@@ -1,6 +1,8 @@
 """What lists and views read. Nothing here decides anything."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.methods import is_expired_sql
@@ -67,6 +69,23 @@ async def list_methods(
     of_last = f"COALESCE((SELECT {expired} FROM payment_methods m WHERE m.id = $6), 0)"
     after = f"({expired} > {of_last} OR {expired} = {of_last} AND (m.created_at, m.id) < ($5, $6))"
     return await tx.fetch(f"{listed} AND {after} {order}", *values, *before)
+
+
+async def list_page(
+    tx: Transaction,
+    select: str,
+    limit: int,
+    before: tuple[datetime, str] | None,
+    wanted: Mapping[str, Any],
+) -> list[Row]:
+    """Of one table, newest first, the rows whose columns have the `wanted` values; None is any."""
+    given = {column: value for column, value in wanted.items() if value is not None}
+    tests = [f"{column} = ${n}" for n, column in enumerate(given, 2)]
+    if before is not None:
+        tests.append(f"(created_at, id) < (${len(given) + 2}, ${len(given) + 3})")
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    order = " ORDER BY created_at DESC, id DESC LIMIT $1"
+    return await tx.fetch(f"{select}{where}{order}", limit, *given.values(), *(before or ()))
 
 
 async def _page(

@@ -47,6 +47,17 @@ async def get_payment_of_intent(
     return row_or_none(PaymentRow, row)
 
 
+async def list_charged(tx: Transaction, order_id: str) -> list[PaymentRow]:
+    """The order's payments that took money: the one that paid for it, and those that fit no
+    order."""
+    rows = await tx.fetch(
+        f"SELECT {_PAYMENT} FROM payments WHERE order_id = $1"
+        " AND state IN ('succeeded', 'surplus') ORDER BY generation",
+        order_id,
+    )
+    return [row_as(PaymentRow, row) for row in rows]
+
+
 async def count_generations(tx: Transaction, order_id: str) -> int:
     row = await tx.fetch_one("SELECT count(*) AS n FROM payments WHERE order_id = $1", order_id)
     return int(row["n"]) if row else 0

@@ -4,17 +4,43 @@ Every function that changes a row expects the order's row to be locked (`orders.
 `take_due` and what is only about sending.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.domain.states import REFUND_MOVES, RefundState, check_move
-from paidonce.store.engine import Transaction
-from paidonce.store.rows import RefundRow, columns, row_as
+from paidonce.store.engine import Row, Transaction
+from paidonce.store.listings import list_page
+from paidonce.store.rows import RefundRow, columns, row_as, row_or_none
 
 _REFUND = columns(RefundRow)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """`captured_minor`: what was taken with the payment. `seen_minor`: what went back by the
+    charge's own figure, as the latest look saw it. `made_minor`: our rows of what Stripe has made
+    and not taken back. `asked_minor`: our rows of what it may or may not have made. In minor
+    units."""
+
+    captured_minor: int
+    seen_minor: int
+    made_minor: int
+    asked_minor: int
+
+    @property
+    def all_minor(self) -> int:
+        """What has gone back, as far as anybody knows."""
+        return max(self.made_minor, self.seen_minor)
+
+    @property
+    def left_minor(self) -> int:
+        """What can still be given back."""
+        return max(0, self.captured_minor - self.asked_minor - self.all_minor)
+
+
 async def insert_refund(tx: Transaction, refund: RefundRow) -> bool:
-    """False when the payment's surplus is being given back already."""
+    """False when the payment's surplus is being given back already, or a row stands for what was
+    asked for under this key, or for this refund of Stripe's."""
     names = _REFUND.split(", ")
     places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
     changed = await tx.execute(
@@ -36,6 +62,46 @@ async def list_of_payment(tx: Transaction, payment_id: str) -> list[RefundRow]:
         f"SELECT {_REFUND} FROM refunds WHERE payment_id = $1 ORDER BY created_at, id", payment_id
     )
     return [row_as(RefundRow, row) for row in rows]
+
+
+async def get_of_key(tx: Transaction, order_id: str, key_hash: str) -> RefundRow | None:
+    """The refund that was asked for under this key."""
+    row = await tx.fetch_one(
+        f"SELECT {_REFUND} FROM refunds WHERE order_id = $1 AND key_hash = $2", order_id, key_hash
+    )
+    return row_or_none(RefundRow, row)
+
+
+async def get_given_back(tx: Transaction, payment_id: str) -> GivenBack:
+    """What went back of a payment's charge, as Stripe's figure and our rows say it."""
+    row = await tx.fetch_one(
+        "SELECT COALESCE(p.amount_captured_minor, p.amount_minor) AS captured,"
+        " p.amount_refunded_minor,"
+        " COALESCE(SUM(CASE WHEN r.state = 'requested' THEN r.amount_minor END), 0) AS asked,"
+        " COALESCE(SUM(CASE WHEN r.state IN ('pending', 'requires_action', 'succeeded')"
+        "   THEN r.amount_minor END), 0) AS made"
+        " FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id WHERE p.id = $1"
+        " GROUP BY p.amount_captured_minor, p.amount_minor, p.amount_refunded_minor",
+        payment_id,
+    )
+    if row is None:
+        raise LookupError("payments are never deleted")
+    return GivenBack(
+        row["captured"], row["amount_refunded_minor"], int(row["made"]), int(row["asked"])
+    )
+
+
+async def list_refunds(
+    tx: Transaction,
+    limit: int,
+    before: tuple[datetime, str] | None,
+    *,
+    order_id: str | None = None,
+    state: RefundState | None = None,
+) -> list[Row]:
+    """Newest first, from after the `(created_at, id)` of the last page's end."""
+    wanted = {"order_id": order_id, "state": state}
+    return await list_page(tx, f"SELECT {_REFUND} FROM refunds", limit, before, wanted)
 
 
 async def take_due(

@@ -123,7 +123,8 @@ class MethodRow:
 
 @dataclass(frozen=True, slots=True)
 class RefundRow:
-    """`cause` is why the money goes back: `surplus` fits no order. `params` is the keyed call's."""
+    """`cause` is why the money goes back: `surplus` fits no order, `dashboard` was somebody else.
+    `params` is the keyed call's. `key_hash` and `request_hash` are set for what was asked for."""
 
     id: str
     order_id: str
@@ -141,6 +142,9 @@ class RefundRow:
     next_check_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
+    key_hash: str | None = None
+    request_hash: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +171,36 @@ class SetupRow:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class DisputeRow:
+    """A dispute as Stripe showed it at `seen_at`; `id`, `reason` and `status` are Stripe's."""
+
+    id: str
+    order_id: str
+    payment_id: str
+    stripe_charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    status: str
+    is_charge_refundable: bool
+    evidence_due_at: datetime | None
+    created_at: datetime
+    seen_at: datetime
+    closed_at: datetime | None
+    next_look_at: datetime | None
+
+
 AnyRow = TypeVar(
-    "AnyRow", OrderRow, PaymentRow, AttemptRow, UserRow, MethodRow, RefundRow, SetupRow
+    "AnyRow",
+    OrderRow,
+    PaymentRow,
+    AttemptRow,
+    UserRow,
+    MethodRow,
+    RefundRow,
+    SetupRow,
+    DisputeRow,
 )
 _ENUMS = {
     (OrderRow, "status"): OrderStatus,
