@@ -19,6 +19,7 @@ from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger, log_through_host
+from paidonce.outgoing.desk import Desk
 from paidonce.payments import restore
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
@@ -257,6 +258,18 @@ async def use_inbox(
     db = await open_database(settings.database_url)
     try:
         return await work(Inbox(db, SystemClock()))
+    finally:
+        await db.close()
+
+
+async def use_outbox(
+    settings: DatabaseSettings, work: Callable[[Desk], Awaitable[Result]]
+) -> Result:
+    """Work on outgoing events. Raises SettingsError, DatabaseUnavailable."""
+    await check_schema(settings)
+    db = await open_database(settings.database_url)
+    try:
+        return await work(Desk(db, SystemClock()))
     finally:
         await db.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from paidonce import webhooks
+from paidonce import outgoing, webhooks
 from paidonce.api.drain import Drain
 from paidonce.domain import errors
 from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
@@ -29,6 +29,7 @@ from paidonce.domain.model import (
     StoredAnswer,
 )
 from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, RefundView
+from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_refunds_overdue
@@ -170,6 +171,20 @@ class Service:
         return await merchant_lists.get_timeline(self.ctx, order_id)
 
     @_needs_database
+    async def list_events(
+        self, wanted: EventFilter, limit: int, cursor: str | None
+    ) -> Page[ToldEvent]:
+        return await outgoing.list_events(self.ctx, wanted, limit, cursor)
+
+    @_needs_database
+    async def get_event(self, event_id: str) -> ToldEvent:
+        return await outgoing.get_event(self.ctx, event_id)
+
+    @_needs_database
+    async def resend_event(self, event_id: str) -> ToldEvent:
+        return await outgoing.resend_event(self.ctx, event_id)
+
+    @_needs_database
     async def put_products(self, products: list[Product]) -> None:
         await shopping.put_products(self.ctx, products)
 
@@ -238,6 +253,7 @@ class Service:
             return
         self._measure_at = ctx.clock.monotonic() + MEASURE_SECONDS
         await measure_inbox(ctx)
+        await outgoing.measure_outgoing(ctx)
         set_refunds_overdue(await count_overdue(ctx))
         await measure_disputes(ctx)
 

@@ -34,6 +34,7 @@ THE_REST: dict[Work, float] = {
     recovery.look_at_disputes_once: TIDY_SECONDS,
     recovery.release_once: TIDY_SECONDS,
     webhooks.forget_once: FORGET_SECONDS,
+    outgoing.forget_once: FORGET_SECONDS,
     same_order.forget_once: FORGET_SECONDS,
 }
 """Each with the seconds from one time to the next, beside the pause between two rounds."""

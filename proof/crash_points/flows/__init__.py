@@ -41,12 +41,18 @@ SUBJECTS = (
 )
 """Imported, so that their flows stand in the table."""
 
+ONE_COMMIT = "one commit, and nothing outside; tests/service/test_outgoing_desk.py"
 LEFT_OUT = {
     "commit.host_table": "an upgrade of the host's own table; tests/migration/test_adoption.py",
     "commit.adopt_customer": "a person's command: one commit, and nothing at Stripe;"
     " tests/migration/test_duplicates.py",
     "commit.audit_method": "a person's command; the next run finds what was attached and not"
     " recorded: tests/service/test_audit.py",
+    "commit.resend_notice": ONE_COMMIT,
+    "commit.resend_notices": ONE_COMMIT,
+    "commit.enable_endpoint": ONE_COMMIT,
+    "commit.retire_endpoint": ONE_COMMIT,
+    "commit.forget_notices": ONE_COMMIT,
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
     "commit.contradicted": "a line in the history of an answer that lies; nothing rests on it;"

@@ -146,6 +146,12 @@ _ORDER_ID: Schema = {
     "required": True,
     "schema": {"type": "string", "format": "uuid"},
 }
+_EVENT_ID: Schema = {
+    "name": "eventId",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
 _METHOD_ID: Schema = {
     "name": "id",
     "in": "path",
@@ -183,6 +189,7 @@ def add(
     """Add a route and describe it: its parameters, its body, the envelope of every answer.
     `filters` are a list's own parameters of the query, each with its schema."""
     parameters = [_ORDER_ID] if "{orderId}" in path else []
+    parameters += [_EVENT_ID] if "{eventId}" in path else []
     parameters += [_METHOD_ID] if "methods/{id}" in path else []
     parameters += _PAGE if is_list else []
     parameters += [

@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute, Route
 
 from paidonce.api.auth import Authentication
+from paidonce.api.events import EventRoutes
 from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import MerchantRoutes
 from paidonce.api.merchant_lists import MerchantListRoutes
@@ -34,6 +35,7 @@ def add_routes(
         MerchantRoutes(use_cases, authentication, idempotency).add_to(to)
         MerchantListRoutes(use_cases, authentication).add_to(to)
         MoneyBackRoutes(use_cases, authentication, idempotency).add_to(to)
+        EventRoutes(use_cases, authentication, idempotency).add_to(to)
     operations = OperationsRoutes(use_cases)
     if settings.webhook_secrets:
         operations.add_webhook_to(to)

@@ -22,6 +22,7 @@ from paidonce.domain.model import (
     StoredAnswer,
 )
 from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, RefundView
+from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 
 
@@ -65,6 +66,18 @@ class UseCases(Protocol):
 
     async def get_money_back(self, order_id: str) -> MoneyBack:
         """What went back of an order, is wanted back, or should go back."""
+        ...
+
+    async def list_events(
+        self, wanted: EventFilter, limit: int, cursor: str | None
+    ) -> Page[ToldEvent]: ...
+
+    async def get_event(self, event_id: str) -> ToldEvent:
+        """Raises `event_not_found`."""
+        ...
+
+    async def resend_event(self, event_id: str) -> ToldEvent:
+        """The event, on its way again; raises `event_not_found`."""
         ...
 
     async def put_products(self, products: list[Product]) -> None: ...

@@ -125,6 +125,10 @@ def order_not_found() -> Refused:
     return Refused("order_not_found", "Order not found", 404, NextStep.FIX_REQUEST)
 
 
+def event_not_found() -> Refused:
+    return Refused("event_not_found", "Event not found", 404, NextStep.FIX_REQUEST)
+
+
 def payment_method_not_found() -> Refused:
     return Refused(
         "payment_method_not_found", "Payment method not found", 404, NextStep.USE_OTHER_METHOD

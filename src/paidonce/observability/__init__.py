@@ -15,6 +15,7 @@ from paidonce.observability.metrics import (
     record_request,
     record_step,
     render_metrics,
+    set_outgoing,
 )
 from paidonce.observability.redaction import redact
 from paidonce.observability.steps import set_step_hook, step
@@ -44,6 +45,7 @@ __all__ = [
     "redact",
     "render_metrics",
     "request_span",
+    "set_outgoing",
     "set_step_hook",
     "step",
     "timeline",

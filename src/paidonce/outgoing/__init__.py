@@ -5,12 +5,23 @@ At least once, and of an order one after the other; an event's id is what the re
 
 import asyncio
 
+from paidonce.outgoing.asking import get_event, list_events, resend_event
 from paidonce.outgoing.courier import Courier
+from paidonce.outgoing.desk import forget_once, measure_outgoing
 from paidonce.outgoing.lane import Lane
 from paidonce.payments.context import Context
 from paidonce.store import outbox
 
-__all__ = ["deliver_once", "register", "run_lanes"]
+__all__ = [
+    "deliver_once",
+    "forget_once",
+    "get_event",
+    "list_events",
+    "measure_outgoing",
+    "register",
+    "resend_event",
+    "run_lanes",
+]
 
 
 async def register(ctx: Context) -> None:

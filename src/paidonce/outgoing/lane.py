@@ -7,12 +7,12 @@ place of its own: nobody waits for somebody else's endpoint or order.
 """
 
 import asyncio
+import json
 from datetime import timedelta
 
 from paidonce.endpoints import Endpoint
 from paidonce.observability import get_logger, record_outgoing, step
 from paidonce.outgoing import retries
-from paidonce.outgoing.body import body_of
 from paidonce.outgoing.courier import Courier, Sent
 from paidonce.outgoing.signature import sign
 from paidonce.payments.context import Context, new_id
@@ -119,7 +119,8 @@ class Lane:
             log.exception("outgoing.failed", event_id=due.event.id)
 
     async def _send(self, due: DueEvent) -> Sent:
-        event, body = due.event, body_of(due.event)
+        event = due.event
+        body = json.dumps(event.as_json(), separators=(",", ":")).encode()
         timestamp = int(self._ctx.clock.now().timestamp())
         headers = {
             "Content-Type": "application/json",

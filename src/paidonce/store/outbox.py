@@ -9,22 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from paidonce.domain.outgoing import OutgoingEvent
 from paidonce.store.engine import Row, Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingEvent:
-    """What happened. `payload` is JSON text; what it does not say is in the order's row."""
-
-    id: str
-    type: str
-    sequence: int
-    payload: str
-    created_at: datetime
-    order_id: str
-    order_number: str
-    amount_minor: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""The outbox as operators and the merchant see it, and how it is kept small."""
+
+from datetime import datetime, timedelta
+
+from paidonce.domain.clock import Clock
+from paidonce.domain.outgoing import EventFilter, OutboxState, ToldEvent
+from paidonce.observability import set_outgoing
+from paidonce.payments.context import Context, Parts
+from paidonce.payments.cursors import Place
+from paidonce.store import outbox, outbox_view
+from paidonce.store.engine import Database
+
+KEPT_FOR = timedelta(days=90)
+"""What was delivered. What was not stays, for a person."""
+FORGET_BATCH = 200
+MOST_BATCHES = 20
+RESEND_BATCH = 500
+
+
+class Desk:
+    """List, show, send again; needs the database and nothing else."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def look(self) -> OutboxState:
+        return await self._db.read(outbox_view.get_state)
+
+    async def list_latest(
+        self, wanted: EventFilter, limit: int, before: Place | None = None
+    ) -> list[ToldEvent]:
+        return await self._db.read(lambda tx: outbox_view.list_events(tx, wanted, limit, before))
+
+    async def get(self, event_id: str) -> ToldEvent | None:
+        return await self._db.read(lambda tx: outbox_view.get_event(tx, event_id))
+
+    async def resend(self, event_id: str) -> int:
+        """Whatever its state; a worker sends it within a second. To how many endpoints it goes."""
+        now = self._clock.now()
+        return await self._db.transaction(
+            "resend_notice", lambda tx: outbox_view.resend_event(tx, event_id, now)
+        )
+
+    async def resend_all_dead(self) -> int:
+        """How many there were."""
+        count, now = 0, self._clock.now()
+        while True:
+            sent = await self._db.transaction(
+                "resend_notices", lambda tx: outbox_view.resend_dead(tx, now, RESEND_BATCH)
+            )
+            count += sent
+            if sent < RESEND_BATCH:
+                return count
+
+    async def enable(self, name: str) -> bool:
+        """After 410 Gone. False: no such endpoint."""
+        return await self._db.transaction(
+            "enable_endpoint", lambda tx: outbox.enable_endpoint(tx, name)
+        )
+
+    async def retire(self, name: str) -> int | None:
+        """It left the settings for good: what waits for it is dropped; how many. None: no such."""
+        return await self._db.transaction(
+            "retire_endpoint", lambda tx: outbox_view.retire_endpoint(tx, name)
+        )
+
+
+async def measure_outgoing(ctx: Context) -> None:
+    """Bring the outbox's state into the metrics. What no endpoint was handed yet waits too, where
+    there is one."""
+    state = await ctx.db.read(outbox_view.get_state)
+    has_endpoints = bool(ctx.settings.outgoing_endpoints)
+    since = [state.oldest_waiting_at, state.oldest_new_at if has_endpoints else None]
+    now = ctx.clock.now()
+    ages = [(now - moment).total_seconds() for moment in since if moment is not None]
+    set_outgoing(
+        waiting=state.waiting + (state.new if has_endpoints else 0),
+        dead=state.dead,
+        oldest_waiting_seconds=max([0.0, *ages]),
+    )
+
+
+async def forget_once(ctx: Parts) -> int:
+    """Delete events that were delivered long ago, some batches of them; how many. They are found by
+    a read, so that no writer waits while the table is gone through."""
+    before = ctx.clock.now() - KEPT_FOR
+    count = 0
+    for _ in range(MOST_BATCHES):
+        ids = await ctx.db.read(lambda tx: outbox_view.list_forgettable(tx, before, FORGET_BATCH))
+        if not ids:
+            break
+        count += await _delete(ctx, ids, before)
+    return count
+
+
+async def _delete(ctx: Parts, ids: list[str], before: datetime) -> int:
+    return await ctx.db.transaction(
+        "forget_notices", lambda tx: outbox_view.delete_events(tx, ids, before)
+    )
