@@ -104,6 +104,7 @@ class Shop:
     def __post_init__(self) -> None:
         self._places = itertools.count(1)
         self._cards: dict[str, set[str]] = {}
+        self._cards_of_tokens: dict[str, str] = {}
         self._events_seen: set[str] = set()
         self._is_armed = False
         self._http: Http | None = None
@@ -295,6 +296,14 @@ class Shop:
         self._cards.setdefault(user, set()).add(method_id)
         return method_id
 
+    def token(self, number: str = GOOD, user: str = "alice") -> str:
+        """A ConfirmationToken of a card that the user enters; it goes where a card's id goes."""
+        card, key = self.card(number, user), self.stage.simulator.publishable_key
+        form = urlencode({"payment_method": card})
+        made = self.stage.simulator.post("/v1/confirmation_tokens", form, key)
+        self._cards_of_tokens[made["id"]] = card
+        return str(made["id"])
+
     def pay(
         self,
         order_id: str,
@@ -308,7 +317,13 @@ class Shop:
         path = f"/api/mobile-app/orders/{order_id}/pay"
         headers = self._as_user(self.owner(order_id), key)
         return self._ask(
-            "pay", path, body, headers, order_id=order_id, card=card, patience=patience
+            "pay",
+            path,
+            body,
+            headers,
+            order_id=order_id,
+            card=self._cards_of_tokens.get(card, card),
+            patience=patience,
         )
 
     def confirm(self, order_id: str) -> Answer:

@@ -19,6 +19,7 @@ from proof.crash_points.flows import (
     strays,
     surplus,
     telling,
+    tokens,
 )
 from proof.crash_points.flows.table import FLOWS, Flow
 
@@ -38,6 +39,7 @@ SUBJECTS = (
     cards,
     sheets,
     telling,
+    tokens,
 )
 """Imported, so that their flows stand in the table."""
 

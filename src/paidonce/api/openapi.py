@@ -52,13 +52,15 @@ PAY: Schema = {
         paymentMethodId={"type": "string"},
         paymentToken={"type": "string"},
         stripePaymentMethodId={"type": "string"},
+        confirmationToken={"type": "string"},
         paymentMethod={"type": "string"},
         paymentIntentId={"type": "string"},
         savePaymentMethod={"type": "boolean"},
     ),
     "description": "The PaymentMethod is the first of paymentMethodId, paymentToken, "
-    "stripePaymentMethodId, and paymentMethod when it begins with pm_. With paymentIntentId "
-    "only, the request acts as pay/confirm.",
+    "stripePaymentMethodId, confirmationToken, and paymentMethod when it begins with pm_ or "
+    "ctoken_; a ConfirmationToken may stand in any of them. With paymentIntentId only, the request "
+    "acts as pay/confirm.",
 }
 CONFIRM = _object([], paymentIntentId={"type": "string"})
 SHEET: Schema = {

@@ -38,6 +38,7 @@ _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
 _STRIPE_VERSION = re.compile(  # https://docs.stripe.com/api/versioning, with betas behind it
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9](\.[a-z_]{1,40})?(; ?[a-z0-9_]{1,60}=v[0-9]{1,3})*", re.ASCII
 )
+_METHOD_FIELDS = ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "confirmationToken")
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 
 
@@ -120,18 +121,20 @@ def parse_merchant_order(body: dict[str, Any], key: RequestKey | None = None) ->
 
 
 def payment_method_of(body: dict[str, Any]) -> str | None:
-    """The PaymentMethod id where one of the app's versions put it, or None.
+    """The PaymentMethod id where one of the app's versions put it, or None. A ConfirmationToken may
+    stand in its place, or by its own name.
 
-    The first of `paymentMethodId`, `paymentToken`, `stripePaymentMethodId`, and `paymentMethod`
-    when that begins with `pm_` (other values of it, "credit_card", name a kind of method).
+    The first of `paymentMethodId`, `paymentToken`, `stripePaymentMethodId`, `confirmationToken`,
+    and `paymentMethod` when that begins with `pm_` or `ctoken_` (other values of it, "credit_card",
+    name a kind of method).
     """
     fields = Fields(body)
     named = [
         fields.text(name, LONGEST_STRIPE_ID, is_empty_absent=True)
-        for name in ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "paymentMethod")
+        for name in (*_METHOD_FIELDS, "paymentMethod")
     ]
-    if named[3] is not None and not named[3].startswith("pm_"):
-        named[3] = None
+    if named[-1] is not None and not named[-1].startswith(("pm_", "ctoken_")):
+        named[-1] = None
     for name in named:
         if name is None:
             continue

@@ -26,6 +26,8 @@ from paidonce.domain.intent import (
 )
 from paidonce.gateway.transport import NeverSent
 
+SPENT_TOKEN_CODE = "payment_intent_confirmation_token_invalid"  # noqa: S105 - Stripe's code
+"""A ConfirmationToken that was used or is older than 12 h (gburgyan/aat-stripe, asserted)."""
 DEAD_METHOD_TEXT = "may not be used again"
 """The only error text that decides about a payment: the reuse error has neither code nor param, and
 both of its spellings contain these words (recorded; pinned by a test against the simulator)."""
@@ -233,7 +235,7 @@ def _reason(error: Exception, body: Mapping[str, Any]) -> Reason:
 
 def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> Reason:
     code, param, message = body.get("code"), body.get("param"), str(body.get("message") or "")
-    if code is None and DEAD_METHOD_TEXT in message:
+    if code == SPENT_TOKEN_CODE or (code is None and DEAD_METHOD_TEXT in message):
         return Reason.METHOD_DEAD
     if code is None and UNATTACHED_METHOD_TEXT in message:
         return Reason.METHOD_UNATTACHED
@@ -245,6 +247,7 @@ def _reason_of_invalid_request(status: int | None, body: Mapping[str, Any]) -> R
         return {
             "customer": Reason.CUSTOMER_GONE,
             "payment_method": Reason.METHOD_MISSING,
+            "confirmation_token": Reason.METHOD_MISSING,
             "intent": Reason.INTENT_MISSING,
         }.get(str(param), Reason.INVALID)
     if any(text in message for text in FOREIGN_METHOD_TEXTS):

@@ -19,7 +19,7 @@ async def attach_method(
     ctx: Context, job: Job, visitor: Visitor, customer_id: str
 ) -> Verdict | None:
     """None when the method is attached and its id recorded in the attempt."""
-    if job.payment.method_policy == "single_use":
+    if job.payment.method_policy == "single_use" or job.attempt.is_token:
         return None
     for _ in range(MAX_ROUNDS):
         attempt = await _use_if_attached(ctx, job.attempt, customer_id)

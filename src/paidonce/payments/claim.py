@@ -21,7 +21,7 @@ from paidonce.payments.requests import confirm_params
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
-from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow
+from paidonce.store.rows import AttemptRow, MethodRow, OrderRow, PaymentRow, is_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +193,13 @@ async def _begin(
         payment = await insert_payment(ctx, tx, order)
     method_id = command.payment_method_id
     is_single_use = payment.method_policy == "single_use"
-    can_be_used_up = is_single_use and not method_id.startswith(TEST_FACTORY)
+    is_one_use = is_single_use or is_token(method_id)
+    can_be_used_up = is_one_use and not method_id.startswith(TEST_FACTORY)
     if can_be_used_up and await attempts.is_method_consumed(tx, method_id):
         return errors.payment_method_consumed()
     user = await users.get_user(tx, order.user_id)
     customer_id = user.stripe_customer_id if user else None
-    is_known = _is_attached(method, customer_id) or is_single_use
+    is_known = _is_attached(method, customer_id) or is_one_use
     is_ready = (
         is_known
         and customer_id is not None
@@ -280,7 +281,8 @@ async def _insert_attempt(
     )
     attempt = replace(
         await attempts.new_attempt(tx, payment, new_id(), method_id, now),
-        stripe_payment_method_id=method_id if is_known else None,
+        stripe_payment_method_id=method_id if is_known and not is_token(method_id) else None,
+        is_single_use=payment.method_policy == "single_use" or is_token(method_id),
         is_saving_method=command.save_payment_method,
         confirm_params=params if is_ready else None,
         sends=1 if is_ready else 0,

@@ -15,7 +15,7 @@ from paidonce.payments.context import Context, new_id
 from paidonce.payments.limits import DECLINE_WINDOW
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import PaymentRow
+from paidonce.store.rows import AttemptRow, PaymentRow
 
 SOURCE = "client"
 
@@ -23,15 +23,27 @@ SOURCE = "client"
 async def insert_success(
     ctx: Context, tx: Transaction, payment: PaymentRow, intent: Intent
 ) -> None:
-    """The attempt of the app; the order's row is locked."""
+    """The attempt of the app; the order's row is locked. Whoever ticks the sheet's box makes its
+    method `always` (https://docs.stripe.com/api/payment_methods/object, `allow_redisplay`)."""
     await _insert(ctx, tx, payment, AttemptState.SUCCEEDED, intent.payment_method or "")
-    await _keep_method(ctx, tx, payment, intent)
+    is_wished = intent.method is not None and intent.method.allow_redisplay == "always"
+    await _keep_method(ctx, tx, payment, intent, is_wished=is_wished)
 
 
-async def _keep_method(ctx: Context, tx: Transaction, payment: PaymentRow, intent: Intent) -> None:
-    """A card that Stripe attached to the customer is known from now on, and listed if the card
-    holder ticked the sheet's box: `allow_redisplay` is `always` then
-    (https://docs.stripe.com/api/payment_methods/object, `allow_redisplay`)."""
+async def keep_tokens_method(
+    ctx: Context, tx: Transaction, payment: PaymentRow, attempt: AttemptRow, intent: Intent
+) -> None:
+    """What came of a ConfirmationToken that has paid; listed if its user asked to keep it."""
+    if intent.payment_method is not None:
+        await attempts.set_tokens_method(tx, attempt.id, intent.payment_method)
+    await _keep_method(ctx, tx, payment, intent, is_wished=attempt.is_saving_method)
+
+
+async def _keep_method(
+    ctx: Context, tx: Transaction, payment: PaymentRow, intent: Intent, *, is_wished: bool
+) -> None:
+    """A card that Stripe attached to the customer is known from now on, and listed if its holder
+    wished that."""
     method = intent.method
     is_card_of_customer = (
         method is not None
@@ -44,7 +56,7 @@ async def _keep_method(ctx: Context, tx: Transaction, payment: PaymentRow, inten
     now = ctx.clock.now()
     row_id, customer_id = f"spm_{new_id()}", payment.stripe_customer_id or ""
     await methods.save_method(tx, row_id, payment.user_id, customer_id, method, now)
-    if method.allow_redisplay == "always":
+    if is_wished:
         await users.lock_user(tx, payment.user_id)
         await methods.keep_method(tx, payment.user_id, method.id, now)
     await methods.note_use(tx, method.id, now)

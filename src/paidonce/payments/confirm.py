@@ -174,7 +174,8 @@ async def _declined(ctx: Context, job: Job, failure: Failure) -> Verdict:
 
 async def _customer_replaced(ctx: Context, job: Job, visitor: Visitor, reason: Reason) -> Verdict:
     """The intent's customer is gone, or the method is not its own: a new generation."""
-    if reason is Reason.METHOD_FOREIGN and job.payment.method_policy == "single_use":
+    is_unattached = job.payment.method_policy == "single_use" or job.attempt.is_token
+    if reason is Reason.METHOD_FOREIGN and is_unattached:
         return await _not_executed(ctx, job, visitor, errors.payment_method_not_found())
     customer_id, method_id = job.payment.stripe_customer_id, job.attempt.stripe_payment_method_id
     if reason is Reason.CUSTOMER_GONE and customer_id is not None:

@@ -38,7 +38,7 @@ async def record_success(
     if contradictions:
         await evidence.raise_alarm(ctx, payment, intent, contradictions)
         return errors.payment_processing()
-    if attempt is not None and isinstance(ctx.db, PostgresqlDatabase):
+    if attempt is not None and not attempt.is_token and isinstance(ctx.db, PostgresqlDatabase):
         paid = await _record_in_one_trip(ctx, ctx.db, payment, attempt, intent)
         if paid is not None:
             return paid
@@ -127,16 +127,29 @@ async def _credit_attempt(
 ) -> None:
     """The attempt that charged succeeds. The app's own confirm becomes an attempt of its own."""
     live = await attempts.get_live_attempt(tx, payment.id)
-    if live is not None and (
-        live.id == attempt_id or live.stripe_payment_method_id == intent.payment_method
-    ):
+    if live is not None and _has_paid(payment, live, attempt_id, intent):
         await history.close(ctx, tx, live, AttemptState.SUCCEEDED)
+        if live.is_token:
+            await client_confirms.keep_tokens_method(ctx, tx, payment, live, intent)
+            return
         await _note_method(ctx, tx, live)
         return
     if live is not None:
         await history.close(ctx, tx, live, AttemptState.SUPERSEDED)
     if attempt_id is None:
         await client_confirms.insert_success(ctx, tx, payment, intent)
+
+
+def _has_paid(
+    payment: PaymentRow, live: AttemptRow, attempt_id: str | None, intent: Intent
+) -> bool:
+    """By the answer to its own key, or by its method. That of a token is not known while it is
+    open: then it is ours if nobody else can have confirmed, for want of the client secret."""
+    if live.id == attempt_id:
+        return True
+    if live.is_token and live.stripe_payment_method_id is None:
+        return live.sends > 0 and payment.next_look_at is None
+    return live.stripe_payment_method_id == intent.payment_method
 
 
 async def _note_method(ctx: Context, tx: Transaction, attempt: AttemptRow) -> None:
@@ -187,6 +200,8 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
             now = ctx.clock.now()
             next_check_at = now + timedelta(seconds=check_pause_seconds(0))
             await attempts.set_action(tx, attempt.id, now, next_check_at)
+            if attempt.is_token and intent.payment_method is not None:
+                await attempts.set_tokens_method(tx, attempt.id, intent.payment_method)
             await payments.look_at(tx, attempt.payment_id, next_check_at)
             await history.note(
                 ctx,

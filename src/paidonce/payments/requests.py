@@ -24,6 +24,7 @@ from paidonce.store.rows import (
     RefundRow,
     SetupRow,
     UserRow,
+    is_token,
 )
 
 NAMESPACE = re.compile(r"[0-9a-f]{32}")
@@ -128,10 +129,11 @@ def confirm_params(
 ) -> str:
     """What P6 sends. Consent goes with the confirm, so it is said either way, never left out."""
     keeps = is_saving_method and method_policy == "attach"
-    params: dict[str, Any] = {
-        "payment_method": method_id,
-        "setup_future_usage": "on_session" if keeps else "",
-    }
+    params: dict[str, Any] = {"setup_future_usage": "on_session" if keeps else ""}
+    if is_token(method_id):  # what stands in the request counts before what the token brings
+        params |= {"confirmation_token": method_id, "expand": ["payment_method"]}
+    else:
+        params["payment_method"] = method_id
     if ctx.settings.stripe_use_sdk:
         params["use_stripe_sdk"] = True
     else:
@@ -149,7 +151,8 @@ def reconfirm_request(ctx: Context, attempt: AttemptRow) -> Keyed:
     """After the challenge, with confirmation method `manual`: the method is on the intent."""
     key = f"rc:{ctx.installation.namespace}:{attempt.id}:{attempt.reconfirm_key_no}"
     params = json.loads(attempt.confirm_params or "{}")
-    params.pop("payment_method", None)
+    for name in ("payment_method", "confirmation_token"):
+        params.pop(name, None)
     return Keyed(key, attempt.stripe_version, params)
 
 

@@ -23,7 +23,7 @@ from paidonce.payments.requests import save_request
 from paidonce.payments.setup_work import look_for_user
 from paidonce.store import listings, methods, setups, users
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import MethodRow, row_as
+from paidonce.store.rows import MethodRow, is_token, row_as
 
 SAVED_PREFIX = "spm_"
 STRIPE_PREFIX = "pm_"
@@ -38,7 +38,7 @@ async def stripe_method_id(ctx: Context, command: PayCommand) -> PayCommand:
     """
     method_id = command.payment_method_id
     if not method_id.startswith(SAVED_PREFIX):
-        if not method_id.startswith(STRIPE_PREFIX):
+        if not method_id.startswith(STRIPE_PREFIX) and not is_token(method_id):
             raise errors.payment_method_not_found()
         return command
 

@@ -185,6 +185,17 @@ async def set_method(tx: Transaction, attempt_id: str, stripe_payment_method_id:
     )
 
 
+async def set_tokens_method(
+    tx: Transaction, attempt_id: str, stripe_payment_method_id: str
+) -> None:
+    """The method that came of the attempt's ConfirmationToken, once Stripe has named it."""
+    await tx.execute(
+        "UPDATE payment_attempts SET stripe_payment_method_id = $2 WHERE id = $1",
+        attempt_id,
+        stripe_payment_method_id,
+    )
+
+
 async def next_attach_key(tx: Transaction, attempt_id: str, old_key_no: int) -> None:
     await tx.execute(
         "UPDATE payment_attempts SET attach_key_no = $2 + 1 WHERE id = $1 AND attach_key_no = $2",

@@ -17,6 +17,8 @@ from paidonce.domain.states import (
 )
 from paidonce.store.engine import Row
 
+TOKEN_PREFIX = "ctoken_"  # noqa: S105 - how Stripe's ids begin
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
@@ -90,6 +92,12 @@ class AttemptRow:
     action_at: datetime | None
     closed_at: datetime | None
     stripe_charge_id: str | None = None
+
+    @property
+    def is_token(self) -> bool:
+        """What was asked for is a ConfirmationToken: its PaymentMethod comes into being with the
+        confirm, so it is not known before Stripe has answered."""
+        return is_token(self.requested_method_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +197,11 @@ class DisputeRow:
     seen_at: datetime
     closed_at: datetime | None
     next_look_at: datetime | None
+
+
+def is_token(method_id: str) -> bool:
+    """https://docs.stripe.com/api/confirmation_tokens: `ctoken_…`, good for one confirm."""
+    return method_id.startswith(TOKEN_PREFIX)
 
 
 AnyRow = TypeVar(
