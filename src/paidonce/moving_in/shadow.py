@@ -27,6 +27,8 @@ OVERLAP = timedelta(minutes=5)
 AGAIN = timedelta(hours=1)
 """That far back a run that goes on reads the lists again."""
 HINTS_AT_ONCE = 100
+LOOK_AGAIN = timedelta(minutes=10)
+"""Without anything new it is looked that often at what has grown old."""
 READ_UNTIL = "read_until"
 TYPES = (
     "charge.succeeded", "charge.failed", "charge.captured", "charge.refunded",
@@ -136,15 +138,15 @@ class Shadow:
 
     async def watch(self, every_seconds: float, complain: Callable[[str], None]) -> None:
         """`run_once`, then by events until `stop`. Raises KeyRefused."""
-        has_lists = False
+        has_lists, told_at = False, self._clock.now()
         while not self._stop.is_set():
             try:
-                if has_lists:
-                    await self._read_events()
-                    self._tell()
-                else:
+                if not has_lists:
                     await self.run_once()
                     has_lists = True
+                elif await self._read_events() or self._clock.now() - told_at > LOOK_AGAIN:
+                    self._tell()
+                    told_at = self._clock.now()
             except KeyRefused:
                 raise
             except CannotCompare as error:
@@ -181,8 +183,9 @@ class Shadow:
             self.counts.customers += len(customers)
             self._watched.note_customers([self._customer(each) for each in customers])
 
-    async def _read_events(self) -> None:
-        began = self._clock.now()
+    async def _read_events(self) -> bool:
+        """Whether there was anything new."""
+        began, is_new = self._clock.now(), False
         since = datetime.fromisoformat(self._watched.get(READ_UNTIL) or began.isoformat()) - OVERLAP
         async for events in self._stripe.pages(
             lambda after: self._account.list_events(TYPES, since, after, REQUEST_SECONDS)
@@ -192,11 +195,13 @@ class Shadow:
                 [(each.id, each.object_id, _seconds(each.created_at)) for each in events]
             )
         while hints := self._watched.list_hints(HINTS_AT_ONCE):
+            is_new = True
             for object_id in hints:
                 await self._read_again(object_id)
                 self._watched.forget_hint(object_id)
         self._watched.put(READ_UNTIL, began.isoformat())
         self._watched.prune(_seconds(began - KEEP))
+        return is_new
 
     async def _read_again(self, object_id: str) -> None:
         """As it stands now; what Stripe does not know any more is left as it was."""
