@@ -16,6 +16,7 @@ from paidonce.cli_events import events_app
 from paidonce.cli_moving_in import duplicates, payment_methods_app, shadow
 from paidonce.cli_notices import notices_app
 from paidonce.cli_reconcile import reconcile
+from paidonce.cli_users import users_app
 from paidonce.demo import Demo, DemoError
 from paidonce.exits import fail as _fail
 from paidonce.exits import load as _load
@@ -52,6 +53,7 @@ customers_app = typer.Typer(help="Users and their Stripe customers.", no_args_is
 app.add_typer(customers_app, name="customers")
 app.add_typer(payment_methods_app, name="payment-methods")
 customers_app.command()(duplicates)
+app.add_typer(users_app, name="users")
 app.add_typer(events_app, name="events")
 app.add_typer(notices_app, name="notices")
 app.command()(reconcile)

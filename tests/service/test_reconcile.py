@@ -145,7 +145,7 @@ def test_all_faults_together_are_found_in_a_busy_shop_and_nothing_else(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On pages so small that every list has several."""
-    for name in ("gateway.client.PAGE_SIZE", "reconcile.run.PAGE", "store.scratch.BATCH"):
+    for name in ("gateway.lists.PAGE_SIZE", "reconcile.run.PAGE", "store.scratch.BATCH"):
         monkeypatch.setattr(f"paidonce.{name}", 3)
     make_busy(shop)
     planted = [plant(shop) for plant in PLANTS]

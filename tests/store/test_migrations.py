@@ -24,6 +24,7 @@ TABLES = {
     "customer_adoption",
     "declined_saves",
     "disputes",
+    "erasures",
     "event_deliveries",
     "event_endpoints",
     "forgotten_intents",

@@ -69,6 +69,14 @@ class Account:
         body: dict[str, Any] = answer.json()
         return body
 
+    def get(self, path: str) -> dict[str, Any]:
+        answer = requests.get(
+            f"{self._simulator.url}/v1/{path}", auth=(self._simulator.secret_key, ""), timeout=10
+        )
+        assert answer.ok, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
     def customer(self, email: str | None = None, **metadata: str) -> str:
         form = {f"metadata__{name}": text for name, text in metadata.items()}
         if email is not None:

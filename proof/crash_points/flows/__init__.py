@@ -55,6 +55,10 @@ LEFT_OUT = {
     "commit.enable_endpoint": ONE_COMMIT,
     "commit.retire_endpoint": ONE_COMMIT,
     "commit.forget_notices": ONE_COMMIT,
+    "commit.erase_begin": "a person's command, which goes on when it is run again;"
+    " tests/service/test_erasure.py",
+    "commit.erase_finish": "the same",
+    "stripe.delete_customer": "the same",
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
     "commit.contradicted": "a line in the history of an answer that lies; nothing rests on it;"

@@ -14,7 +14,8 @@ from paidonce.domain.account import (
     AccountMethod,
 )
 from paidonce.domain.intent import Failure, ListPage, Window
-from paidonce.gateway.client import EVER, PAGE_SIZE, StripeGateway, list_page, list_query
+from paidonce.gateway.client import EVER, StripeGateway
+from paidonce.gateway.lists import PAGE_SIZE, list_page, list_query
 from paidonce.gateway.translate import DEAD_METHOD_TEXT, translate_method, translate_status
 
 Shape = TypeVar("Shape")

@@ -29,6 +29,7 @@ from paidonce.domain.intent import (
 )
 from paidonce.gateway.circuit import Circuit
 from paidonce.gateway.contradictions import about, contradiction, id_of_customer
+from paidonce.gateway.lists import PAGE_SIZE, last_of_page, list_page, list_query
 from paidonce.gateway.pace import Pace
 from paidonce.gateway.translate import (
     translate_charge,
@@ -44,7 +45,6 @@ from paidonce.observability import get_logger, step
 from paidonce.settings import StripeSettings
 
 CALL_TIMEOUT_SECONDS = 10.0
-PAGE_SIZE = 100
 EVER = Window()
 Shape = TypeVar("Shape")
 log = get_logger(__name__)
@@ -179,6 +179,13 @@ class StripeGateway:
         """POST /v1/ephemeral_keys for the version of `request`; its secret, shown only here."""
         answer = await self._post("ephemeral_key", "/v1/ephemeral_keys", request, time_left)
         return _translated(answer, lambda data: str(data["secret"]))
+
+    async def delete_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
+        """DELETE /v1/customers/:id, for good; its methods can never be used again. A Failure with
+        404 when it was deleted before."""
+        path = f"/v1/customers/{quote(customer_id, safe='')}"
+        answer = await self._call("delete_customer", "delete", path, {}, {}, time_left)
+        return _translated(answer, _customer)
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -466,31 +473,6 @@ def _customers(data: Mapping[str, Any]) -> list[Customer]:
 def _customer(data: Mapping[str, Any]) -> Customer:
     is_deleted = data.get("deleted") is True
     return Customer(_object_id(data), dict(data.get("metadata") or {}), is_deleted)
-
-
-def last_of_page(data: Mapping[str, Any]) -> str | None:
-    """The id to go on after, or None on the last page."""
-    return _object_id(data["data"][-1]) if data["has_more"] else None
-
-
-def list_query(window: Window, after: str | None) -> dict[str, Any]:
-    query: dict[str, Any] = {"limit": PAGE_SIZE}
-    created: dict[str, int] = {}
-    if window.since is not None:
-        created["gte"] = int(window.since.timestamp())
-    if window.until is not None:
-        created["lte"] = int(window.until.timestamp())
-    if created:
-        query["created"] = created
-    if after is not None:
-        query["starting_after"] = after
-    return query
-
-
-def list_page(
-    data: Mapping[str, Any], translate: Callable[[Mapping[str, Any]], Shape]
-) -> ListPage[Shape]:
-    return ListPage([translate(item) for item in data["data"]], last_of_page(data))
 
 
 def _first_of_page(data: Mapping[str, Any]) -> tuple[str, datetime] | None:

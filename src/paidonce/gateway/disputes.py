@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from paidonce.domain.intent import Dispute, EarlyFraudWarning, Failure, ListPage, Window
-from paidonce.gateway.client import EVER, StripeGateway, list_page, list_query
+from paidonce.gateway.client import EVER, StripeGateway
+from paidonce.gateway.lists import list_page, list_query
 
 
 async def retrieve_dispute(
