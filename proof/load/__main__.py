@@ -1,4 +1,4 @@
-"""python -m proof.load restarts|overload|hanging|all [--database KIND] [--json FILE]
+"""python -m proof.load restarts|overload|hanging|slow|all [--database KIND] [--json FILE]
 python -m proof.load upgrade [--from REVISION] [--database KIND] [--json FILE]"""
 
 import argparse
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from proof.load import hanging, overload, restarts, upgrade
+from proof.load import hanging, overload, restarts, slow, upgrade
 from proof.load.cluster import database, running
 
 DATABASES = ("sqlite", "postgresql")
@@ -30,6 +30,11 @@ def run_hanging(kind: str, _flags: argparse.Namespace) -> dict[str, Any]:
         return asyncio.run(hanging.run(cluster))
 
 
+def run_slow(kind: str, flags: argparse.Namespace) -> dict[str, Any]:
+    with running(kind, servers=1) as cluster:
+        return asyncio.run(slow.run(cluster, sockets=flags.sockets, seconds=flags.seconds))
+
+
 def run_upgrade(kind: str, flags: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
         folder = Path(name)
@@ -40,7 +45,12 @@ def run_upgrade(kind: str, flags: argparse.Namespace) -> dict[str, Any]:
             return asyncio.run(upgrade.run(cluster, settings, old, new, folder))
 
 
-RUNS = {"restarts": run_restarts, "overload": run_overload, "hanging": run_hanging}
+RUNS = {
+    "restarts": run_restarts,
+    "overload": run_overload,
+    "hanging": run_hanging,
+    "slow": run_slow,
+}
 
 
 def main() -> int:
@@ -50,7 +60,10 @@ def main() -> int:
     parser.add_argument("--database", choices=DATABASES, help="both without it")
     parser.add_argument("--restarts", type=int, default=50)
     parser.add_argument("--servers", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20, help="of overload")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="of overload, and of each turn of slow"
+    )
+    parser.add_argument("--sockets", type=int, default=2000, help="slow ones")
     parser.add_argument("--times", type=float, default=10, help="the capacity")
     parser.add_argument("--from", dest="revision", help="the old program's, of upgrade")
     parser.add_argument("--json", type=Path)

@@ -202,11 +202,15 @@ class Shop:
 
 @contextlib.asynccontextmanager
 async def open_shop(
-    urls: list[str], simulator: ControlClient, record: Record | None = None
+    urls: list[str],
+    simulator: ControlClient,
+    record: Record | None = None,
+    *,
+    keep_connections: bool = True,
 ) -> AsyncIterator[Shop]:
     """Clients of these servers, behind a balancer that watches their readiness."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, force_close=not keep_connections)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         balancer = Balancer(urls, session)
         watching = asyncio.create_task(balancer.watch())

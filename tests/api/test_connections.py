@@ -67,6 +67,40 @@ def take(connection: socket.socket) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
+def test_who_waits_longest_without_a_request_makes_room_for_one_more(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "LEAST_WAIT_SECONDS", 0.05)
+    with contextlib.ExitStack() as stack:
+
+        def come() -> http.client.HTTPConnection:
+            return stack.enter_context(contextlib.closing(connect(port)))
+
+        working, dripping, idle = come(), come(), come()
+        working.request("GET", "/slow")
+        dripping.sock.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert get(idle)[0] == 200
+        time.sleep(0.1)
+        assert get(come())[0] == 200  # in the place of the one that drips
+        assert dripping.sock.recv(1) == b""
+        time.sleep(0.1)
+        assert get(come())[0] == 200  # in the place of the idle one
+        assert idle.sock.recv(1) == b""
+        assert working.getresponse().status == 200
+
+
+def test_nobody_who_has_just_come_makes_room(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(server, "LEAST_WAIT_SECONDS", 60.0)
+    with contextlib.ExitStack() as stack:
+        first, second, third = (
+            stack.enter_context(contextlib.closing(connect(port))) for _ in range(3)
+        )
+        assert get(third)[0] == 503
+        assert [get(first)[0], get(second)[0]] == [200, 200]
+
+
 def test_one_connection_too_many_is_told_so_and_closed(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 from asyncio import TimerHandle
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import httptools
 import uvicorn
@@ -19,7 +20,8 @@ from paidonce.api.errors import answer_for
 from paidonce.domain import errors
 
 MAX_CONNECTIONS = 1000
-"""Open connections of clients; one more gets 503 and is closed."""
+"""Open connections of clients. For one more, that which has been waiting longest without a request
+of its own goes; where all are at work, or have just come, the one more gets 503 and is closed."""
 MORE_CONNECTIONS = 200
 """So many more are told so; beyond them a connection is closed without a word."""
 MAX_FILES = 4096
@@ -32,7 +34,12 @@ SEND_SECONDS = 30.0
 """For a client to take what it is sent; the app gives up then."""
 FRESH_SECONDS = 0.5
 """A connection that has just been made has a request on its way."""
+LEAST_WAIT_SECONDS = 0.1
+"""So long nobody makes room for another one."""
 TICK_SECONDS = 0.1
+_waiting: WeakKeyDictionary[uvicorn.Config, dict["EnvelopeProtocol", float]] = WeakKeyDictionary()
+"""The connections of each server that have sent no whole head of a request, or do not take what
+they are sent: longest first, and since when by the loop's clock."""
 CLOSE = (b"connection", b"close")
 
 
@@ -66,11 +73,30 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = RequestParser(self)
-        if len(self.connections) > MAX_CONNECTIONS + MORE_CONNECTIONS:
-            transport.abort()
-        elif len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS and not self._make_room():
+            if len(self.connections) > MAX_CONNECTIONS + MORE_CONNECTIONS:
+                transport.abort()
             self.app = refuse_connection
+        self._wait()
         self._expect_head()
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been waiting longest; whoever drips, or keeps a connection
+        for nothing, gives way to somebody who may have a payment."""
+        waiting = _waiting.get(self.config, {})
+        for longest, since in waiting.items():
+            if self.loop.time() - since < LEAST_WAIT_SECONDS:
+                break
+            del waiting[longest]
+            longest.transport.abort()
+            return True
+        return False
+
+    def _wait(self) -> None:
+        _waiting.setdefault(self.config, {})[self] = self.loop.time()
+
+    def _stop_waiting(self) -> None:
+        _waiting.get(self.config, {}).pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -89,6 +115,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
+        self._stop_waiting()
         if not self.has_offer:
             super().on_headers_complete()
 
@@ -114,23 +141,28 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._wait()
         self._expect_taken()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if not self.transport.is_closing():
+            self._stop_waiting()
             self._stop_send_timer()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_taken()
+        elif not self._is_working:
+            self._wait()
 
     def timeout_keep_alive_handler(self) -> None:
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._stop_waiting()
         self._stop_head_timer()
         self._stop_send_timer()
 
