@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha upgrade planted fuzz durability conformance screenshots lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha upgrade planted fuzz durability conformance screenshots audit lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ spec: setup ## explore the model of the pay pipeline (ARGS="--quick", "--only NA
 screenshots: setup ## write the pictures of both pages into docs/images (ARGS="simulator")
 	@scripts/install-test-tools
 	@.venv/bin/python scripts/screenshots.py $(ARGS)
+
+audit: setup ## compare requirements.lock with the public advisories; needs the network
+	@.venv/bin/uv tool run pip-audit --disable-pip --no-deps --vulnerability-service osv -r requirements.lock
 
 lock: setup ## write requirements.lock again from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
