@@ -8,6 +8,7 @@ from typing import Any, Protocol
 Json = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 Findings = Iterator[tuple[str, str]]
+REFUSALS = ("refund_exceeds_payment", "order_not_refundable", "payment_disputed")
 BACK = ("failed", "canceled")
 """Statuses of a refund that the customer did not get."""
 
@@ -43,7 +44,7 @@ def refund_findings(
 
 def _wished(wishes: Sequence[Wish], made: Rows) -> Findings:
     """Every refund of ours was wished for, with its amount, and each wish was made once."""
-    wished = {hashlib.sha256(wish.key.encode()).hexdigest(): wish for wish in wishes}
+    wished = {_key_hash(wish): wish for wish in wishes}
     ours = [refund for refund in made if "key_hash" in refund["metadata"]]
     for key_hash, times in Counter(refund["metadata"]["key_hash"] for refund in ours).items():
         if times > 1:
@@ -56,11 +57,18 @@ def _wished(wishes: Sequence[Wish], made: Rows) -> Findings:
             yield "I13", f"{refund['id']} is over {refund['amount']}, not {wish.amount_minor}"
 
 
+def _key_hash(wish: Wish) -> str:
+    return hashlib.sha256(wish.key.encode()).hexdigest()
+
+
 def _answered(wishes: Sequence[Wish], made: Rows) -> Findings:
-    """Whatever was answered as made is there."""
+    """Whatever was answered as made is there, and what was refused is not."""
     known = {refund["id"]: refund["amount"] for refund in made}
+    keys = {refund["metadata"].get("key_hash") for refund in made}
     for wish in wishes:
         data = wish.body.get("data") or {}
+        if wish.body.get("code") in REFUSALS and _key_hash(wish) in keys:
+            yield "I6", f"a refund was refused and made: {wish.body['code']}"
         if wish.status != 200 or data.get("status") in ("processing", "refused"):
             continue
         if known.get(data.get("stripeRefundId")) != data.get("amountMinor"):
@@ -69,7 +77,7 @@ def _answered(wishes: Sequence[Wish], made: Rows) -> Findings:
 
 def _written_down(made: Rows, rows: Rows) -> Findings:
     """Our rows are Stripe's refunds, one for one."""
-    ours = {row["stripe_refund_id"]: row for row in rows if row["stripe_refund_id"]}
+    ours = {row["stripe_refund_id"]: row for row in rows if row.get("stripe_refund_id")}
     for refund in made:
         row = ours.pop(refund["id"], None)
         if row is None:

@@ -257,7 +257,7 @@ class _World:
         self.intents = _grouped(stripe.intents.values(), _order_named)
         self.charges = _grouped(stripe.charges, lambda charge: charge["payment_intent"])
         self.given_back = _grouped(stripe.refunds, _order_named)
-        self.refunds = _grouped(stripe.refunds, lambda refund: refund["charge"])
+        self.refunds = _grouped(stripe.refunds, lambda refund: refund.get("charge"))
         self.orders = {row["id"]: row for row in books.tables["orders"]}
         self.rows = {
             table: _grouped(books.tables[table], lambda row: row["order_id"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proof.auditor import Asked, Books, Order, Stripe, judge, read_books, read_stripe
+from support.money_back import ask as ask_for_refund
 from support.service import DECLINED_AT_CHARGE, GOOD, PRICE_MINOR, Running, StartService
 
 
@@ -30,6 +31,9 @@ class Shop:
                 self.ask(order_id, "pay", card, lambda o=order_id, c=card: service.pay(o, c))
             path = f"/api/mobile-app/orders/{order_id}/payment"
             self.ask(order_id, "look", None, lambda p=path: service.call("GET", p))
+        given_back = ask_for_refund(service, self.orders[1].id, "a part", amountMinor=1_000)
+        self.ask(self.orders[1].id, "give_back", None, lambda: given_back)
+        self.asked[-1] = replace(self.asked[-1], key="a part", amount_minor=1_000)
         self.stripe = read_stripe(self.get)
         self.books = read_books(service.settings.database_url)
 
@@ -174,7 +178,8 @@ def _open_attempt(shop: Shop) -> None:
 
 
 def _no_notice(shop: Shop) -> None:
-    shop.books.tables["outbox"].pop()
+    entries = shop.books.tables["outbox"]
+    entries.remove(next(entry for entry in entries if entry["kind"] == "order.paid"))
 
 
 def _lost_order(shop: Shop) -> None:
@@ -226,6 +231,48 @@ def _client_secret(shop: Shop) -> None:
     shop.books.tables["payments"][0]["intent_params"] = "pi_3Abc_secret_xyz"
 
 
+def _wish_made_twice(shop: Shop) -> None:
+    shop.stripe.refunds.append({**shop.stripe.refunds[0], "id": "re_second"})
+
+
+def _refund_over_another_amount(shop: Shop) -> None:
+    shop.stripe.refunds[0]["amount"] += 1
+
+
+def _refund_nobody_wished_for(shop: Shop) -> None:
+    shop.asked = [ask for ask in shop.asked if ask.kind != "give_back"]
+
+
+def _more_given_back_than_taken(shop: Shop) -> None:
+    """By somebody at Stripe, who needs no wish."""
+    made = shop.stripe.refunds[0]
+    shop.stripe.refunds.append({**made, "id": "re_more", "amount": PRICE_MINOR, "metadata": {}})
+    row = shop.books.tables["refunds"][0]
+    more = {**row, "id": "more", "stripe_refund_id": "re_more", "amount_minor": PRICE_MINOR}
+    shop.books.tables["refunds"].append(more)
+
+
+def _refund_in_no_row(shop: Shop) -> None:
+    shop.books.tables["refunds"].clear()
+
+
+def _refund_failed_unseen(shop: Shop) -> None:
+    shop.stripe.refunds[0]["status"] = "failed"
+
+
+def _refund_not_at_stripe(shop: Shop) -> None:
+    shop.stripe.refunds.clear()
+
+
+def _refund_answered_and_not_made(shop: Shop) -> None:
+    shop.asked[-1].body["data"]["stripeRefundId"] = "re_unknown"
+
+
+def _refund_refused_and_made(shop: Shop) -> None:
+    body = {**shop.asked[-1].body, "code": "refund_exceeds_payment", "data": None}
+    shop.asked[-1] = replace(shop.asked[-1], status=409, body=body)
+
+
 BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a second charge": (_second_charge, "I1"),
     "a charge that is not recorded": (_not_recorded, "I2"),
@@ -252,6 +299,15 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a refund made twice": (_refund_made_twice, "I13"),
     "a refund that is not in our books": (_refund_of_nobody, "I13"),
     "a client secret in the books": (_client_secret, "I14"),
+    "one wish made twice": (_wish_made_twice, "I13"),
+    "a refund over another amount": (_refund_over_another_amount, "I13"),
+    "a refund that nobody wished for": (_refund_nobody_wished_for, "I13"),
+    "more given back than taken": (_more_given_back_than_taken, "I13"),
+    "a refund in no row": (_refund_in_no_row, "I13"),
+    "a refund that failed unseen": (_refund_failed_unseen, "I13"),
+    "a refund of ours that Stripe has not": (_refund_not_at_stripe, "I13"),
+    "a refund answered and not made": (_refund_answered_and_not_made, "I6"),
+    "a refund refused and made": (_refund_refused_and_made, "I6"),
     "a client secret in an answer that is kept": (_client_secret_in_an_answer, "I14"),
 }
 
