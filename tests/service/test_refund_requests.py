@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+import structlog
 
 from support.envelope import assert_error, assert_success
 from support.money_back import (
@@ -304,6 +305,20 @@ def test_a_repeated_request_finishes_what_has_no_answer(service: Running) -> Non
     again = assert_success(ask(service, order_id, "one"))
     assert again["status"] == "succeeded"
     assert at_stripe(service) == [PRICE_MINOR]
+
+
+@pytest.mark.parametrize("lie", [{"amount": 1}, {"currency": "jpy"}])
+def test_an_answer_about_another_refund_is_none(service: Running, lie: dict[str, Any]) -> None:
+    """It is an alarm; the truth is found later."""
+    order_id = paid_order(service)
+    service.simulator.add_fault(match=REFUND | {"times": 1}, kind="lie", fields=lie)
+    with structlog.testing.capture_logs() as logs:
+        answer = assert_success(ask(service, order_id, "one", amountMinor=4_000))
+    assert (answer["status"], answer["stripeRefundId"]) == ("processing", None)
+    alarms = [log["event"] for log in logs if log["log_level"] == "critical"]
+    assert alarms == ["refund.contradicted"]
+    assert assert_success(ask(service, order_id, "one", amountMinor=4_000))["status"] == "succeeded"
+    assert at_stripe(service) == [4_000]
 
 
 def test_without_a_look_at_stripe_nothing_is_written_down(service: Running) -> None:

@@ -355,9 +355,10 @@ def test_a_method_without_a_card_is_read_as_well() -> None:
     "status", ["pending", "requires_action", "succeeded", "failed", "canceled", "new", None]
 )
 def test_a_refund_is_told_in_our_words(status: str | None) -> None:
-    data = {"id": "re_1", "status": status, "amount": 440, "metadata": None}
+    data = {"id": "re_1", "status": status, "amount": 440, "currency": "usd", "metadata": None}
     refund = translate_refund({**data, "failure_reason": "declined"})
-    assert (refund.id, refund.amount, refund.metadata) == ("re_1", 440, {})
+    assert (refund.id, refund.amount, refund.currency) == ("re_1", 440, "usd")
+    assert refund.metadata == {}
     assert refund.failure_reason == "declined"
     known = status in {"pending", "requires_action", "succeeded", "failed", "canceled"}
     assert refund.status == (status if known else RefundStatus.UNRECOGNIZED)

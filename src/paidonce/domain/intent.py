@@ -148,6 +148,7 @@ class Refund:
     id: str
     status: RefundStatus
     amount: int
+    currency: str
     metadata: dict[str, str]
     failure_reason: str | None = None
     reason: str | None = None

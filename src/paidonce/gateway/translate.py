@@ -121,6 +121,7 @@ def translate_refund(data: Mapping[str, Any]) -> Refund:
         id=data["id"],
         status=status,
         amount=data["amount"],
+        currency=data["currency"],
         metadata=dict(data.get("metadata") or {}),
         failure_reason=_text(data.get("failure_reason")),
         reason=_text(data.get("reason")),

@@ -57,7 +57,7 @@ async def record_dispute(ctx: Context, dispute: Dispute, asked_at: datetime) -> 
     """An older look than the one we have changes nothing; one from the future was a wrong clock's,
     and is not believed."""
     payment = await _payment_of(ctx, dispute.intent_id)
-    if payment is None:
+    if payment is None or dispute.is_live != (ctx.settings.mode == "live"):
         return False
     standing = await ctx.db.read(lambda tx: disputes.get_dispute(tx, dispute.id))
     if standing is not None and _is_same(standing, dispute):

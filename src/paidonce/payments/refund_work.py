@@ -20,6 +20,7 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Intent, Reason, Refund, RefundStatus
 from paidonce.domain.states import REFUND_MOVES, PaymentState, RefundState
 from paidonce.observability import get_logger
+from paidonce.observability.metrics import record_contradiction
 from paidonce.payments import evidence, history, notices
 from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context, Parts, new_id
 from paidonce.payments.follow_up import conclude_without_attempt
@@ -85,7 +86,7 @@ async def _take_over(ctx: Context, payment: PaymentRow, listed: list[Refund]) ->
         if refund is None:
             await _take_in(ctx, payment, seen)
         elif refund.state != seen.status.value:
-            await _record(ctx, refund.id, seen)
+            await _record(ctx, refund, seen)
 
 
 async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow, deadline: Deadline) -> None:
@@ -94,7 +95,7 @@ async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow, deadline: 
         return
     answer = await ctx.gateway.create_refund(refund_request(ctx, refund), deadline.left)
     if isinstance(answer, Refund):
-        await _record(ctx, refund.id, answer)
+        await _record(ctx, refund, answer)
     elif answer.reason in (Reason.UNKNOWN, Reason.NOT_EXECUTED) and not answer.is_replayed:
         log.warning("refund.not_made", refund_id=refund.id, reason=answer.reason.value)
     elif await _adopt(ctx, payment, refund, deadline) is not False:
@@ -186,14 +187,14 @@ async def _take_in(ctx: Context, payment: PaymentRow, seen: Refund) -> None:
     await ctx.db.transaction("refund_seen", work)
 
 
-async def _record(ctx: Context, refund_id: str, seen: Refund) -> None:
+async def _record(ctx: Context, refund: RefundRow, seen: Refund) -> None:
     """Stripe's word about a refund. An older word than the one we have changes nothing."""
-    if seen.status is RefundStatus.UNRECOGNIZED:
+    if seen.status is RefundStatus.UNRECOGNIZED or _contradicts(refund, seen):
         return
     news = _News(
         RefundState(seen.status.value), seen.id, seen.failure_reason, seen.stripe_request_id
     )
-    await ctx.db.transaction("refund", lambda tx: _move(ctx, tx, refund_id, news))
+    await ctx.db.transaction("refund", lambda tx: _move(ctx, tx, refund.id, news))
 
 
 async def _record_refused(ctx: Context, refund_id: str, failure: Failure) -> None:
@@ -212,6 +213,16 @@ class _News:
     stripe_refund_id: str | None
     failure_reason: str | None
     stripe_request_id: str | None = None
+
+
+def _contradicts(refund: RefundRow, seen: Refund) -> bool:
+    """What Stripe says of a refund of ours has to be about ours: over its amount and currency.
+    What is not is no answer: an alarm, and the row stays as it is."""
+    if (seen.amount, seen.currency) == (refund.amount_minor, refund.currency):
+        return False
+    log.critical("refund.contradicted", refund_id=refund.id, order_id=refund.order_id, seen=seen.id)
+    record_contradiction("refund")
+    return True
 
 
 async def _move(ctx: Context, tx: Transaction, refund_id: str, news: _News) -> None:
