@@ -97,3 +97,19 @@ def card_set_up_for_a_deleted_customer(shop: Shop) -> None:
     shop.app_confirms_setup(shop.set_up_card(), other)
     shop.work(60)
     shop.expect("the saved cards", shop.cards(), [f"{other}*"])
+
+
+@flow(ends=None)
+def card_changes_unheard(shop: Shop) -> None:
+    """One card is detached at Stripe, another renewed, and no event comes: the list finds out."""
+    first, second = shop.card(), shop.card(OTHER_GOOD)
+    shop.save_card(first)
+    shop.save_card(second)
+    shop.at_stripe("POST", f"/v1/payment_methods/{first}/detach")
+    shop.at_stripe("POST", f"/v1/payment_methods/{second}?card[exp_year]=2044")
+    shop.pass_time(DAYS)
+    shop.begin()
+    for _ in range(2):  # who died in between looks again
+        shop.cards()
+        shop.drain()
+    shop.expect("the saved cards", shop.cards(), [f"{second}*"])

@@ -23,8 +23,6 @@ from paidonce.domain.intent import (
     Method,
     Reason,
     Refund,
-    SetupAttempt,
-    SetupIntent,
     Window,
 )
 from paidonce.gateway.circuit import Circuit
@@ -37,8 +35,6 @@ from paidonce.gateway.translate import (
     translate_intent,
     translate_method,
     translate_refund,
-    translate_setup_attempt,
-    translate_setup_intent,
 )
 from paidonce.gateway.transport import AiohttpTransport, call_timeout_seconds
 from paidonce.observability import get_logger, step
@@ -157,19 +153,6 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}/cancel"
         return about(intent_id, _intent(await self._post("cancel", path, request, time_left)))
 
-    async def create_setup_intent(self, request: Keyed, time_left: float) -> SetupIntent | Failure:
-        """POST /v1/setup_intents, never with `confirm`."""
-        answer = await self._post("create_setup", "/v1/setup_intents", request, time_left)
-        return _translated(answer, translate_setup_intent)
-
-    async def cancel_setup_intent(
-        self, setup_intent_id: str, request: Keyed, time_left: float
-    ) -> SetupIntent | Failure:
-        """POST /v1/setup_intents/:id/cancel."""
-        path = f"/v1/setup_intents/{setup_intent_id}/cancel"
-        answer = await self._post("cancel_setup", path, request, time_left)
-        return _translated(answer, translate_setup_intent)
-
     async def create_customer_session(self, request: Keyed, time_left: float) -> str | Failure:
         """POST /v1/customer_sessions; its client secret, which is shown only here."""
         answer = await self._post("customer_session", "/v1/customer_sessions", request, time_left)
@@ -204,36 +187,10 @@ class StripeGateway:
         answer = await self._call("retrieve_method", "get", path, {}, {}, time_left)
         return about(method_id, _translated(answer, translate_method))
 
-    async def retrieve_setup_intent(
-        self, setup_intent_id: str, time_left: float
-    ) -> SetupIntent | Failure:
-        """GET /v1/setup_intents/:id with its PaymentMethod."""
-        path = f"/v1/setup_intents/{setup_intent_id}"
-        params = {"expand": ["payment_method"]}
-        answer = await self._call("retrieve_setup", "get", path, params, {}, time_left)
-        return _translated(answer, translate_setup_intent)
-
-    async def list_setup_attempts(
-        self, setup_intent_id: str, time_left: float
-    ) -> list[SetupAttempt] | Failure:
-        """GET /v1/setup_attempts of a SetupIntent, newest first."""
-        query = {"setup_intent": setup_intent_id}
-        return await self._whole_list(
-            "/v1/setup_attempts", query, translate_setup_attempt, time_left
-        )
-
-    async def find_setup_intents(
-        self, customer_id: str, metadata: Mapping[str, str], since: datetime, time_left: float
-    ) -> list[SetupIntent] | Failure:
-        """GET /v1/setup_intents of a customer from that time on, newest first: those whose
-        metadata holds the given values."""
-        query = {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
-        found = await self._whole_list(
-            "/v1/setup_intents", query, translate_setup_intent, time_left
-        )
-        if isinstance(found, Failure):
-            return found
-        return [each for each in found if metadata.items() <= each.metadata.items()]
+    async def list_methods_of(self, customer_id: str, time_left: float) -> list[Method] | Failure:
+        """GET /v1/payment_methods of a customer: what is attached to it."""
+        query = {"customer": customer_id}
+        return await self.read_list("/v1/payment_methods", query, translate_method, time_left)
 
     async def find_intents(
         self,
@@ -245,7 +202,7 @@ class StripeGateway:
         """GET /v1/payment_intents of a customer from that time on, newest first: those whose
         metadata holds the given values."""
         query = {"customer": customer_id, "created": {"gte": int(since.timestamp())}}
-        found = await self._whole_list("/v1/payment_intents", query, translate_intent, time_left)
+        found = await self.read_list("/v1/payment_intents", query, translate_intent, time_left)
         if isinstance(found, Failure):
             return found
         return [each for each in found if metadata.items() <= each.metadata.items()]
@@ -253,7 +210,7 @@ class StripeGateway:
     async def list_refunds_of(self, intent_id: str, time_left: float) -> list[Refund] | Failure:
         """GET /v1/refunds of an intent's charge, newest first."""
         query = {"payment_intent": intent_id}
-        return await self._whole_list("/v1/refunds", query, translate_refund, time_left)
+        return await self.read_list("/v1/refunds", query, translate_refund, time_left)
 
     async def retrieve_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
         """GET /v1/customers/:id. A deleted customer is still answered; one that this key's account
@@ -266,7 +223,7 @@ class StripeGateway:
         self, email: str, time_left: float
     ) -> list[Customer] | Failure:
         """GET /v1/customers with this e-mail, which any number may share."""
-        return await self._whole_list("/v1/customers", {"email": email}, _customer, time_left)
+        return await self.read_list("/v1/customers", {"email": email}, _customer, time_left)
 
     async def find_customer(
         self, metadata: Mapping[str, str], first: datetime, last: datetime, time_left: float
@@ -342,20 +299,25 @@ class StripeGateway:
         query: Mapping[str, Any],
         time_left: float,
         translate: Callable[[Mapping[str, Any]], Shape],
+        *,
+        name: str = "list",
     ) -> Shape | Failure:
         """A GET in a shape of the caller's: what `gateway.account` is built on."""
-        answer = await self._call("list", "get", path, query, {}, time_left)
+        answer = await self._call(name, "get", path, query, {}, time_left)
         return _translated(answer, translate)
 
-    # --- the one way out -------------------------------------------------------------------------
+    async def write(
+        self,
+        name: str,
+        path: str,
+        request: Keyed,
+        time_left: float,
+        translate: Callable[[Mapping[str, Any]], Shape],
+    ) -> Shape | Failure:
+        """A POST, its answer in a shape of the caller's."""
+        return _translated(await self._post(name, path, request, time_left), translate)
 
-    async def _post(
-        self, name: str, path: str, request: Keyed, time_left: float
-    ) -> Answered | Failure:
-        options = {"idempotency_key": request.key, "stripe_version": request.stripe_version}
-        return await self._call(name, "post", path, request.params, options, time_left)
-
-    async def _whole_list(
+    async def read_list(
         self,
         path: str,
         query: Mapping[str, Any],
@@ -370,6 +332,14 @@ class StripeGateway:
                 return found
             items += found
         return items
+
+    # --- the one way out -------------------------------------------------------------------------
+
+    async def _post(
+        self, name: str, path: str, request: Keyed, time_left: float
+    ) -> Answered | Failure:
+        options = {"idempotency_key": request.key, "stripe_version": request.stripe_version}
+        return await self._call(name, "post", path, request.params, options, time_left)
 
     async def _pages(
         self, path: str, params: Mapping[str, Any], time_left: float

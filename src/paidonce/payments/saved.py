@@ -14,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.model import Page, PayCommand, SavedMethod, SaveMethod
 from paidonce.domain.states import MethodState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, evidence, harmless
+from paidonce.payments import customers, evidence, harmless, unreported
 from paidonce.payments.claim import unusable
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
@@ -22,7 +22,7 @@ from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import save_request
 from paidonce.payments.setup_work import look_for_user
 from paidonce.store import listings, methods, setups, users
-from paidonce.store.engine import Transaction
+from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import MethodRow, is_token, row_as
 
 SAVED_PREFIX = "spm_"
@@ -65,7 +65,15 @@ async def list_methods(
         return Page([])
     await look_for_user(ctx, user_id)
     now = ctx.clock.now()
-    rows = await ctx.db.read(lambda tx: listings.list_methods(tx, user_id, limit + 1, before, now))
+
+    async def work(tx: Transaction) -> tuple[list[Row], bool]:
+        rows = await listings.list_methods(tx, user_id, limit + 1, before, now)
+        since = min((row["created_at"] for row in rows), default=now)
+        return rows, await unreported.is_due(ctx, tx, user_id, since)
+
+    rows, is_to_look = await ctx.db.read(work)
+    if is_to_look:
+        unreported.look_later(ctx, user_id)
     return Page(
         [_view(ctx, row_as(MethodRow, row)) for row in rows[:limit]], next_cursor(rows, limit)
     )

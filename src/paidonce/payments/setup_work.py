@@ -13,6 +13,12 @@ from datetime import timedelta
 from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Reason, SetupAttempt, SetupIntent, SetupIntentStatus
 from paidonce.domain.states import SetupState
+from paidonce.gateway.setups import (
+    cancel_setup_intent,
+    find_setup_intents,
+    list_setup_attempts,
+    retrieve_setup_intent,
+)
 from paidonce.observability import get_logger
 from paidonce.payments.context import (
     CLOCKS_APART,
@@ -42,14 +48,14 @@ async def look_at_setup(ctx: Context, setup: SetupRow, time_left: float) -> Setu
     """Ask Stripe, and write down what is new. The row's SetupIntent is recorded."""
     deadline = Deadline.after(ctx.clock, time_left)
     intent_id = setup.stripe_setup_intent_id or ""
-    seen = await ctx.gateway.retrieve_setup_intent(intent_id, deadline.left)
+    seen = await retrieve_setup_intent(ctx.gateway, intent_id, deadline.left)
     if isinstance(seen, Failure):
         return seen
     if _contradicts(ctx, setup, seen):
         return Failure(Reason.UNKNOWN, "Stripe showed another SetupIntent than ours")
     attempts: list[SetupAttempt] = []
     if seen.latest_attempt not in (None, setup.settled_attempt_id):
-        listed = await ctx.gateway.list_setup_attempts(intent_id, deadline.left)
+        listed = await list_setup_attempts(ctx.gateway, intent_id, deadline.left)
         if isinstance(listed, Failure):
             return listed
         attempts = listed
@@ -189,7 +195,8 @@ async def _cancel(ctx: Context, setup: SetupRow) -> bool:
     if setup.stripe_setup_intent_id is not None and setup.key_no == 0:
         intent_ids = [setup.stripe_setup_intent_id]
     else:  # an answer was lost: see what there is
-        found = await ctx.gateway.find_setup_intents(
+        found = await find_setup_intents(
+            ctx.gateway,
             setup.stripe_customer_id,
             setup_metadata(ctx, setup.user_id, setup.id),
             setup.created_at - CLOCKS_APART,
@@ -201,7 +208,7 @@ async def _cancel(ctx: Context, setup: SetupRow) -> bool:
         intent_ids = [each.id for each in found if each.status is not SetupIntentStatus.CANCELED]
     for intent_id in intent_ids:
         request = setup_cancel_request(ctx, setup)
-        answer = await ctx.gateway.cancel_setup_intent(intent_id, request, deadline.left)
+        answer = await cancel_setup_intent(ctx.gateway, intent_id, request, deadline.left)
         is_canceled = isinstance(answer, SetupIntent) or answer.http_status == 404
         if not is_canceled:  # it may have succeeded just now: the next look tells
             return False

@@ -14,6 +14,7 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Failure, Reason, SetupIntent, SetupIntentStatus
 from paidonce.domain.model import CardSetup, SetUpCard
 from paidonce.domain.states import SetupState
+from paidonce.gateway.setups import create_setup_intent
 from paidonce.observability import get_logger
 from paidonce.payments import customers, harmless
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
@@ -131,7 +132,7 @@ async def _create(
 ) -> CardSetup | ServiceError | Again:
     request = setup_request(ctx, setup)
     answer = await harmless.send_harmless(
-        ctx, deadline, lambda left: ctx.gateway.create_setup_intent(request, left)
+        ctx, deadline, lambda left: create_setup_intent(ctx.gateway, request, left)
     )
     if isinstance(answer, SetupIntent):
         made, first_look_at = answer, ctx.clock.now() + CHECK_PAUSES[0]

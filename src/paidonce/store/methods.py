@@ -94,6 +94,20 @@ async def refresh_method(tx: Transaction, method: Method) -> None:
         await _list_one_entry(tx, renewed)
 
 
+async def list_attached(
+    tx: Transaction, user_id: str, customer_id: str, before: datetime
+) -> list[MethodRow]:
+    """The user's methods that were attached to this customer before then, listed or not."""
+    rows = await tx.fetch(
+        f"SELECT {_METHOD} FROM payment_methods WHERE user_id = $1 AND stripe_customer_id = $2"
+        " AND state = 'attached' AND created_at < $3 ORDER BY created_at, id",
+        user_id,
+        customer_id,
+        before,
+    )
+    return [row_as(MethodRow, row) for row in rows]
+
+
 async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
     """It has paid."""
     await tx.execute(

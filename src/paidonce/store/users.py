@@ -151,3 +151,12 @@ async def get_user_of_customer(tx: Transaction, stripe_customer_id: str) -> str 
         stripe_customer_id,
     )
     return None if row is None else str(row["id"])
+
+
+async def get_methods_seen_at(tx: Transaction, user_id: str) -> datetime | None:
+    row = await tx.fetch_one("SELECT methods_seen_at FROM users WHERE id = $1", user_id)
+    return row["methods_seen_at"] if row else None
+
+
+async def note_methods_seen(tx: Transaction, user_id: str, now: datetime) -> None:
+    await tx.execute("UPDATE users SET methods_seen_at = $2 WHERE id = $1", user_id, now)
