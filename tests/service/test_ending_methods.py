@@ -515,8 +515,8 @@ def test_saves_that_are_sent_together_meet_the_limit(start_service: StartService
     assert sorted(answer.status_code for answer in answers) == [402] * 3 + [429] * 9
     good = service.simulator.create_card(GOOD)
     service.clock.added += 3601
-    for _ in range(5):  # a good one leaves nothing behind
+    for _ in range(5):  # a good one is no decline
         saved(service, good)
         assert_success(delete(service, listed_ids(service)[0]))
         good = service.simulator.create_card(GOOD)
-    assert service.rows("SELECT id FROM declined_saves") == []
+    assert service.rows("SELECT id FROM declined_saves WHERE state <> 'saved'") == []

@@ -54,7 +54,13 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 }
 SURELY_NOT_CHARGED = {402, 404, 429, 503}
 """Nobody acts after the last request, so such an answer to it must stay true."""
-NO_LIMITS = {"declines_per_user_and_hour": 100_000, "declines_per_address_and_hour": 100_000}
+NO_LIMITS = {
+    "declines_per_user_and_hour": 100_000,
+    "declines_per_address_and_hour": 100_000,
+    "cards_per_user_and_hour": 100_000,
+    "cards_per_address_and_hour": 100_000,
+    "declines_without_delay": 100_000,
+}
 
 
 class Life:

@@ -227,6 +227,7 @@ async def make_world(ctx: Context, *, is_listed: bool = False) -> World:
         await methods.save_method(
             tx, f"spm_{name}", order.user_id, f"cus_{name}", card, NOW - timedelta(days=1)
         )
+        await methods.note_use(tx, card.id, NOW - timedelta(days=1))
         if is_listed:
             await methods.keep_method(tx, order.user_id, card.id, NOW)
         return payment
@@ -332,6 +333,8 @@ NOT_PLAIN_BEFORE_CLAIM = {
     "customer changed": "UPDATE users SET stripe_customer_id = 'cus_y_{name}' WHERE id = '{user}'",
     "customer forgotten": "UPDATE users SET stripe_customer_id = NULL WHERE id = '{user}'",
     "single use": "UPDATE payments SET method_policy = 'single_use' WHERE id = '{payment}'",
+    "a card that has not paid yet": "UPDATE payment_methods SET first_paid_at = NULL"
+    " WHERE stripe_payment_method_id = '{method}'",
     "limit of the user": attempts_in("declined", USER_LIMIT),
     "limit of the user, cards not saved": attempts_in("declined", USER_LIMIT - 1)
     + "; INSERT INTO declined_saves (id, user_id, client_address, created_at)"

@@ -8,6 +8,7 @@ from starlette.types import Scope
 from paidonce.observability import get_logger
 
 Address = IPv4Address | IPv6Address
+NETWORK_BITS = 64
 UNKNOWN = "unknown"  # a peer without an address: a Unix socket
 log = get_logger(__name__)
 
@@ -20,7 +21,8 @@ class ClientAddresses:
         self._has_warned = False
 
     def of(self, scope: Scope) -> str:
-        """The address as text, IPv4 also when it came inside IPv6.
+        """The address as text, IPv4 also when it came inside IPv6. Of an IPv6 address the first 64
+        bits: that much everybody has who has one (RFC 6177), and could come from 2^64 addresses.
 
         Everything left of the first hop we do not trust is what the client chose to send. An entry
         that is no address ends the walk at the proxy that sent it.
@@ -39,7 +41,7 @@ class ClientAddresses:
                     break
         elif not self._has_warned and _forwarded_for(scope):
             self._warn_of(nearest)
-        return str(nearest)
+        return str(_counted(nearest))
 
     def _warn_of(self, proxy: Address) -> None:
         """Once: all who come through it count as one, and the declines of some keep all out."""
@@ -48,6 +50,12 @@ class ClientAddresses:
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
+
+
+def _counted(address: Address) -> Address:
+    if isinstance(address, IPv4Address):
+        return address
+    return IPv6Network((address, NETWORK_BITS), strict=False).network_address
 
 
 def _forwarded_for(scope: Scope) -> list[str]:

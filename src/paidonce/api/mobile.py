@@ -12,6 +12,7 @@ from paidonce.api.envelope import REQUEST_ID, Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.schemas import (
+    device_of,
     method_to_save_of,
     order_id_of,
     page_of,
@@ -104,6 +105,7 @@ class MobileRoutes:
                     save_payment_method=save_payment_method,
                     request_id=request.scope[REQUEST_ID],
                     client_address=address,
+                    device_id=device_of(request),
                 )
                 return views.payment_outcome(await self._use_cases.pay(command))
             if payment_intent_id is None:
@@ -169,7 +171,7 @@ class MobileRoutes:
 
         async def work() -> Answer:
             method_id, is_default = method_to_save_of(body)
-            command = SaveMethod(user, method_id, is_default, address)
+            command = SaveMethod(user, method_id, is_default, address, device_of(request))
             method = await self._use_cases.save_method(command)
             return success("Payment method saved successfully", views.saved_method(method))
 

@@ -169,6 +169,13 @@ _PAGE: list[Schema] = [
     },
     {"name": "cursor", "in": "query", "schema": {"type": "string", "maxLength": 500}},
 ]
+_COUNTED = ("/pay", "/payments/methods")
+_DEVICE_ID: Schema = {
+    "name": "X-Device-Id",
+    "in": "header",
+    "description": "What the app calls its device; declines are counted by it.",
+    "schema": {"type": "string", "maxLength": 200},
+}
 _IDEMPOTENCY_KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -199,6 +206,7 @@ def add(
     ]
     if method == "POST":
         parameters.append({**_IDEMPOTENCY_KEY, "required": is_key_required})
+    parameters += [_DEVICE_ID] if method == "POST" and path.endswith(_COUNTED) else []
     description: Schema = {"security": [{"bearer": []}], "parameters": parameters}
     if body is not None:
         is_optional = is_body_optional or any(body is optional for optional in _OPTIONAL_BODIES)

@@ -24,6 +24,7 @@ MOST_PRODUCTS = 1000
 LONGEST_ID = 100
 LONGEST_NAME = 250
 LONGEST_NOTES = 5000
+LONGEST_DEVICE_ID = 200
 LONGEST_STRIPE_ID = 255
 LONGEST_CURSOR = 500
 LONGEST_VERSION = 200
@@ -160,6 +161,13 @@ def saved_method_id_of(request: Request) -> str:
     if len(given) > LONGEST_STRIPE_ID or _SAVED_METHOD_ID.fullmatch(given) is None:
         raise errors.payment_method_not_found()
     return given
+
+
+def device_of(request: Request) -> str:
+    """What an app calls the device that it runs on (`X-Device-Id`), for the limits; the shipped one
+    says nothing. What cannot be a name is passed over: a payment does not fail for it."""
+    given = request.headers.get("x-device-id", "")
+    return given if len(given) <= LONGEST_DEVICE_ID and given.isprintable() else ""
 
 
 def method_to_save_of(body: dict[str, Any]) -> tuple[str, bool]:

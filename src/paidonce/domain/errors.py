@@ -270,6 +270,13 @@ def card_declined(
     )
 
 
+def card_declined_plainly(message: str = "Payment failed") -> PaymentFailed:
+    """To whoever has had many cards declined: not why, which a test of cards would live on."""
+    return card_declined(
+        "Your card was declined.", message=message, decline_code=None, can_retry=False
+    )
+
+
 def authentication_failed(*, can_retry: bool) -> PaymentFailed:
     """`can_retry`: with the same PaymentMethod, which a single use has used up."""
     return PaymentFailed(

@@ -103,7 +103,8 @@ class Product:
 class PayCommand:
     """A request to pay. `payment_method_id` is Stripe's id or that of a saved method.
 
-    `request_id` is this request's own, and the lease's owner; `client_address` counts declines.
+    `request_id` is this request's own, and the lease's owner; `client_address` and `device_id`, as
+    the app calls its device, count declines.
     """
 
     user_id: str
@@ -112,6 +113,7 @@ class PayCommand:
     save_payment_method: bool
     request_id: str
     client_address: str
+    device_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +168,13 @@ class PaymentSummary:
 
 @dataclass(frozen=True, slots=True)
 class SaveMethod:
-    """A request to keep a card. `client_address` is checked against the limits."""
+    """A request to keep a card. Address and device are checked against the limits."""
 
     user: Principal
     stripe_payment_method_id: str
     is_default: bool
     client_address: str
+    device_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

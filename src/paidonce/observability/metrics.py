@@ -102,6 +102,12 @@ _outgoing_tries = Counter(
     ("outcome",),
     registry=registry,
 )
+_card_testing = Counter(
+    "paidonce_card_testing_refusals",
+    "Attempts that a limit against card testing has refused.",
+    ("scope", "limit"),
+    registry=registry,
+)
 _contradictions = Counter(
     "paidonce_contradictions",
     "Answers of Stripe that contradict our books or our question; nothing was concluded from them.",
@@ -120,6 +126,11 @@ def set_outgoing(*, waiting: int, dead: int, oldest_waiting_seconds: float) -> N
 def record_outgoing(outcome: Literal["delivered", "failed", "dead"]) -> None:
     """Count one try."""
     _outgoing_tries.labels(outcome).inc()
+
+
+def record_card_testing(scope: str, limit: str) -> None:
+    """Count one refusal: of a user, an address or a device, and by which limit."""
+    _card_testing.labels(scope, limit).inc()
 
 
 def record_contradiction(kind: str) -> None:

@@ -6,6 +6,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import AttemptState, OrderStatus
 from paidonce.payments.context import Again, Verdict, paid_answer
+from paidonce.payments.limits import IN_FLIGHT_SECONDS
 from paidonce.store.rows import AttemptRow, OrderRow
 
 
@@ -34,6 +35,8 @@ def answer_of(order: OrderRow, attempt: AttemptRow) -> Verdict:
 
 
 def _declined(attempt: AttemptRow) -> Verdict:
+    if attempt.is_told_plainly:
+        return errors.card_declined_plainly()
     refusal = CardRefusal(
         attempt.error_code or "card_declined",
         attempt.error_message or "Your card was declined.",
@@ -51,6 +54,8 @@ def _refused(attempt: AttemptRow) -> Verdict:
     match attempt.error_code:
         case "payment_method_not_found":
             return errors.payment_method_not_found()
+        case "too_many_attempts":
+            return errors.too_many_attempts(IN_FLIGHT_SECONDS)
         case "order_not_payable":
             return errors.order_not_payable("Stripe refused it")
         case _:

@@ -7,6 +7,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.states import AttemptState, MethodState
 from paidonce.payments import customers, evidence, harmless, record, settle
 from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
+from paidonce.payments.limits import check_limits
 from paidonce.payments.requests import attach_request
 from paidonce.store import attempts, methods, orders
 from paidonce.store.engine import Transaction
@@ -19,11 +20,14 @@ async def attach_method(
     ctx: Context, job: Job, visitor: Visitor, customer_id: str
 ) -> Verdict | None:
     """None when the method is attached and its id recorded in the attempt."""
-    if job.payment.method_policy == "single_use" or job.attempt.is_token:
-        return None
-    for _ in range(MAX_ROUNDS):
-        attempt = await _use_if_attached(ctx, job.attempt, customer_id)
-        if attempt is None:
+    for n in range(MAX_ROUNDS):
+        attempt, method, refusal = await _look(ctx, job.attempt, is_first=n == 0)
+        if refusal is not None:
+            return await record.close_never_sent(ctx, job, refusal)
+        if job.payment.method_policy == "single_use" or attempt.is_token:
+            return None
+        if method is not None and _is_attached(attempt, method, customer_id):
+            await _use(ctx, attempt, method.stripe_payment_method_id)
             return None
         answer = await _attach(ctx, attempt, visitor, customer_id)
         if isinstance(answer, Method):
@@ -35,28 +39,45 @@ async def attach_method(
     return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
 
 
-async def _use_if_attached(
-    ctx: Context, attempt: AttemptRow, customer_id: str
-) -> AttemptRow | None:
-    """None when the method is known as the customer's, and stands in the attempt as such."""
+async def _look(
+    ctx: Context, attempt: AttemptRow, *, is_first: bool
+) -> tuple[AttemptRow, MethodRow | None, ServiceError | None]:
+    """The attempt and its method; and, before the first call that could tell whether the card is
+    good, what the limits say now that this attempt can be seen by others: of those that came at
+    the same time none gets past them."""
 
-    async def look(tx: Transaction) -> tuple[AttemptRow, MethodRow | None]:
-        present = await attempts.get_attempt(tx, attempt.id)
+    async def look(tx: Transaction) -> tuple[AttemptRow, MethodRow | None, ServiceError | None]:
+        present = attempt if is_first else await attempts.get_attempt(tx, attempt.id)
         method_id = present.stripe_payment_method_id or present.requested_method_id
-        return present, await methods.get_method(tx, method_id)
+        method = await methods.get_method(tx, method_id)
+        if not is_first or (method is not None and method.first_paid_at is not None):
+            return present, method, None
+        refusal = await check_limits(
+            ctx,
+            tx,
+            present.user_id,
+            present.client_address,
+            present.device_hash,
+            but_for=present.id,
+        )
+        return present, method, refusal
 
-    present, method = await ctx.db.read(look)
-    if (
-        method is None
-        or method.user_id != present.user_id
-        or method.state is not MethodState.ATTACHED
-        or method.stripe_customer_id != customer_id
-    ):
-        return present
-    method_id = method.stripe_payment_method_id
-    if present.stripe_payment_method_id != method_id:
-        await ctx.db.transaction("method", lambda tx: _set_method(tx, present, method_id))
-    return None
+    return await ctx.db.read(look)
+
+
+def _is_attached(attempt: AttemptRow, method: MethodRow, customer_id: str) -> bool:
+    """It is known as the customer's."""
+    return (
+        method.user_id == attempt.user_id
+        and method.state is MethodState.ATTACHED
+        and method.stripe_customer_id == customer_id
+    )
+
+
+async def _use(ctx: Context, attempt: AttemptRow, method_id: str) -> None:
+    """It stands in the attempt as Stripe names it."""
+    if attempt.stripe_payment_method_id != method_id:
+        await ctx.db.transaction("method", lambda tx: _set_method(tx, attempt, method_id))
 
 
 async def _set_method(tx: Transaction, attempt: AttemptRow, method_id: str) -> None:

@@ -13,10 +13,9 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
-from paidonce.payments import history, restore
+from paidonce.payments import history, limits, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
 from paidonce.payments.evidence import TEST_FACTORY
-from paidonce.payments.limits import DECLINE_WINDOW, check_limits
 from paidonce.payments.requests import confirm_params
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
@@ -116,11 +115,12 @@ async def _claim_in_one_trip(
         lease_owner=command.request_id,
         lease_until=now + timedelta(seconds=LEASE_SECONDS),
         now=now,
-        declines_since=now - DECLINE_WINDOW,
-        declines_per_user=ctx.settings.declines_per_user_and_hour,
-        declines_per_address=ctx.settings.declines_per_address_and_hour,
+        declines_since=now - limits.DECLINE_WINDOW,
+        declines_per_user=limits.plain_declines(ctx.settings, "user"),
+        declines_per_address=limits.plain_declines(ctx.settings, "address"),
         event_id=new_id(),
         known_until=ctx.gate.known_until or now,
+        device_hash=limits.device_hash(ctx, command.device_id),
     )
     return None if rows is None else Job(*rows)
 
@@ -186,7 +186,10 @@ async def _begin(
     """A new attempt, if the method may be used and the limits allow it."""
     method = await methods.get_method_to_pay(tx, command.payment_method_id)
     refusal = unusable(method, order.user_id) if method is not None else None
-    refusal = refusal or await check_limits(ctx, tx, command.user_id, command.client_address)
+    device = limits.device_hash(ctx, command.device_id)
+    refusal = refusal or await limits.check_limits(
+        ctx, tx, command.user_id, command.client_address, device
+    )
     if refusal is not None:
         return refusal
     if payment is None:
@@ -200,8 +203,10 @@ async def _begin(
     user = await users.get_user(tx, order.user_id)
     customer_id = user.stripe_customer_id if user else None
     is_known = _is_attached(method, customer_id) or is_one_use
+    has_paid = method is not None and method.first_paid_at is not None
     is_ready = (
         is_known
+        and has_paid
         and customer_id is not None
         and payment.stripe_payment_intent_id is not None
         and payment.stripe_customer_id == customer_id
@@ -291,6 +296,7 @@ async def _insert_attempt(
         lease_until=until,
         next_check_at=until,
         client_address=command.client_address,
+        device_hash=limits.device_hash(ctx, command.device_id),
     )
     await attempts.insert_attempt(tx, attempt)
     kind = "attempt.sent" if is_ready else "attempt.opened"

@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import history, notices
+from paidonce.payments import history, limits, notices
 from paidonce.payments.context import Context, new_id
-from paidonce.payments.limits import DECLINE_WINDOW
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import AttemptRow, PaymentRow
@@ -76,9 +75,7 @@ async def note_decline(ctx: Context, payment: PaymentRow, refusal: CardRefusal) 
         if not await attempts.has_charge(tx, payment.id, refusal.charge):
             method_id = refusal.payment_method or ""
             await _insert(ctx, tx, payment, AttemptState.DECLINED, method_id, refusal)
-        since = ctx.clock.now() - DECLINE_WINDOW
-        declines = await attempts.count_declines(tx, payment.user_id, "", since)
-        return declines.of_user >= ctx.settings.declines_per_user_and_hour
+        return await limits.has_had_enough(ctx, tx, payment.user_id)
 
     return await ctx.db.transaction("client_declined", work)
 

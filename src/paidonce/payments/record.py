@@ -14,7 +14,7 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import client_confirms, evidence, history, notices, refunds
+from paidonce.payments import client_confirms, evidence, history, limits, notices, refunds
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
@@ -269,9 +269,16 @@ async def record_negative(
         if (only_unsent and attempt.sends > 0) or (only_from and attempt.state is not only_from):
             return Again("somebody else went on with this attempt")
         await history.close(ctx, tx, attempt, state, refusal)
+        if state is AttemptState.DECLINED and await _is_to_be_told_plainly(ctx, tx, attempt):
+            await attempts.tell_plainly(tx, attempt.id)
         return answer_of(order, await attempts.get_attempt(tx, attempt.id))
 
     return await ctx.db.transaction(state.value, work)
+
+
+async def _is_to_be_told_plainly(ctx: Context, tx: Transaction, attempt: AttemptRow) -> bool:
+    device = attempt.device_hash
+    return await limits.tells_plainly(ctx, tx, attempt.user_id, attempt.client_address, device)
 
 
 async def close_never_sent(ctx: Context, job: Job, refusal: ServiceError) -> Verdict:

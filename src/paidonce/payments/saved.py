@@ -18,7 +18,12 @@ from paidonce.payments import customers, evidence, harmless, unreported
 from paidonce.payments.claim import unusable
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
 from paidonce.payments.cursors import decode_cursor, next_cursor
-from paidonce.payments.limits import DECLINE_WINDOW, check_limits
+from paidonce.payments.limits import (
+    DECLINE_WINDOW,
+    check_limits,
+    device_hash,
+    tells_plainly,
+)
 from paidonce.payments.requests import save_request
 from paidonce.payments.setup_work import look_for_user
 from paidonce.store import listings, methods, setups, users
@@ -129,18 +134,47 @@ async def save_method(ctx: Context, command: SaveMethod) -> SavedMethod:
 async def _attach_and_save(
     ctx: Context, command: SaveMethod, save_id: str
 ) -> MethodRow | ServiceError:
-    """The save counts as a decline from its beginning, until it is known to be none: so the limits
-    hold for saves that are sent at the same time, too."""
+    """The save counts from its beginning, and looks at the limits once more now that others can see
+    it: so they hold for saves that are sent at the same time, too."""
     deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
-    verdict: MethodRow | ServiceError | Again = Again("it is to be attached")
+    refusal = await ctx.db.read(lambda tx: _check_limits(ctx, tx, command, save_id))
+    verdict: MethodRow | ServiceError | Again = refusal or Again("it is to be attached")
     for _ in range(MAX_ROUNDS):
         if not isinstance(verdict, Again):
             break
         verdict = await _attach(ctx, command, deadline)
     if isinstance(verdict, Again):
         verdict = errors.card_not_saved()
-    if not isinstance(verdict, PaymentFailed) or verdict.code != "card_declined":
-        await ctx.db.transaction("save_end", lambda tx: methods.forget_save(tx, save_id))
+    ended = verdict
+    return await ctx.db.transaction("save_end", lambda tx: _end(ctx, tx, command, save_id, ended))
+
+
+async def _check_limits(
+    ctx: Context, tx: Transaction, command: SaveMethod, save_id: str
+) -> ServiceError | None:
+    device = device_hash(ctx, command.device_id)
+    user_id, address = command.user.user_id, command.client_address
+    return await check_limits(ctx, tx, user_id, address, device, but_for=save_id)
+
+
+async def _end(
+    ctx: Context,
+    tx: Transaction,
+    command: SaveMethod,
+    save_id: str,
+    verdict: MethodRow | ServiceError,
+) -> MethodRow | ServiceError:
+    """What the save counts as from now on."""
+    if isinstance(verdict, MethodRow):
+        await methods.end_save(tx, save_id, "saved", verdict.fingerprint)
+    elif not isinstance(verdict, PaymentFailed) or verdict.code != "card_declined":
+        await methods.forget_save(tx, save_id)
+    else:
+        await methods.end_save(tx, save_id, "declined")
+        device = device_hash(ctx, command.device_id)
+        user_id, address = command.user.user_id, command.client_address
+        if await tells_plainly(ctx, tx, user_id, address, device):
+            return errors.card_declined_plainly(verdict.message)
     return verdict
 
 
@@ -165,11 +199,18 @@ async def _begin(
             return refusal
         if method.state is MethodState.ATTACHED:
             return await _keep(ctx, tx, command, method.stripe_payment_method_id)
-    refusal = await check_limits(ctx, tx, user.user_id, command.client_address)
+    refusal = await _check_limits(ctx, tx, command, save_id)
     if refusal is None:
-        now = ctx.clock.now()
+        now, device = ctx.clock.now(), device_hash(ctx, command.device_id)
         await methods.note_save(
-            tx, save_id, user.user_id, command.client_address, now, now - DECLINE_WINDOW
+            tx,
+            save_id,
+            user.user_id,
+            command.client_address,
+            device,
+            command.stripe_payment_method_id,
+            now,
+            now - DECLINE_WINDOW,
         )
     return refusal
 

@@ -3,7 +3,6 @@
 Every function that changes a row expects the order's row to be locked (`orders.lock_order`).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.domain.intent import CardRefusal
@@ -61,40 +60,6 @@ async def has_charge(tx: Transaction, payment_id: str, stripe_charge_id: str) ->
     return row is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Declines:
-    """Declines since a time: of a user, of an address, and when the first one was."""
-
-    of_user: int
-    of_address: int
-    first_at: datetime | None
-
-
-async def count_declines(
-    tx: Transaction, user_id: str, client_address: str, since: datetime
-) -> Declines:
-    """Declined payments, and cards that Stripe declined to save."""
-    of_payments = (
-        "SELECT user_id, client_address, closed_at AS declined_at FROM payment_attempts"
-        " WHERE (user_id = $1 OR client_address = $2) AND state = 'declined' AND closed_at > $3"
-    )
-    of_saves = (
-        "SELECT user_id, client_address, created_at AS declined_at FROM declined_saves"
-        " WHERE (user_id = $1 OR client_address = $2) AND created_at > $3"
-    )
-    row = await tx.fetch_one(
-        "SELECT count(*) FILTER (WHERE user_id = $1) AS of_user,"
-        " count(*) FILTER (WHERE client_address = $2) AS of_address,"
-        f" min(declined_at) AS first_at FROM ({of_payments} UNION ALL {of_saves}) AS declines",
-        user_id,
-        client_address,
-        since,
-    )
-    if row is None:
-        raise LookupError("a count has a row")
-    return Declines(int(row["of_user"]), int(row["of_address"]), row["first_at"])
-
-
 async def _next_number(tx: Transaction, payment_id: str) -> int:
     row = await tx.fetch_one(
         "SELECT COALESCE(max(n), 0) + 1 AS n FROM payment_attempts WHERE payment_id = $1",
@@ -133,6 +98,8 @@ async def new_attempt(
         decline_code=None,
         advice_code=None,
         client_address="",
+        device_hash="",
+        is_told_plainly=False,
         created_at=now,
         first_sent_at=None,
         action_at=None,
@@ -266,6 +233,11 @@ async def close_attempt(
         refusal.charge if refusal else None,
     )
     return changed == 1
+
+
+async def tell_plainly(tx: Transaction, attempt_id: str) -> None:
+    """Its decline is told without the reason."""
+    await tx.execute("UPDATE payment_attempts SET is_told_plainly = TRUE WHERE id = $1", attempt_id)
 
 
 async def list_due(tx: Transaction, now: datetime, limit: int) -> list[AttemptRow]:

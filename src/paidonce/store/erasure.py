@@ -141,7 +141,7 @@ async def erase(tx: Transaction, user_id: str, scope: str) -> None:
     for statement in (
         "UPDATE users SET email = NULL WHERE id = $1",
         "UPDATE orders SET details = '{}', metadata = '{}' WHERE user_id = $1",
-        "UPDATE payment_attempts SET client_address = '' WHERE user_id = $1",
+        "UPDATE payment_attempts SET client_address = '', device_hash = '' WHERE user_id = $1",
         "UPDATE setups SET client_address = '' WHERE user_id = $1",
         "UPDATE payment_methods SET state = 'deleted', is_listed = FALSE, is_default = FALSE,"
         " brand = NULL, last4 = NULL, exp_month = NULL, exp_year = NULL, fingerprint = NULL,"

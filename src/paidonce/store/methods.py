@@ -13,6 +13,7 @@ two sees the other. Order: the order's row, the user's, the methods'.
 """
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from paidonce.domain.intent import Method
 from paidonce.domain.states import MethodState
@@ -111,7 +112,7 @@ async def list_attached(
 async def note_use(tx: Transaction, stripe_payment_method_id: str, now: datetime) -> None:
     """It has paid."""
     await tx.execute(
-        "UPDATE payment_methods SET last_used_at = $2"
+        "UPDATE payment_methods SET last_used_at = $2, first_paid_at = COALESCE(first_paid_at, $2)"
         " WHERE stripe_payment_method_id = $1 AND state = 'attached'",
         stripe_payment_method_id,
         now,
@@ -329,17 +330,21 @@ async def note_save(
     save_id: str,
     user_id: str,
     client_address: str,
+    device_hash: str,
+    card: str,
     now: datetime,
     forget_before: datetime,
 ) -> None:
-    """A save begins: it counts as declined until `forget_save`. Those that count no longer go."""
+    """A save begins, and may become a decline. Those that count no longer go."""
     await tx.execute("DELETE FROM declined_saves WHERE created_at <= $1", forget_before)
     await tx.execute(
-        "INSERT INTO declined_saves (id, user_id, client_address, created_at)"
-        " VALUES ($1, $2, $3, $4)",
+        "INSERT INTO declined_saves (id, user_id, client_address, device_hash, card, state,"
+        " created_at) VALUES ($1, $2, $3, $4, $5, 'open', $6)",
         save_id,
         user_id,
         client_address,
+        device_hash,
+        card,
         now,
     )
 
@@ -358,6 +363,18 @@ async def note_decline(
     )
 
 
+async def end_save(
+    tx: Transaction, save_id: str, state: Literal["declined", "saved"], card: str | None = None
+) -> None:
+    """What became of it; the card of one that was saved counts among the different ones too."""
+    await tx.execute(
+        "UPDATE declined_saves SET state = $2, card = COALESCE($3, card) WHERE id = $1",
+        save_id,
+        state,
+        card,
+    )
+
+
 async def forget_save(tx: Transaction, save_id: str) -> None:
-    """It was not declined."""
+    """It told nothing of its card."""
     await tx.execute("DELETE FROM declined_saves WHERE id = $1", save_id)

@@ -7,8 +7,10 @@ The rows that decide are locked in the statement's first part, so PostgreSQL loo
 versions; a concurrent winner makes the unique indexes refuse the insert. The method's row is locked
 against whoever wants to delete or release it; other payments with it go on.
 
-A card that is to be listed for the first time takes the general road after its success: whether the
-same card is listed already can only be seen under the user's lock, in a later statement.
+Only a card that has paid before: whatever may be a test of a card goes the general road, where it
+is counted while it is on its way. A card that is to be listed for the first time takes the general
+road after its success: whether the same card is listed already can only be seen under the user's
+lock, in a later statement.
 """
 
 from datetime import datetime
@@ -43,6 +45,7 @@ WITH ready AS (
        AND u.stripe_customer_id = p.stripe_customer_id
       JOIN payment_methods m ON m.stripe_payment_method_id = $4 AND m.user_id = o.user_id
        AND m.state = 'attached' AND m.stripe_customer_id = p.stripe_customer_id
+       AND m.first_paid_at IS NOT NULL
      WHERE o.id = $1 AND o.user_id = $2 AND o.status = 'pending'
        AND o.amount_refunded_minor < o.amount_minor
        AND p.stripe_payment_intent_id IS NOT NULL AND p.method_policy = 'attach'
@@ -50,12 +53,14 @@ WITH ready AS (
                         WHERE a.payment_id = p.id AND a.state IN ('open', 'action'))
        AND (SELECT count(*) FROM payment_attempts a WHERE a.user_id = $2
              AND a.state = 'declined' AND a.closed_at > $11)
-         + (SELECT count(*) FROM declined_saves d WHERE d.user_id = $2
+         + (SELECT count(*) FROM declined_saves d WHERE d.user_id = $2 AND d.state <> 'saved'
              AND d.created_at > $11) < $12
        AND (SELECT count(*) FROM payment_attempts a WHERE a.client_address = $7
              AND a.state = 'declined' AND a.closed_at > $11)
          + (SELECT count(*) FROM declined_saves d WHERE d.client_address = $7
-             AND d.created_at > $11) < $13
+             AND d.state <> 'saved' AND d.created_at > $11) < $13
+       AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.device_hash = $16
+             AND a.device_hash <> '' AND a.state = 'declined' AND a.closed_at > $11)
        AND NOT {is_refused_sql("o.id")}
        AND (SELECT intents_known_until FROM installation) >= $15
        FOR UPDATE OF o, p FOR KEY SHARE OF m
@@ -63,11 +68,11 @@ WITH ready AS (
     INSERT INTO payment_attempts (id, payment_id, order_id, user_id, n, source, state,
            requested_method_id, stripe_payment_method_id, is_saving_method, is_single_use,
            confirm_params, stripe_version, sends, lease_owner, lease_until, next_check_at,
-           client_address, created_at, first_sent_at)
+           client_address, device_hash, created_at, first_sent_at)
     SELECT $3, p_id, o_id, o_user_id,
            (SELECT COALESCE(max(n), 0) + 1 FROM payment_attempts WHERE payment_id = p_id),
            'server', 'open', $4, method_id, $5, FALSE, $6, p_stripe_version, 1,
-           $8, $9, $9, $7, $10, $10
+           $8, $9, $9, $7, $16, $10, $10
       FROM ready
     ON CONFLICT DO NOTHING
     RETURNING {columns(AttemptRow)}
@@ -100,7 +105,7 @@ WITH standing AS (
     UPDATE orders SET status = 'paid', paid_at = $5
       FROM standing WHERE orders.id = standing.order_id RETURNING orders.id
 ), method AS (
-    UPDATE payment_methods SET last_used_at = $5
+    UPDATE payment_methods SET last_used_at = $5, first_paid_at = COALESCE(first_paid_at, $5)
       FROM standing WHERE payment_methods.stripe_payment_method_id = standing.method_id
        AND payment_methods.state = 'attached'
 ), notice AS (
@@ -136,6 +141,7 @@ async def claim_ready(
     declines_per_address: int,
     event_id: str,
     known_until: datetime,
+    device_hash: str = "",
 ) -> tuple[OrderRow, PaymentRow, AttemptRow] | None:
     """T1 with the send recorded: attempt inserted, lease taken, confirm may be sent at once."""
     row = await db.statement(
@@ -156,6 +162,7 @@ async def claim_ready(
         declines_per_address,
         event_id,
         known_until,
+        device_hash,
     )
     if row is None:
         return None

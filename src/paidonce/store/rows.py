@@ -87,6 +87,8 @@ class AttemptRow:
     decline_code: str | None
     advice_code: str | None
     client_address: str
+    device_hash: str
+    is_told_plainly: bool
     created_at: datetime
     first_sent_at: datetime | None
     action_at: datetime | None
@@ -127,6 +129,7 @@ class MethodRow:
     cardholder_name: str | None
     created_at: datetime
     last_used_at: datetime
+    first_paid_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
