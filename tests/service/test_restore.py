@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from paidonce.gateway import client
+from paidonce.gateway import lists
 from paidonce.observability import render_metrics, set_step_hook
 from paidonce.payments import restore
 from paidonce.store import forgotten, migrations
@@ -245,7 +245,7 @@ def test_the_comparison_reads_every_page_and_goes_on_where_it_was_stopped(
     copy, order_id, intent_id = forget(world)
     for _ in range(7):
         at_stripe(world.simulator, "POST", "/v1/payment_intents", amount=100, currency="usd")
-    monkeypatch.setattr(client, "PAGE_SIZE", 3)
+    monkeypatch.setattr(lists, "PAGE_SIZE", 3)
     world.simulator.add_fault(match={**LIST, "nth": 2}, kind="error_before")
     with world.serving(copy) as service:
         assert not service.context.gate.is_open
@@ -430,7 +430,7 @@ def test_a_database_put_back_during_the_comparison_is_compared_again(
     for _ in range(4):
         at_stripe(world.simulator, "POST", "/v1/payment_intents", amount=100, currency="usd")
     world.put_back(copy)
-    monkeypatch.setattr(client, "PAGE_SIZE", 5)
+    monkeypatch.setattr(lists, "PAGE_SIZE", 5)
     world.simulator.add_fault(match={**LIST, "nth": 2}, kind="error_before")
     with world.serving() as service:
         assert standing(service) == [intent_id] and not service.context.gate.is_open

