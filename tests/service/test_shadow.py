@@ -208,7 +208,7 @@ def test_a_transport_that_only_reads_sends_nothing_else(stripe_simulator: Any) -
         settings = make_settings("sqlite:///never.db", stripe_simulator)
         gateway = StripeGateway(settings, transport=ReadOnlyTransport())
         try:
-            keyed = Keyed("key", gateway.stripe_version, {"email": "a@shop.example"})
+            keyed = Keyed("key", gateway.stripe_version, {"metadata": {"user_id": "1"}})
             return await gateway.create_customer(keyed, 5)
         finally:
             await gateway.close()
