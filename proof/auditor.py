@@ -27,6 +27,7 @@ TABLES = (
     "payments",
     "payment_attempts",
     "payment_methods",
+    "captures",
     "outbox",
     "refunds",
     "users",
@@ -66,10 +67,10 @@ class Order:
 class Asked:
     """One request of a client and the answer it really got.
 
-    `kind`: pay, confirm, look, cancel, give_back (the merchant wants a refund, under `key`, of
-    `amount_minor` or of all that is left), or at Stripe: app (its own confirm), refund (of all that
-    was taken, by somebody there). `begun` and `ended` are places in one global count; an answer
-    that never came has `ended` and `status` None.
+    `kind`: pay, confirm, look, cancel, capture (of what is held, `amount_minor` or all), give_back
+    (the merchant wants a refund, under `key`, of `amount_minor` or of all that is left), or at
+    Stripe: app (its own confirm), refund (of all that was taken, by somebody there). `begun` and
+    `ended` are places in one global count; an answer that never came has `ended` and `status` None.
     """
 
     order_id: str
@@ -83,11 +84,20 @@ class Asked:
     amount_minor: int | None = None
 
     @property
+    def says_held(self) -> bool:
+        """The money is held, to be taken later: a success, and the order is not paid."""
+        is_success = self.status == 200 and self.body.get("status") == "success"
+        is_held = is_success and self.body.get("data", {}).get("status") == "authorized"
+        return is_held and self.kind in ("pay", "confirm", "look")
+
+    @property
     def says_paid(self) -> bool:
         if self.status != 200:
             return False
         if self.kind == "look":
             return bool(self.body.get("data", {}).get("status") == "succeeded")
+        if self.says_held:
+            return False
         return self.kind in ("pay", "confirm") and self.body.get("status") == "success"
 
     @property
@@ -261,7 +271,7 @@ class _World:
         self.orders = {row["id"]: row for row in books.tables["orders"]}
         self.rows = {
             table: _grouped(books.tables[table], lambda row: row["order_id"])
-            for table in ("payments", "payment_attempts", "outbox", "refunds")
+            for table in ("payments", "payment_attempts", "captures", "outbox", "refunds")
         }
 
 
@@ -293,9 +303,15 @@ class _Case:
         self.charged = int(group.get("succeeded_charges", 0))
         self.captured = int(group.get("amount_captured", 0))
         self.refunded = int(group.get("amount_refunded", 0))
+        self.has_held = any(
+            charge["status"] == "succeeded" and "capture_before" in _card_of(charge)
+            for intent in self.intents
+            for charge in world.charges.get(intent["id"], [])
+        )
         self.row: Mapping[str, Any] = world.orders.get(order.id, {})
         self.payments = world.rows["payments"].get(order.id, [])
         self.attempts = world.rows["payment_attempts"].get(order.id, [])
+        self.captures = world.rows["captures"].get(order.id, [])
         self.outbox = world.rows["outbox"].get(order.id, [])
         self.refunds = world.rows["refunds"].get(order.id, [])
         self.made = [
@@ -331,7 +347,7 @@ class _Case:
             if (intent["amount"], intent["currency"]) != self._price():
                 yield "I4", f"{intent['id']} is over {intent['amount']} {intent['currency']}"
         for charge in self.charges:
-            if (charge["amount_captured"], charge["currency"]) != self._price():
+            if (charge["amount_captured"], charge["currency"]) not in self._wanted():
                 yield "I4", f"{charge['id']} took {charge['amount_captured']} {charge['currency']}"
             if charge["payment_method"] not in self.order.methods:
                 yield (
@@ -342,10 +358,18 @@ class _Case:
     def _price(self) -> tuple[int, str]:
         return self.order.amount_minor, self.order.currency
 
+    def _wanted(self) -> list[tuple[int, str]]:
+        """The whole, or what the merchant asked to take of what is held."""
+        amount, currency = self._price()
+        asked = [ask.amount_minor or amount for ask in self.asked if ask.kind == "capture"]
+        return [(each, currency) for each in asked or [amount]]
+
     def _answers(self) -> Findings:
         paid_at = min((ask.ended or 0 for ask in self.asked if ask.says_paid), default=None)
         if paid_at is not None and not self.charged:
             yield "I6", "success was answered and nothing was charged"
+        if any(ask.says_held for ask in self.asked) and not self.has_held:
+            yield "I6", "held was answered and nothing was held"
         refunds = [ask.begun for ask in self.asked if ask.gives_back]
         for ask in self.asked:
             if ask.status is None:
@@ -438,6 +462,9 @@ class _Case:
                 yield "I8", f"attempt {row['id']} is still {row['state']}"
         if status == "canceling":
             yield "I8", "the cancelation never ended"
+        for row in self.captures:
+            if row["state"] == "requested":
+                yield "I8", f"capture {row['id']} never ended"
         notices = sum(row["kind"] == "order.paid" for row in self.outbox)
         if notices != (status == "paid"):
             yield "I9", f"{notices} notices of payment for an order that is {status}"
@@ -456,21 +483,21 @@ class _Case:
             if row["state"] == "requested":
                 yield "I8", f"refund {row['id']} was never made"
         held = [row for row in self.payments if row["state"] in ("succeeded", "surplus")]
-        ours = sum(row["amount_minor"] - row["amount_refunded_minor"] for row in held)
+        ours = sum(_charged_of(row) - row["amount_refunded_minor"] for row in held)
         if ours != self.captured - self.refunded:
             net = self.captured - self.refunded
             yield "I13", f"Stripe holds {net}, our payments say {ours}"
         for row in held:
             mine = [r for r in self.refunds if r["payment_id"] == row["id"]]
             mine = [r for r in mine if r["cause"] == "surplus"]
-            is_kept = row["amount_minor"] > row["amount_refunded_minor"]
+            is_kept = _charged_of(row) > row["amount_refunded_minor"]
             if row["state"] == "surplus" and is_kept and not mine:
                 yield "I13", f"the surplus of payment {row['id']} is not given back"
             if len(mine) > (row["state"] == "surplus"):
                 yield "I13", f"payment {row['id']} has {len(mine)} refunds of a surplus"
 
     def _balance(self) -> int:
-        return int(self.row["amount_minor"]) - int(self.row["amount_refunded_minor"])
+        return _charged_of(self.row) - int(self.row["amount_refunded_minor"])
 
     def _last_look(self) -> Findings:
         """A later question gets the truth."""
@@ -480,6 +507,17 @@ class _Case:
         is_paid = self.row["status"] == "paid" and not is_refunded
         if self.asked[-1].says_paid != is_paid:
             yield "I6", f"the last look says {self.asked[-1].body['data'].get('status')}"
+
+
+def _charged_of(row: Mapping[str, Any]) -> int:
+    """What a paid order, or its payment, has cost by our books."""
+    taken = row.get("amount_captured_minor")
+    return int(row["amount_minor"] if taken is None else taken)
+
+
+def _card_of(charge: Json) -> Json:
+    card: Json = (charge.get("payment_method_details") or {}).get("card") or {}
+    return card
 
 
 def _unknown_charges(stripe: Stripe, known: set[str]) -> Iterator[Finding]:

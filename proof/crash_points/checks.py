@@ -20,6 +20,7 @@ def findings(shop: Shop, stripe: Stripe, books: Books) -> Iterator[str]:
     if not shop.is_restored:
         yield from _intentions(requests, books)
     yield from _refunds(requests, books)
+    yield from _captures(requests)
     yield from _absent(shop, stripe)
     yield from _wishes(shop, books)
     yield from _events(shop, books)
@@ -49,9 +50,10 @@ def _sends(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
 def _intentions(requests: list[dict[str, Any]], books: Books) -> Iterator[str]:
     """What money moves under stands in the books before it is sent."""
     known = {row["id"] for table in ("payment_attempts", "refunds") for row in books.tables[table]}
+    known |= {row["payment_id"] for row in books.tables["captures"]}
     for key in {request["idempotency_key"] or "" for request in requests}:
         kind, _, rest = key.partition(":")
-        if kind in ("cf", "rc", "re") and not known & set(rest.split(":")):
+        if kind in ("cf", "rc", "re", "cp") and not known & set(rest.split(":")):
             yield f"write first: {key} is of nothing that our books know"
 
 
@@ -82,6 +84,20 @@ def _told(shop: Shop, books: Books) -> Iterator[str]:
         came = [event_id for event_id in taken if event_id in ours]
         if came != [event_id for event_id in ours if event_id in came]:
             yield f"told: the events of order {order_id} came in another order"
+
+
+def _captures(requests: list[dict[str, Any]]) -> Iterator[str]:
+    """A hold is captured once."""
+    executed = Counter(
+        request["path"]
+        for request in requests
+        if request["path"].endswith("/capture")
+        and request["status"] == 200
+        and not request["replayed"]
+    )
+    for path, times in executed.items():
+        if times > 1:
+            yield f"one capture: {path} was executed {times} times"
 
 
 def _absent(shop: Shop, stripe: Stripe) -> Iterator[str]:

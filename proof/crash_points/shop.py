@@ -410,6 +410,20 @@ class Shop:
         body = {} if amount_minor is None else {"amountMinor": amount_minor}
         return self._ask("give_back", path, body, headers, order_id=order_id)
 
+    def capture(
+        self, order_id: str, amount_minor: int | None = None, patience: int = MOST_REPEATS
+    ) -> Answer:
+        """Of what is held: all of it, or a part."""
+        body = {} if amount_minor is None else {"amountMinor": amount_minor}
+        return self._ask(
+            "capture",
+            f"/api/orders/{order_id}/capture",
+            body,
+            self._as_merchant(),
+            order_id=order_id,
+            patience=patience,
+        )
+
     def operate(self, command: str) -> None:
         """An operator's command, which is given again after a death."""
         while True:

@@ -10,7 +10,8 @@ from typing import Any
 
 from paidonce.domain.clock import Deadline
 from paidonce.observability import get_logger, timeline
-from paidonce.payments.cancel import finish_canceling
+from paidonce.payments.cancel import expire_order, finish_canceling, take_expired
+from paidonce.payments.capture import take_captures, work_on_capture
 from paidonce.payments.context import (
     LEASE_SECONDS,
     REQUEST_SECONDS,
@@ -25,6 +26,7 @@ from paidonce.payments.follow_up import (
     look_at_standing_payment,
     look_for_the_last_time,
 )
+from paidonce.payments.holds import look_at_hold, take_holds
 from paidonce.payments.leases import check_pause_seconds
 from paidonce.payments.refund_work import take_refunds, work_on_refund
 from paidonce.payments.release import detach, take_to_detach
@@ -69,6 +71,27 @@ async def resume_canceling(ctx: Context) -> int:
         for order_id in order_ids
     )
     return len(order_ids)
+
+
+async def expire_once(ctx: Context) -> int:
+    """Orders that nobody has paid in time, by the road of a cancelation."""
+    due = await take_expired(ctx, BATCH)
+    await _all(expire_order(ctx, order_id) for order_id in due)
+    return len(due)
+
+
+async def capture_once(ctx: Context) -> int:
+    """Captures whose end is not known."""
+    due = await take_captures(ctx, BATCH)
+    await _all(work_on_capture(ctx, capture) for capture in due)
+    return len(due)
+
+
+async def look_at_holds_once(ctx: Context) -> int:
+    """Money that Stripe holds: until when, and whether it still does."""
+    due = await take_holds(ctx, BATCH)
+    await _all(look_at_hold(ctx, payment) for payment in due)
+    return len(due)
 
 
 async def sweep_intents_once(ctx: Context) -> int:

@@ -32,9 +32,10 @@ from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, Re
 from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
-from paidonce.observability.metrics import set_refunds_overdue
+from paidonce.observability.metrics import set_holds_ending, set_refunds_overdue
 from paidonce.payments import (
     cancel,
+    capture,
     follow_up,
     merchant_lists,
     money_back,
@@ -48,6 +49,7 @@ from paidonce.payments import (
 )
 from paidonce.payments.context import Context
 from paidonce.payments.disputes import measure_disputes
+from paidonce.payments.holds import count_ending
 from paidonce.payments.refund_work import count_overdue
 from paidonce.payments.same_order import KEY_LIFE
 from paidonce.store import events, users
@@ -121,6 +123,11 @@ class Service:
     @_needs_database
     async def cancel_order(self, order_id: str) -> Order:
         await cancel.cancel_order(self.ctx, order_id)
+        return await shopping.get_order(self.ctx, order_id, None)
+
+    @_needs_database
+    async def capture_order(self, order_id: str, amount_minor: int | None) -> Order:
+        await capture.capture_order(self.ctx, order_id, amount_minor)
         return await shopping.get_order(self.ctx, order_id, None)
 
     @_needs_database
@@ -256,6 +263,7 @@ class Service:
         await outgoing.measure_outgoing(ctx)
         set_refunds_overdue(await count_overdue(ctx))
         await measure_disputes(ctx)
+        set_holds_ending(await count_ending(ctx))
 
     async def readiness(self) -> dict[str, str]:
         if self._drain.begun.is_set():

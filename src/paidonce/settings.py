@@ -185,6 +185,12 @@ class Settings(OperatorSettings, TokenSettings):
     same_order_within_seconds: int = Field(
         900, ge=0, le=86_400, description="the same basket again is the same unpaid order; 0: never"
     )
+    capture_method: Literal["automatic", "manual"] = Field(
+        "automatic", description="orders are charged at once, or held until they are captured"
+    )
+    order_expires_after_hours: int = Field(
+        0, ge=0, le=8760, description="unpaid orders are canceled after so long; 0: never"
+    )
     refund_surplus: bool = Field(
         True, description="give back money that fits no order; false: it stays, with an alarm"
     )

@@ -25,10 +25,13 @@ PAYMENTS: dict[Work, float] = {
     recovery.sweep_once: 0,
     recovery.look_once: 0,
     recovery.resume_canceling: 0,
+    recovery.capture_once: 0,
+    recovery.look_at_holds_once: 0,
 }
 THE_REST: dict[Work, float] = {
     recovery.sweep_intents_once: 0,
     recovery.refund_once: 0,
+    recovery.expire_once: 0,
     recovery.look_at_forgotten_once: 0,
     recovery.set_up_once: 0,
     recovery.look_at_disputes_once: TIDY_SECONDS,

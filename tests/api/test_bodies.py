@@ -253,7 +253,7 @@ def _product(**changes: Any) -> dict[str, Any]:
         ([_product(amountMinor=1.5)], "products[0].amountMinor"),
         ([_product(amountMinor=True)], "products[0].amountMinor"),
         ([_product(amountMinor="100")], "products[0].amountMinor"),
-        ([_product(amountMinor=100_000_000)], "products[0].amountMinor"),
+        ([_product(amountMinor=10**12)], "products[0].amountMinor"),
         ([_product(currency="xxx")], "products[0].currency"),
         ([_product(currency=None)], "products[0].currency"),
         ([_product(productId="x" * 101)], "products[0].productId"),

@@ -89,6 +89,8 @@ def test_an_order_takes_its_prices_from_the_servers_list(service: Running) -> No
         "totalAmount": 477.5,
         "amountMinor": 47_750,
         "currency": "usd",
+        "amountRefunded": 0,
+        "amountRefundedMinor": 0,
         "status": "pending",
         "paymentStatus": "pending",
     }
@@ -196,12 +198,45 @@ def test_stripe_is_asked_for_the_right_minor_amount(service: Running) -> None:
         assert (group["succeeded_charges"], group["amount_captured"]) == (1, amount_minor)
 
 
-def test_an_amount_that_stripe_refuses_is_an_order_that_cannot_be_paid(service: Running) -> None:
+def test_an_amount_that_stripe_cannot_charge_is_no_order(service: Running) -> None:
     put_product(service, "gum", 10)
-    order = order_of(service, ("gum", 1))
-    answer = service.pay(order["orderId"], service.simulator.create_card(GOOD))
+    basket = {"items": [{"productId": "gum", "quantity": 1}]}
+    body = assert_error(service.call("POST", ORDERS, basket), 400, "amount_too_small")
+    assert "50" in body["errors"][0]
+    assert order_of(service, ("gum", 5))["amountMinor"] == 50
+    for amount, currency, code in (
+        (49, "usd", "amount_too_small"),
+        (100_000_000, "usd", "amount_too_large"),
+        (1_234, "kwd", "invalid_amount"),
+        (150, "isk", "invalid_amount"),
+    ):
+        answer = service.merchant(
+            "POST", "/api/orders", merchant_order(amountMinor=amount, currency=currency)
+        )
+        assert_error(answer, 400, code, "fix_request")
+    large = merchant_order(amountMinor=999_999_999_999, currency="idr")
+    assert assert_success(service.merchant("POST", "/api/orders", large))["totalAmount"] == (
+        9_999_999_999.99
+    )
+
+
+def test_an_amount_that_stripe_refuses_all_the_same_is_an_order_that_cannot_be_paid(
+    service: Running,
+) -> None:
+    """Its minimum depends on what the account settles in, too; here our books are changed."""
+    customers = {"method": "POST", "path": "/v1/customers", "times": 3}
+    service.simulator.add_fault(kind="rate_limit", match=customers)
+    order_id = service.order()
+    service.simulator.clear_faults()
+
+    async def work(tx: Any) -> None:
+        for table in ("orders", "payments"):
+            await tx.execute(f"UPDATE {table} SET amount_minor = 10")
+
+    service.run(service.context.db.transaction("test", work))
+    answer = service.pay(order_id, service.simulator.create_card(GOOD))
     assert_error(answer, 409, "order_not_payable", "contact_support")
-    assert service.charges(order["orderId"]) == 0
+    assert service.charges(order_id) == 0
 
 
 # --- the merchant's orders -----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The state tables: complete, and without a way back from an end."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import product
@@ -11,11 +12,13 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid
 from paidonce.domain.states import (
     ATTEMPT_MOVES,
+    CAPTURE_MOVES,
     LIVE_ATTEMPTS,
     ORDER_MOVES,
     PAYMENT_MOVES,
     REFUND_MOVES,
     AttemptState,
+    CaptureState,
     IllegalMove,
     OrderStatus,
     PaymentState,
@@ -31,6 +34,7 @@ TABLES: list[tuple[type[StrEnum], dict[Any, frozenset[Any]]]] = [
     (PaymentState, PAYMENT_MOVES),
     (AttemptState, ATTEMPT_MOVES),
     (RefundState, REFUND_MOVES),
+    (CaptureState, CAPTURE_MOVES),
 ]
 ORDER_PAIRS = {
     ("pending", "paid"),
@@ -87,6 +91,7 @@ def test_every_state_stands_in_its_table(enum: type[StrEnum], moves: dict[Any, A
         (PaymentState, PAYMENT_MOVES, PAYMENT_PAIRS),
         (AttemptState, ATTEMPT_MOVES, ATTEMPT_PAIRS),
         (RefundState, REFUND_MOVES, REFUND_PAIRS),
+        (CaptureState, CAPTURE_MOVES, {("requested", "succeeded"), ("requested", "refused")}),
     ],
 )
 def test_exactly_these_moves_are_allowed(
@@ -188,4 +193,10 @@ def test_a_decline_is_told_again_with_stripes_words(advice: str | None, next_ste
 
 
 def test_a_success_answers_with_the_orders_amount() -> None:
-    assert answer_of(ORDER, attempt_in(AttemptState.SUCCEEDED)) == Paid("pay_1", "o", 440, "usd")
+    paid = replace(ORDER, status=OrderStatus.PAID)
+    assert answer_of(paid, attempt_in(AttemptState.SUCCEEDED)) == Paid("pay_1", "o", 440, "usd")
+
+
+def test_a_success_of_an_order_that_is_not_paid_is_money_that_is_held() -> None:
+    held = Paid("pay_1", "o", 440, "usd", is_held=True)
+    assert answer_of(ORDER, attempt_in(AttemptState.SUCCEEDED)) == held

@@ -10,6 +10,7 @@ from proof.crash_points.flows import (
     cards,
     challenges,
     events,
+    holds,
     money_back,
     orders,
     paying,
@@ -32,6 +33,7 @@ SUBJECTS = (
     events,
     recovery,
     canceling,
+    holds,
     strays,
     surplus,
     money_back,
@@ -61,6 +63,8 @@ LEFT_OUT = {
     "stripe.delete_customer": "the same",
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
+    "commit.capture_refused": "Stripe refuses a capture that it could make: nothing leads there;"
+    " one commit under the order's lock",
     "commit.contradicted": "a line in the history of an answer that lies; nothing rests on it;"
     " tests/service/test_lies.py",
     "commit.authorized": "no intent of ours is made with manual capture",

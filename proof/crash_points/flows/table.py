@@ -7,6 +7,7 @@ from typing import Any
 from proof.crash_points.shop import Shop
 
 CONFIRM = "/v1/payment_intents/*/confirm"
+CAPTURE = "/v1/payment_intents/*/capture"
 CANCEL = "/v1/payment_intents/*/cancel"
 ATTACH = "/v1/payment_methods/*/attach"
 INTENT = "/v1/payment_intents/*"

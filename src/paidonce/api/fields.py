@@ -1,8 +1,23 @@
 """Reading one JSON object field by field, with refusals that name the field."""
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 from paidonce.domain import errors
+
+LONGEST_TIME = 40
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def time_of(name: str, text: str) -> datetime:
+    """A time in ISO 8601 with its offset from UTC, `Z` for none."""
+    try:
+        if len(text) <= LONGEST_TIME and _DATE_TIME.fullmatch(text):
+            return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise errors.invalid_request(f"{name} must be a time such as 2026-11-27T09:30:00Z.")
 
 
 class Fields:
@@ -47,6 +62,23 @@ class Fields:
                 f"{self.where}{name} must be an integer from {least} to {most}."
             )
         return number
+
+    def optional_integer(self, name: str, least: int, most: int) -> int | None:
+        return None if self._value.get(name) is None else self.integer(name, least, most)
+
+    def one_of(self, name: str, known: tuple[str, ...]) -> str | None:
+        """None when absent."""
+        value = self._value.get(name)
+        if value is not None and value not in known:
+            raise errors.invalid_request(f"{self.where}{name} must be {' or '.join(known)}.")
+        return value
+
+    def time(self, name: str) -> datetime | None:
+        """None when absent."""
+        value = self._value.get(name)
+        if value is None:
+            return None
+        return time_of(f"{self.where}{name}", value if isinstance(value, str) else "")
 
     def boolean(self, name: str) -> bool:
         """False when absent."""

@@ -9,10 +9,12 @@ from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
+from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.money_back_views import money_back_view
 from paidonce.api.schemas import order_id_of, parse_merchant_order, parse_products
 from paidonce.api.usecases import UseCases
+from paidonce.domain.money import MAX_AMOUNT_MINOR
 
 PRINCIPAL = "merchant"
 
@@ -33,6 +35,7 @@ class MerchantRoutes:
         openapi.add(app, "POST", "/api/orders", self.create_order, openapi.MERCHANT_ORDER)
         openapi.add(app, "GET", order, self.get_order)
         openapi.add(app, "POST", f"{order}/cancel", self.cancel_order, openapi.EMPTY)
+        openapi.add(app, "POST", f"{order}/capture", self.capture_order, openapi.CAPTURE)
 
     async def put_products(self, request: Request) -> Response:
         """Add products to the price list, or replace them."""
@@ -73,6 +76,20 @@ class MerchantRoutes:
             order = await self._use_cases.cancel_order(order_id)
             data = views.merchant_order_detail(order)
             return success("Order canceled successfully", data)
+
+        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+
+    async def capture_order(self, request: Request) -> Response:
+        """Take the money that is held for an order, once: all of it, or a part."""
+        self._check(request)
+        order_id = order_id_of(request)
+        raw, body = read_json_object(request, is_empty_allowed=True)
+
+        async def work() -> Answer:
+            amount = Fields(body).optional_integer("amountMinor", 1, MAX_AMOUNT_MINOR)
+            order = await self._use_cases.capture_order(order_id, amount)
+            data = views.merchant_order_detail(order)
+            return success("Order captured successfully", data)
 
         return await self._idempotency.answer(request, PRINCIPAL, raw, work)
 

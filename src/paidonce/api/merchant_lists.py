@@ -1,7 +1,6 @@
 """The merchant's routes that read: all orders and payments, and the evidence of one order."""
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -12,6 +11,7 @@ from paidonce.api import openapi, views
 from paidonce.api.admission import PLACE
 from paidonce.api.auth import LONGEST_USER_ID, Authentication, is_user_id
 from paidonce.api.envelope import respond, success
+from paidonce.api.fields import time_of
 from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.schemas import LONGEST_ID, LONGEST_STRIPE_ID, as_order_id, order_id_of, page_of
 from paidonce.api.usecases import UseCases
@@ -26,7 +26,6 @@ from paidonce.domain.merchant import (
 )
 from paidonce.domain.money import to_major
 
-LONGEST_TIME = 40
 _TEXT: openapi.Schema = {"type": "string", "minLength": 1}
 _TIME: openapi.Schema = {"type": "string", "format": "date-time"}
 _BOTH = {
@@ -42,7 +41,6 @@ PAYMENT_FILTERS = {
     "orderId": {"type": "string", "format": "uuid"},
     "stripePaymentIntentId": {**_TEXT, "maxLength": LONGEST_STRIPE_ID},
 }
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class MerchantListRoutes:
@@ -137,19 +135,8 @@ class _Query:
         return value
 
     def time(self, name: str) -> datetime | None:
-        """ISO 8601 with its offset from UTC, `Z` for none."""
-        value = self.text(name, LONGEST_TIME)
-        if value is None:
-            return None
-        text = value.replace(" ", "+")  # a plus sign that nobody encoded
-        try:
-            moment = datetime.fromisoformat(text) if _DATE_TIME.fullmatch(text) else None
-            return moment.astimezone(UTC) if moment else self._refuse_time(name)
-        except (ValueError, OverflowError):
-            return self._refuse_time(name)
-
-    def _refuse_time(self, name: str) -> datetime:
-        raise errors.invalid_request(f"{name} must be a time such as 2026-11-27T09:30:00Z.")
+        value = self._given.get(name) or None
+        return None if value is None else time_of(name, value.replace(" ", "+"))
 
 
 def merchant_payment(payment: MerchantPayment) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from starlette.responses import Response
 
 from paidonce.api.statuses import MEANINGS, list_errors
 from paidonce.domain.errors import NextStep
+from paidonce.domain.money import MAX_AMOUNT_MINOR
 
 Handler = Callable[[Request], Awaitable[Response]]
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
-_AMOUNT_MINOR: Schema = {"type": "integer", "minimum": 1, "maximum": 99_999_999}
+_AMOUNT_MINOR: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_AMOUNT_MINOR}
 _CURRENCY: Schema = {"type": "string", "minLength": 3, "maxLength": 3, "examples": ["usd"]}
 
 
@@ -106,13 +107,16 @@ MERCHANT_ORDER = _object(
     amountMinor=_AMOUNT_MINOR,
     currency=_CURRENCY,
     orderNumber={"type": ["string", "null"], "maxLength": 100},
+    captureMethod={"enum": ["automatic", "manual", None]},
+    expiresAt={"type": ["string", "null"], "format": "date-time"},
     metadata={
         "type": ["object", "null"],
         "maxProperties": 50,
         "additionalProperties": {"type": "string", "maxLength": 500},
     },
 )
-_OPTIONAL_BODIES = (CONFIRM, EMPTY, SET_UP_CARD, SHEET)
+CAPTURE = _object([], amountMinor={"type": ["integer", "null"], "minimum": 1})
+_OPTIONAL_BODIES = (CONFIRM, EMPTY, SET_UP_CARD, SHEET, CAPTURE)
 
 _BESIDE: Schema = {
     "message": {"type": "string"},

@@ -117,6 +117,8 @@ def parse_merchant_order(body: dict[str, Any], key: RequestKey | None = None) ->
         currency=_currency(fields),
         order_number=fields.text("orderNumber", LONGEST_ID),
         metadata=_metadata(body.get("metadata")),
+        capture_method=fields.one_of("captureMethod", ("automatic", "manual")),
+        expires_at=fields.time("expiresAt"),
         key=key,
     )
 

@@ -45,6 +45,7 @@ def order_detail(order: Order) -> dict[str, Any]:
             for item in order.items
         ],
         "createdAt": timestamp(order.created_at),
+        **_hold(order),
     }
 
 
@@ -55,6 +56,29 @@ def merchant_order_detail(order: Order) -> dict[str, Any]:
         **order_detail(order),
         "userId": order.user_id,
         "metadata": order.metadata,
+        "captureMethod": order.capture_method,
+        **({"expiresAt": timestamp(order.expires_at)} if order.expires_at else {}),
+    }
+
+
+def _hold(order: Order) -> dict[str, Any]:
+    """What is held for the order, or was taken of it."""
+    if order.is_authorized:
+        ends_at = order.capture_before
+        return {
+            "amountAuthorizedMinor": order.amount_minor,
+            **({"captureBefore": timestamp(ends_at)} if ends_at else {}),
+        }
+    return _captured(order.amount_captured_minor, order.currency)
+
+
+def _captured(amount_minor: int | None, currency: str) -> dict[str, Any]:
+    """Only where money was held first: all of it was taken, or less."""
+    if amount_minor is None:
+        return {}
+    return {
+        "amountCaptured": to_major(amount_minor, currency),
+        "amountCapturedMinor": amount_minor,
     }
 
 
@@ -77,7 +101,8 @@ def payment_outcome(outcome: Paid | ActionRequired) -> Answer:
             "paymentId": outcome.payment_id,
             "orderId": outcome.order_id,
             **amount(outcome.amount_minor, outcome.currency),
-            "status": "succeeded",
+            "status": "authorized" if outcome.is_held else "succeeded",
+            **_captured(outcome.amount_captured_minor, outcome.currency),
         },
     )
 
@@ -89,6 +114,7 @@ def payment_status(payment: PaymentStatus) -> Answer:
         "orderId": payment.order_id,
         **amount(payment.amount_minor, payment.currency),
         "status": payment.status,
+        **_captured(payment.amount_captured_minor, payment.currency),
     }
     if payment.client_secret is not None:
         data["clientSecret"] = payment.client_secret

@@ -88,6 +88,39 @@ def invalid_request(detail: str) -> Refused:
     )
 
 
+def amount_too_small(smallest_minor: int, currency: str) -> Refused:
+    """Less than Stripe charges in the currency."""
+    return Refused(
+        "amount_too_small",
+        "Invalid amount",
+        400,
+        NextStep.FIX_REQUEST,
+        details=[f"The smallest amount in {currency} is {smallest_minor} (minor units)."],
+    )
+
+
+def amount_too_large(largest_minor: int, currency: str) -> Refused:
+    """More than Stripe charges in the currency."""
+    return Refused(
+        "amount_too_large",
+        "Invalid amount",
+        400,
+        NextStep.FIX_REQUEST,
+        details=[f"The largest amount in {currency} is {largest_minor} (minor units)."],
+    )
+
+
+def invalid_amount(step_minor: int, currency: str) -> Refused:
+    """An amount that the currency does not have."""
+    return Refused(
+        "invalid_amount",
+        "Invalid amount",
+        400,
+        NextStep.FIX_REQUEST,
+        details=[f"Amounts in {currency} are multiples of {step_minor} (minor units)."],
+    )
+
+
 def invalid_order_id() -> Refused:
     return Refused("invalid_order_id", "The order id is not a UUID.", 400, NextStep.FIX_REQUEST)
 
@@ -161,6 +194,16 @@ def payment_sheet_unavailable() -> Refused:
 def order_not_cancelable(reason: str) -> Refused:
     """To the merchant: the same code, since the order's state is what stands in the way."""
     return _order_refused(f"This order cannot be canceled: {reason}.")
+
+
+def order_not_capturable(reason: str) -> Refused:
+    """To the merchant: nothing is held, or it is taken or released already."""
+    return Refused(
+        "order_not_capturable",
+        f"This order cannot be captured: {reason}.",
+        409,
+        NextStep.CONTACT_SUPPORT,
+    )
 
 
 def _order_refused(message: str) -> Refused:
@@ -295,6 +338,17 @@ def payment_method_consumed() -> PaymentFailed:
         402,
         NextStep.USE_OTHER_METHOD,
         details=["This card entry cannot be used again. Please enter the card once more."],
+    )
+
+
+def hold_over() -> PaymentFailed:
+    """The payment was authorized, and the hold ended before it was captured."""
+    return PaymentFailed(
+        "authorization_expired",
+        "Payment failed",
+        402,
+        NextStep.RETRY,
+        details=["The authorized amount was released again. Please pay once more."],
     )
 
 

@@ -65,6 +65,10 @@ class Intent:
     method: "Method | None" = None
     """The payment_method itself, where it was expanded."""
     latest_charge: str | None = None
+    amount_received: int | None = None
+    """What was charged, or taken of what was held."""
+    capture_before: datetime | None = None
+    """Until when it is held; known, as `amount_refunded` is, where the charge was expanded."""
     amount_refunded: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     last_error: CardRefusal | None = None
@@ -79,7 +83,6 @@ class Intent:
     """True when Stripe answered from the idempotency key: the state may be an old one."""
     stripe_request_id: str | None = None
     """Of the answer (https://docs.stripe.com/api/request_ids), where it was an intent's own."""
-    amount_received: int | None = None
     charge: "Charge | None" = None
     """The latest charge, where it was expanded."""
 

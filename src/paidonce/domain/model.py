@@ -59,6 +59,8 @@ class NewMerchantOrder:
     currency: str
     order_number: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    capture_method: str | None = None
+    expires_at: datetime | None = None
     key: RequestKey | None = None
 
 
@@ -74,7 +76,8 @@ class OrderItem:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as its user and the merchant see it."""
+    """An order as its user and the merchant see it. With `is_authorized` its money is held, until
+    `capture_before` where that is known. `expires_at` is when it is canceled if it is not paid."""
 
     id: str
     user_id: str
@@ -87,6 +90,11 @@ class Order:
     metadata: dict[str, Any]
     created_at: datetime
     amount_refunded_minor: int = 0
+    capture_method: str = "automatic"
+    is_authorized: bool = False
+    amount_captured_minor: int | None = None
+    capture_before: datetime | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +126,16 @@ class PayCommand:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The order is paid: by this request, or by an earlier one."""
+    """The order is paid, by this request or by an earlier one; with `is_held`, its money is held
+    and taken later, and the order is not paid yet. `amount_captured_minor` is what was taken of
+    what was held, None where nothing was."""
 
     payment_id: str
     order_id: str
     amount_minor: int
     currency: str
+    is_held: bool = False
+    amount_captured_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,8 @@ class ActionRequired:
 class PaymentStatus:
     """Where the payment of an order stands.
 
-    `status`: none, processing, requires_action, succeeded, failed, canceled or refunded.
+    `status`: none, processing, requires_action, authorized, succeeded, failed, canceled or
+    refunded.
     `client_secret` is set while it is requires_action, `last_error` after a refusal.
     """
 
@@ -150,6 +163,7 @@ class PaymentStatus:
     status: str
     client_secret: str | None = field(default=None, repr=False)
     last_error: str | None = None
+    amount_captured_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

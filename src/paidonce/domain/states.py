@@ -14,6 +14,8 @@ fail days later, when the bank does not take it.
 A setup is a SetupIntent that the app confirms: `open` until Stripe says that it succeeded, or that
 it is canceled.
 
+A capture takes money that is held, and is written down before Stripe is asked as well.
+
 A method is a card that Stripe attached to the user's Customer. What was detached is never attached
 again, so `deleted` is an end, and `released` is one unless Stripe says otherwise.
 """
@@ -65,6 +67,12 @@ class SetupState(StrEnum):
     OPEN = "open"  # the app may have its client secret
     SUCCEEDED = "succeeded"
     CLOSED = "closed"  # canceled at Stripe, or never made there
+
+
+class CaptureState(StrEnum):
+    REQUESTED = "requested"  # written down; Stripe may have made it already
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"  # Stripe did not make it, or took another amount
 
 
 class MethodState(StrEnum):
@@ -131,6 +139,13 @@ SETUP_MOVES: dict[SetupState, frozenset[SetupState]] = {
     SetupState.OPEN: frozenset({SetupState.SUCCEEDED, SetupState.CLOSED}),
     SetupState.SUCCEEDED: frozenset(),
     SetupState.CLOSED: frozenset(),
+}
+
+
+CAPTURE_MOVES: dict[CaptureState, frozenset[CaptureState]] = {
+    CaptureState.REQUESTED: frozenset({CaptureState.SUCCEEDED, CaptureState.REFUSED}),
+    CaptureState.SUCCEEDED: frozenset(),
+    CaptureState.REFUSED: frozenset(),
 }
 
 

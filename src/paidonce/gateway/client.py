@@ -61,7 +61,7 @@ class Answered:
 
     data: dict[str, Any] = field(repr=False)
     is_replayed: bool = False
-    stripe_request_id: str | None = None
+    request_id: str | None = None
 
 
 class StripeGateway:
@@ -111,13 +111,18 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}/confirm"
         return about(intent_id, _intent(await self._post("confirm", path, request, time_left)))
 
+    async def capture(self, intent_id: str, request: Keyed, time_left: float) -> Intent | Failure:
+        """POST /v1/payment_intents/:id/capture, once; what is not taken is given back."""
+        path = f"/v1/payment_intents/{intent_id}/capture"
+        return about(intent_id, _intent(await self._post("capture", path, request, time_left)))
+
     async def create_refund(self, request: Keyed, time_left: float) -> Refund | Failure:
         """POST /v1/refunds. A card refund is answered `succeeded`, and may fail later."""
         answer = await self._post("create_refund", "/v1/refunds", request, time_left)
         refund = _translated(answer, translate_refund)
         if isinstance(refund, Failure) or isinstance(answer, Failure):
             return refund
-        return replace(refund, stripe_request_id=answer.stripe_request_id)
+        return replace(refund, stripe_request_id=answer.request_id)
 
     # --- harmless: repeated at will --------------------------------------------------------------
 
@@ -410,14 +415,10 @@ class StripeGateway:
 
 
 def _intent(answer: Answered | Failure) -> Intent | Failure:
-    if isinstance(answer, Failure):
-        return answer
     intent = _translated(answer, translate_intent)
-    if isinstance(intent, Failure):
+    if isinstance(answer, Failure) or isinstance(intent, Failure):
         return intent
-    return replace(
-        intent, is_replayed=answer.is_replayed, stripe_request_id=answer.stripe_request_id
-    )
+    return replace(intent, is_replayed=answer.is_replayed, stripe_request_id=answer.request_id)
 
 
 def _translated(

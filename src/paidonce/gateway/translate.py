@@ -78,6 +78,7 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         payment_method=_id(method),
         method=translate_method(method) if isinstance(method, Mapping) else None,
         latest_charge=_id(charge),
+        capture_before=_time(_card_of(expanded).get("capture_before")),
         amount_refunded=expanded.get("amount_refunded"),
         metadata=dict(data.get("metadata") or {}),
         last_error=translate_refusal(data.get("last_payment_error")),
@@ -87,6 +88,12 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         amount_received=data.get("amount_received"),
         charge=translate_charge(charge) if isinstance(charge, Mapping) else None,
     )
+
+
+def _card_of(charge: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an expanded charge says of its card."""
+    card: Mapping[str, Any] = (charge.get("payment_method_details") or {}).get("card") or {}
+    return card
 
 
 def translate_charge(data: Mapping[str, Any]) -> Charge:

@@ -146,12 +146,22 @@ _dispute_due = Gauge(
     "The nearest deadline for evidence of an open dispute, as a Unix time; 0 where there is none.",
     registry=registry,
 )
+_holds_ending = Gauge(
+    "paidonce_holds_ending",
+    "Authorized payments whose hold ends within a day: capture them, or the money is released.",
+    registry=registry,
+)
 
 
 def set_open_disputes(count: int, nearest_due_timestamp: float) -> None:
     """How many there are, and when the first of their deadlines is; 0 where there is none."""
     _open_disputes.set(count)
     _dispute_due.set(nearest_due_timestamp)
+
+
+def set_holds_ending(count: int) -> None:
+    """How many there are."""
+    _holds_ending.set(count)
 
 
 def set_refunds_overdue(count: int) -> None:

@@ -5,7 +5,7 @@ from typing import assert_never
 from paidonce.domain import errors
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import AttemptState, OrderStatus
-from paidonce.payments.context import Again, Verdict, paid_answer
+from paidonce.payments.context import Again, Verdict, held_answer, paid_answer
 from paidonce.payments.limits import IN_FLIGHT_SECONDS
 from paidonce.store.rows import AttemptRow, OrderRow
 
@@ -16,8 +16,8 @@ def answer_of(order: OrderRow, attempt: AttemptRow) -> Verdict:
     if order.status is OrderStatus.PAID:
         return paid_answer(order, attempt.payment_id)
     match attempt.state:
-        case AttemptState.SUCCEEDED:
-            return paid_answer(order, attempt.payment_id)
+        case AttemptState.SUCCEEDED:  # and the order is not paid: the money is held
+            return held_answer(order, attempt.payment_id)
         case AttemptState.DECLINED:
             return _declined(attempt)
         case AttemptState.AUTHENTICATION_FAILED:

@@ -6,11 +6,11 @@ from datetime import timedelta
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
-from paidonce.domain.states import AttemptState, OrderStatus
+from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.payments import evidence, follow_up, history, notices, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
-from paidonce.store import attempts, orders, payments
+from paidonce.store import attempts, captures, orders, payments
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import PaymentRow
 
@@ -26,6 +26,24 @@ async def cancel_order(ctx: Context, order_id: str) -> None:
     late = await finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
     if late is not None:
         raise late
+
+
+async def take_expired(ctx: Context, limit: int) -> list[str]:
+    """Orders whose time to be paid is over, put off against other workers."""
+    now = ctx.clock.now()
+    later = now + timedelta(seconds=LEASE_SECONDS)
+    return await ctx.db.transaction(
+        "take_expired", lambda tx: orders.take_expired(tx, now, later, limit)
+    )
+
+
+async def expire_order(ctx: Context, order_id: str) -> None:
+    """Cancel it, unless a payment of it may still succeed, or its money is held: then later."""
+    refusal = await ctx.db.transaction(
+        "expiring", lambda tx: _begin(ctx, tx, order_id, is_expired=True)
+    )
+    if refusal is None:
+        await finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
 
 
 async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> ServiceError | None:
@@ -48,7 +66,10 @@ async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> Ser
     return errors.payment_processing()
 
 
-async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError | None:
+async def _begin(
+    ctx: Context, tx: Transaction, order_id: str, *, is_expired: bool = False
+) -> ServiceError | None:
+    """The first step. `is_expired`: nobody asks for it, so nothing is cut short by it."""
     found = await orders.lock_order_to_pay(tx, order_id)
     if found is None:
         return errors.order_not_found()
@@ -62,7 +83,13 @@ async def _begin(ctx: Context, tx: Transaction, order_id: str) -> ServiceError |
     if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
         return errors.service_unavailable()
     payment = await payments.get_standing_payment(tx, order_id)
+    if payment is not None and await captures.get_requested(tx, payment.id) is not None:
+        return errors.payment_in_progress()
     attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
+    is_held = payment is not None and payment.state is PaymentState.AUTHORIZED
+    is_asking = attempt is not None and attempt.state is AttemptState.ACTION
+    if is_expired and (is_held or is_asking):
+        return errors.payment_in_progress()
     if attempt is not None and attempt.state is AttemptState.OPEN:
         if attempt.sends > 0:
             return errors.payment_in_progress()
@@ -93,7 +120,9 @@ async def _record_canceled(
         if order is not None and order.status is canceling:
             await orders.set_order_status(tx, order_id, canceling, canceled, None)
             await history.note(ctx, tx, "order.canceled", order_id)
-            await notices.order_canceled(ctx, tx, order_id)
+            is_expired = order.expires_at is not None and order.expires_at <= ctx.clock.now()
+            reason = "expired" if is_expired else None
+            await notices.order_canceled(ctx, tx, order_id, reason)
         return None
 
     return await ctx.db.transaction("canceled", work)

@@ -14,7 +14,15 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
 from paidonce.payments import history, limits, restore
-from paidonce.payments.context import LEASE_SECONDS, Context, Job, Visitor, new_id, paid_answer
+from paidonce.payments.context import (
+    LEASE_SECONDS,
+    Context,
+    Job,
+    Visitor,
+    held_answer,
+    new_id,
+    paid_answer,
+)
 from paidonce.payments.evidence import TEST_FACTORY
 from paidonce.payments.requests import confirm_params
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
@@ -89,7 +97,7 @@ async def claim_standing(ctx: Context, order_id: str, visitor: Visitor) -> Claim
 
 def payability(order: OrderRow) -> ServiceError | None:
     """Refunded and canceled are looked at before paid."""
-    if order.amount_refunded_minor >= order.amount_minor:
+    if order.amount_refunded_minor >= order.charged_minor:
         return errors.order_not_payable("it was refunded")
     if order.status in (OrderStatus.CANCELING, OrderStatus.CANCELED):
         return errors.order_not_payable("it was canceled")
@@ -142,7 +150,7 @@ async def _claim(
         latest = payment or await payments.get_latest_payment(tx, order.id)
         return paid_answer(order, latest.id if latest else "")
     if payment is not None and payment.state is PaymentState.AUTHORIZED:
-        return errors.payment_processing()
+        return held_answer(order, payment.id)
     attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None
     if payment is not None and attempt is not None and _was_sent(attempt):
         return await _join(ctx, tx, Job(order, payment, attempt), visitor)

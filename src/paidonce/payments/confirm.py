@@ -9,7 +9,7 @@ from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, R
 from paidonce.domain.model import ActionRequired
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, evidence, history, record, settle
+from paidonce.payments import customers, evidence, history, holds, record, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import (
     KEY_LIFE_HOURS,
@@ -118,6 +118,8 @@ async def _answered(ctx: Context, job: Job, visitor: Visitor, intent: Intent) ->
     match intent.status:
         case IntentStatus.SUCCEEDED:
             return await record.record_success(ctx, job.payment, job.attempt, intent)
+        case IntentStatus.REQUIRES_CAPTURE if not intent.is_replayed:
+            return await holds.record_authorized(ctx, job.payment, job.attempt, intent)
         case IntentStatus.REQUIRES_ACTION:
             verdict = await record.record_action(ctx, job, intent)
             if intent.is_replayed and isinstance(verdict, ActionRequired):

@@ -98,7 +98,15 @@ def new_id() -> str:
 
 
 def paid_answer(order: OrderRow, payment_id: str) -> Paid:
-    return Paid(payment_id, order.id, order.amount_minor, order.currency)
+    taken = order.amount_captured_minor
+    return Paid(
+        payment_id, order.id, order.amount_minor, order.currency, amount_captured_minor=taken
+    )
+
+
+def held_answer(order: OrderRow, payment_id: str) -> Paid:
+    """Nothing is asked of the payer any more; the merchant takes the money later."""
+    return Paid(payment_id, order.id, order.amount_minor, order.currency, is_held=True)
 
 
 def visitor_for(ctx: Context, role: Role, request_id: str, method_id: str | None = None) -> Visitor:

@@ -70,8 +70,9 @@ def contradictions(ctx: Context, payment: PaymentRow, intent: Intent) -> list[st
 
 
 def _of_success(payment: PaymentRow, intent: Intent) -> list[str]:
-    """What was charged: all of it, by a charge of this intent that has succeeded."""
-    wanted = _wanted_received(payment)
+    """What was charged, by a charge of this intent that has succeeded: all of it, or what was taken
+    of what was held."""
+    wanted = _wanted_received(payment, intent)
     wrong = ["amount_received"] if intent.amount_received != wanted else []
     if not intent.latest_charge:
         wrong.append("latest_charge")
@@ -91,8 +92,13 @@ def _of_charge(payment: PaymentRow, intent: Intent, charge: Charge, wanted: int)
     return [f"latest_charge.{name}" for name, is_right in pairs.items() if not is_right]
 
 
-def _wanted_received(payment: PaymentRow) -> int:
-    """What a success of this payment has brought in."""
+def _wanted_received(payment: PaymentRow, intent: Intent) -> int:
+    """What a success of this payment has brought in: all of it, unless it was held first. Then the
+    merchant takes as much as he likes of it, here or in the dashboard."""
+    is_held_first = json.loads(payment.intent_params or "{}").get("capture_method") == "manual"
+    received = intent.amount_received
+    if is_held_first and received is not None and 0 < received <= payment.amount_minor:
+        return received
     return payment.amount_minor
 
 

@@ -7,7 +7,7 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.model import ActionRequired, Paid, PaymentStatus
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import client_confirms, evidence, record, restore, settle
+from paidonce.payments import client_confirms, evidence, holds, record, restore, settle
 from paidonce.payments.answers import answer_of
 from paidonce.payments.claim import Drive, Look, Wait, claim_standing, payability
 from paidonce.payments.context import (
@@ -134,6 +134,8 @@ async def conclude_without_attempt(
     match intent.status:
         case IntentStatus.SUCCEEDED:
             return await record.record_success(ctx, payment, None, intent)
+        case IntentStatus.REQUIRES_CAPTURE:
+            return await holds.record_authorized(ctx, payment, None, intent)
         case IntentStatus.CANCELED:
             await record.retire(ctx, payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED)
         case IntentStatus.REQUIRES_ACTION if is_apps:
@@ -209,7 +211,17 @@ async def _answer_of_latest(ctx: Context, order_id: str) -> Verdict:
         return errors.invalid_request("No payment of this order has been started.")
     if attempt.state in LIVE_ATTEMPTS:
         return errors.payment_in_progress()
+    if _is_hold_over(payment, attempt):
+        return errors.hold_over()
     return answer_of(order, attempt)
+
+
+def _is_hold_over(payment: PaymentRow | None, attempt: AttemptRow) -> bool:
+    """The attempt succeeded, and what was held by it is released: the order can be paid again."""
+    is_standing = payment is not None and payment.id == attempt.payment_id
+    return attempt.state is AttemptState.SUCCEEDED and not (
+        is_standing and payment is not None and payment.state is PaymentState.AUTHORIZED
+    )
 
 
 # --- GET …/payment -------------------------------------------------------------------------------
@@ -260,6 +272,7 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
     if is_forgotten and status in ("none", "failed"):
         status = "processing"  # Stripe knows more than this database
     has_error = status == "failed" and attempt is not None
+    is_over = has_error and attempt is not None and _is_hold_over(payment, attempt)
     return PaymentStatus(
         payment_id=payment.id if payment and (attempt or payment.sheet_opened_at) else None,
         order_id=order.id,
@@ -267,14 +280,15 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
         currency=order.currency,
         status=status,
         client_secret=secret if status == "requires_action" else None,
-        last_error=_error_text(order, attempt) if has_error and attempt else None,
+        last_error=_error_text(order, attempt, is_over) if has_error and attempt else None,
+        amount_captured_minor=order.amount_captured_minor,
     )
 
 
 def _status_name(
     order: OrderRow, payment: PaymentRow | None, attempt: AttemptRow | None, *, is_action: bool
 ) -> str:
-    if order.amount_refunded_minor >= order.amount_minor:
+    if order.amount_refunded_minor >= order.charged_minor:
         return "refunded"
     if order.status is OrderStatus.PAID:
         return "succeeded"
@@ -285,14 +299,14 @@ def _status_name(
     if attempt is None or payment is None:
         return "none"
     if payment.state is PaymentState.AUTHORIZED:
-        return "processing"
+        return "authorized"
     if attempt.state is AttemptState.ACTION or (is_action and attempt.state is AttemptState.OPEN):
         return "requires_action"
     return "processing" if attempt.state is AttemptState.OPEN else "failed"
 
 
-def _error_text(order: OrderRow, attempt: AttemptRow) -> str:
-    answer = answer_of(order, attempt)
+def _error_text(order: OrderRow, attempt: AttemptRow, is_hold_over: bool) -> str:
+    answer = errors.hold_over() if is_hold_over else answer_of(order, attempt)
     if isinstance(answer, ServiceError):
         return answer.details[0] if answer.details else answer.message
     return "The payment was not made."

@@ -151,7 +151,9 @@ async def dispute_closed(
 
 
 def _of_payment(payment: PaymentRow) -> dict[str, Any]:
+    taken = payment.amount_captured_minor
     return {
+        **({} if taken is None else {"amountCapturedMinor": taken}),
         "orderId": payment.order_id,
         "paymentId": payment.id,
         "amountMinor": payment.amount_minor,

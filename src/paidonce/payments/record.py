@@ -14,7 +14,15 @@ from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import client_confirms, evidence, history, limits, notices, refunds
+from paidonce.payments import (
+    capture_record,
+    client_confirms,
+    evidence,
+    history,
+    limits,
+    notices,
+    refunds,
+)
 from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
 from paidonce.payments.leases import check_pause_seconds
@@ -95,7 +103,10 @@ async def _record_success(
     if payment.state is PaymentState.SUCCEEDED:
         return paid_answer(order, payment.id)
     await payments.set_payment_state(tx, payment.id, payment.state, PaymentState.SUCCEEDED, now)
-    await _credit_attempt(ctx, tx, payment, attempt_id, intent)
+    if payment.state is PaymentState.LIVE:
+        await credit_attempt(ctx, tx, payment, attempt_id, intent)
+    if payment.state is PaymentState.AUTHORIZED or order.capture_method == "manual":
+        order, payment = await capture_record.note_captured(ctx, tx, order, payment, intent)
     await orders.set_order_status(tx, order.id, order.status, OrderStatus.PAID, now)
     await notices.order_paid(ctx, tx, payment)
     await history.note(
@@ -122,7 +133,7 @@ async def _record_refunded(
     return amount if is_latest else None
 
 
-async def _credit_attempt(
+async def credit_attempt(
     ctx: Context, tx: Transaction, payment: PaymentRow, attempt_id: str | None, intent: Intent
 ) -> None:
     """The attempt that charged succeeds. The app's own confirm becomes an attempt of its own."""
@@ -176,7 +187,8 @@ async def _surplus(
     if is_new:
         await history.note(ctx, tx, "payment.surplus", order.id, payment.id)
         log.critical("payment.surplus", order_id=order.id, payment_id=payment.id)
-        amount_minor = intent.amount - (intent.amount_refunded or 0)
+        charged_minor = intent.amount if intent.amount_received is None else intent.amount_received
+        amount_minor = charged_minor - (intent.amount_refunded or 0)
         if ctx.settings.refund_surplus and amount_minor > 0:
             await refunds.request_refund(ctx, tx, payment, amount_minor, refunds.Cause.SURPLUS)
     standing = await payments.get_standing_payment(tx, order.id)
@@ -310,7 +322,11 @@ async def _close_refused(ctx: Context, job: Job, refusal: ServiceError, *, sends
 
 
 async def retire(
-    ctx: Context, payment_id: str, *, action_becomes: AttemptState, only_unrecorded: bool = False
+    ctx: Context,
+    payment_id: str,
+    *,
+    action_becomes: AttemptState = AttemptState.SUPERSEDED,
+    only_unrecorded: bool = False,
 ) -> bool:
     """End a generation: Stripe said canceled, or (`only_unrecorded`) no intent was ever recorded.
 
@@ -344,25 +360,14 @@ async def retire_locked(
     await payments.set_payment_state(
         tx, payment.id, payment.state, PaymentState.CANCELED, ctx.clock.now()
     )
+    if payment.state is PaymentState.AUTHORIZED:
+        await capture_record.note_hold_over(ctx, tx, payment)
     live = await attempts.get_live_attempt(tx, payment.id)
     if live is not None:
         is_action = live.state is AttemptState.ACTION
         await history.close(ctx, tx, live, action_becomes if is_action else AttemptState.ABANDONED)
     await history.note(ctx, tx, "payment.retired", payment.order_id, payment.id)
     return True
-
-
-async def record_authorized(ctx: Context, payment: PaymentRow) -> Verdict:
-    """Stripe holds the money until it is captured; the order is not paid yet."""
-
-    async def work(tx: Transaction) -> Verdict:
-        await orders.lock_order(tx, payment.order_id)
-        await payments.set_payment_state(
-            tx, payment.id, PaymentState.LIVE, PaymentState.AUTHORIZED, ctx.clock.now()
-        )
-        return errors.payment_processing()
-
-    return await ctx.db.transaction("authorized", work)
 
 
 def _known_by_now(order: OrderRow, attempt: AttemptRow) -> Verdict | None:

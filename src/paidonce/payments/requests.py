@@ -3,8 +3,8 @@
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
 the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
 `cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
-`can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it, `ses` customer session,
-`eph` ephemeral key.
+`cp` capture, `can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it,
+`ses` customer session, `eph` ephemeral key.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from paidonce.gateway import Keyed
 from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store.rows import (
     AttemptRow,
+    CaptureRow,
     MethodRow,
     OrderRow,
     PaymentRow,
@@ -72,6 +73,8 @@ def intent_params(ctx: Context, order: OrderRow, payment: PaymentRow, customer_i
     }
     if payment.confirmation_method == "manual":
         params["confirmation_method"] = "manual"
+    if order.capture_method == "manual":
+        params["capture_method"] = "manual"
     return json.dumps(params)
 
 
@@ -160,6 +163,13 @@ def cancel_request(ctx: Context, payment: PaymentRow) -> Keyed:
     """Canceling twice is harmless, so every send has a key of its own and sees the present."""
     key = f"can:{ctx.installation.namespace}:{payment.id}:{new_id()}"
     return Keyed(key, payment.stripe_version, {"cancellation_reason": "abandoned"})
+
+
+def capture_request(ctx: Context, capture: CaptureRow) -> Keyed:
+    """The number grows only after a saved 5xx, when a look has shown that nothing was taken, and
+    from one capture of a payment to the next."""
+    key = f"cp:{ctx.installation.namespace}:{capture.payment_id}:{capture.key_no}"
+    return Keyed(key, capture.stripe_version, json.loads(capture.params))
 
 
 @dataclass(frozen=True, slots=True)

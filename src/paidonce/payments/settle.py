@@ -14,7 +14,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, evidence, prepare, reconfirm, record
+from paidonce.payments import customers, evidence, holds, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.evidence import TEST_FACTORY
 from paidonce.payments.requests import cancel_request
@@ -65,7 +65,7 @@ async def _conclude(ctx: Context, job: Job, visitor: Visitor, intent: Intent, wh
         case IntentStatus.REQUIRES_PAYMENT_METHOD:
             return await _not_charged_now(ctx, job, visitor, intent, why)
         case IntentStatus.REQUIRES_CAPTURE:
-            return await record.record_authorized(ctx, job.payment)
+            return await holds.record_authorized(ctx, job.payment, None, intent)
         case IntentStatus.PROCESSING | IntentStatus.UNRECOGNIZED:
             return errors.payment_processing()
         case _:

@@ -134,9 +134,10 @@ async def _begin_locked(
     refusal = payability(order)
     if refusal is not None:
         return refusal
-    if order.status is OrderStatus.PAID:
-        return errors.order_already_paid()
     payment = await payments.get_standing_payment(tx, order.id)
+    is_held = payment is not None and payment.state is PaymentState.AUTHORIZED
+    if order.status is OrderStatus.PAID or is_held:  # nothing is left for the payer to do
+        return errors.order_already_paid()
     if payment is not None and payment.state is not PaymentState.LIVE:
         return errors.payment_processing()
     attempt = await attempts.get_live_attempt(tx, payment.id) if payment else None

@@ -2,10 +2,11 @@
 
 import json
 import secrets
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from paidonce.domain import errors
+from paidonce.domain import errors, money
 from paidonce.domain.model import (
     BasketItem,
     NewMerchantOrder,
@@ -17,7 +18,6 @@ from paidonce.domain.model import (
     Principal,
     Product,
 )
-from paidonce.domain.money import MAX_AMOUNT_MINOR
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.payments import prepare, restore, same_order
 from paidonce.payments.context import Context, new_id
@@ -46,8 +46,6 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
         if len(currencies) != 1:
             raise errors.invalid_request("items must all have one currency.")
         total = sum(product.amount_minor * quantity for product, quantity in items)
-        if total > MAX_AMOUNT_MINOR:
-            raise errors.invalid_request("The order's total is larger than Stripe can charge.")
         lines = [
             {
                 "productId": product.product_id,
@@ -93,12 +91,16 @@ async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
             order_id=new.order_id,
             order_number=new.order_number,
             metadata=new.metadata,
+            capture_method=new.capture_method,
+            expires_at=new.expires_at,
         )
         if new.key is not None:
             made = await same_order.insert_once(ctx, tx, row, same_order.wish_of_key(new.key))
             if made is not None:
                 return made, False
         if await orders.insert_order_once(tx, row):
+            if row.expires_at is not None and row.expires_at <= ctx.clock.now():
+                raise errors.invalid_request("expiresAt must be in the future.")
             return row, True
         standing = await orders.get_order(tx, row.id)
         if standing is None or not _is_same(standing, row, new):
@@ -162,8 +164,14 @@ def _new_row(
     items: list[dict[str, Any]] | None = None,
     metadata: dict[str, str] | None = None,
     details: dict[str, Any] | None = None,
+    capture_method: str | None = None,
+    expires_at: datetime | None = None,
 ) -> OrderRow:
-    now = ctx.clock.now()
+    """Raises the refusal of an amount that Stripe cannot charge."""
+    money.check_charge(amount_minor, currency)
+    now, hours = ctx.clock.now(), ctx.settings.order_expires_after_hours
+    if expires_at is None and hours:
+        expires_at = now + timedelta(hours=hours)
     return OrderRow(
         id=order_id or new_id(),
         user_id=user_id,
@@ -177,6 +185,8 @@ def _new_row(
         metadata=json.dumps(metadata or {}),
         created_at=now,
         paid_at=None,
+        capture_method=capture_method or ctx.settings.capture_method,
+        expires_at=expires_at,
     )
 
 
@@ -187,17 +197,26 @@ def _order_number(now: datetime) -> str:
 
 def _is_same(standing: OrderRow, new_row: OrderRow, new: NewMerchantOrder) -> bool:
     is_number_same = new.order_number is None or standing.order_number == new.order_number
-    return is_number_same and (
-        standing.user_id,
-        standing.amount_minor,
-        standing.currency,
-        json.loads(standing.metadata),
-    ) == (new_row.user_id, new_row.amount_minor, new_row.currency, new.metadata)
+    is_capture_same = new.capture_method in (None, standing.capture_method)
+    is_expiry_same = new.expires_at in (None, standing.expires_at)
+    return (
+        is_number_same
+        and is_capture_same
+        and is_expiry_same
+        and (
+            standing.user_id,
+            standing.amount_minor,
+            standing.currency,
+            json.loads(standing.metadata),
+        )
+        == (new_row.user_id, new_row.amount_minor, new_row.currency, new.metadata)
+    )
 
 
 def order_of(row: Row) -> Order:
     order = listings.order_row(row)
-    return _order(order, _payment_status(order, has_failed=bool(row["has_failed"])))
+    view = _order(order, _payment_status(order, has_failed=bool(row["has_failed"])))
+    return replace(view, is_authorized=row["is_authorized"], capture_before=row["capture_before"])
 
 
 def _order(row: OrderRow, payment_status: str) -> Order:
@@ -216,11 +235,14 @@ def _order(row: OrderRow, payment_status: str) -> Order:
         metadata=json.loads(row.metadata),
         created_at=row.created_at,
         amount_refunded_minor=row.amount_refunded_minor,
+        capture_method=row.capture_method,
+        amount_captured_minor=row.amount_captured_minor,
+        expires_at=row.expires_at,
     )
 
 
 def _payment_status(row: OrderRow, *, has_failed: bool) -> str:
-    if row.amount_refunded_minor >= row.amount_minor:
+    if row.amount_refunded_minor >= row.charged_minor:
         return "refunded"
     if row.amount_refunded_minor > 0:
         return "partially_refunded"
@@ -244,7 +266,7 @@ def summary_of(row: Row) -> PaymentSummary:
 
 
 def _summary_status(row: Row) -> str:
-    if row["amount_refunded_minor"] >= row["amount_minor"]:
+    if row["amount_refunded_minor"] >= (row["amount_captured_minor"] or row["amount_minor"]):
         return "refunded"
     match PaymentState(row["state"]):
         case PaymentState.SUCCEEDED | PaymentState.SURPLUS:
@@ -252,7 +274,7 @@ def _summary_status(row: Row) -> str:
         case PaymentState.CANCELED:
             return "canceled"
         case PaymentState.AUTHORIZED:
-            return "processing"
+            return "authorized"
         case PaymentState.LIVE:
             states = {"open": "processing", "action": "requires_action"}
             return states.get(row["attempt_state"], "failed")

@@ -12,14 +12,18 @@ ORDER_VIEW = f"""
 SELECT {columns(OrderRow, "o.")},
        COALESCE((SELECT max(CASE WHEN a.state IN ('open', 'action') THEN 2
                 WHEN a.state IN ('declined', 'authentication_failed', 'consumed') THEN 1
-                ELSE 0 END) FROM payment_attempts a WHERE a.order_id = o.id), 0) = 1 AS has_failed
+                ELSE 0 END) FROM payment_attempts a WHERE a.order_id = o.id), 0) = 1 AS has_failed,
+       (SELECT count(*) FROM payments p WHERE p.order_id = o.id AND p.state = 'authorized') > 0
+       AS is_authorized,
+       (SELECT p.capture_before FROM payments p WHERE p.order_id = o.id AND p.state = 'authorized')
+       AS capture_before
   FROM orders o
 """
 
 _PAYMENT_VIEW = """
 SELECT p.id, p.order_id, p.amount_minor, p.currency, p.state, p.created_at, p.finished_at,
        p.stripe_payment_intent_id, a.state AS attempt_state, m.brand, m.last4,
-       p.amount_refunded_minor
+       p.amount_refunded_minor, p.amount_captured_minor
   FROM payments p
   JOIN payment_attempts a ON a.payment_id = p.id
    AND a.n = (SELECT max(n) FROM payment_attempts WHERE payment_id = p.id)

@@ -52,8 +52,8 @@ async def insert_order_once(tx: Transaction, order: OrderRow) -> bool:
     """False when the id or the order number is taken."""
     changed = await tx.execute(
         "INSERT INTO orders (id, user_id, order_number, amount_minor, currency, status,"
-        " amount_refunded_minor, items, details, metadata, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        " amount_refunded_minor, items, details, metadata, created_at, capture_method, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
         order.id,
         order.user_id,
         order.order_number,
@@ -64,6 +64,8 @@ async def insert_order_once(tx: Transaction, order: OrderRow) -> bool:
         order.details,
         order.metadata,
         order.created_at,
+        order.capture_method,
+        order.expires_at,
     )
     return changed == 1
 
@@ -92,6 +94,15 @@ async def set_refunded(tx: Transaction, order_id: str, amount_refunded_minor: in
     )
 
 
+async def set_captured(tx: Transaction, order_id: str, amount_captured_minor: int) -> None:
+    """What was taken of the money that was held."""
+    await tx.execute(
+        "UPDATE orders SET amount_captured_minor = $2 WHERE id = $1",
+        order_id,
+        amount_captured_minor,
+    )
+
+
 async def begin_canceling(tx: Transaction, order_id: str, next_check_at: datetime) -> None:
     """The first step of a cancelation; recovery comes for the second one at `next_check_at`."""
     await tx.execute(
@@ -109,6 +120,24 @@ async def take_canceling(
     rows = await tx.fetch(
         "SELECT id FROM orders WHERE status = 'canceling' AND next_check_at <= $1"
         " ORDER BY next_check_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    for row in rows:
+        await tx.execute(
+            "UPDATE orders SET next_check_at = $2 WHERE id = $1", row["id"], next_check_at
+        )
+    return [row["id"] for row in rows]
+
+
+async def take_expired(
+    tx: Transaction, now: datetime, next_check_at: datetime, limit: int
+) -> list[str]:
+    """Unpaid orders that have expired, put off against other workers."""
+    rows = await tx.fetch(
+        "SELECT id FROM orders WHERE status = 'pending' AND expires_at <= $1"
+        " AND (next_check_at IS NULL OR next_check_at <= $1)"
+        " ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
         limit,
     )

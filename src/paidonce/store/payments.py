@@ -174,6 +174,15 @@ async def set_charge(tx: Transaction, payment_id: str, stripe_charge_id: str | N
     )
 
 
+async def set_captured(tx: Transaction, payment_id: str, amount_captured_minor: int) -> None:
+    """What was taken of the money that was held."""
+    await tx.execute(
+        "UPDATE payments SET amount_captured_minor = $2, next_look_at = NULL WHERE id = $1",
+        payment_id,
+        amount_captured_minor,
+    )
+
+
 async def set_refunded(
     tx: Transaction,
     payment_id: str,
@@ -235,6 +244,47 @@ async def list_to_look_at(
         (row_as(PaymentRow, row), max(row[name] for name in times if row[name] is not None))
         for row in rows
     ]
+
+
+# --- money that is held ---------------------------------------------------------------------------
+
+
+async def note_hold(
+    tx: Transaction, payment_id: str, capture_before: datetime | None, next_look_at: datetime
+) -> None:
+    """Until when Stripe holds it, None where that was not said, and the worker's next look."""
+    await tx.execute(
+        "UPDATE payments SET capture_before = COALESCE($2, capture_before), next_look_at = $3"
+        " WHERE id = $1 AND state = 'authorized'",
+        payment_id,
+        capture_before,
+        next_look_at,
+    )
+
+
+async def take_holds(
+    tx: Transaction, now: datetime, next_look_at: datetime, limit: int
+) -> list[PaymentRow]:
+    """Held payments whose time for a look has come, put off against other workers."""
+    rows = await tx.fetch(
+        f"SELECT {_PAYMENT} FROM payments WHERE state = 'authorized' AND next_look_at <= $1"
+        " ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit,
+    )
+    for row in rows:
+        await look_at(tx, row["id"], next_look_at)
+    return [row_as(PaymentRow, row) for row in rows]
+
+
+async def count_holds_ending(tx: Transaction, before: datetime) -> int:
+    """Of the few that are held at all, which have an index of their own."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS n FROM payments WHERE state = 'authorized'"
+        " AND next_look_at IS NOT NULL AND capture_before < $1",
+        before,
+    )
+    return int(row["n"]) if row else 0
 
 
 # --- intents that no row holds -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from paidonce.domain.states import (
     AttemptState,
+    CaptureState,
     MethodState,
     OrderStatus,
     PaymentState,
@@ -34,6 +35,15 @@ class OrderRow:
     metadata: str
     created_at: datetime
     paid_at: datetime | None
+    capture_method: str = "automatic"
+    amount_captured_minor: int | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def charged_minor(self) -> int:
+        """What a paid order has cost: the whole, unless less was taken of what was held."""
+        taken = self.amount_captured_minor
+        return self.amount_minor if taken is None else taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class PaymentRow:
     finished_at: datetime | None
     next_look_at: datetime | None
     sheet_opened_at: datetime | None = None
+    amount_captured_minor: int | None = None
+    capture_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,25 @@ class MethodRow:
     created_at: datetime
     last_used_at: datetime
     first_paid_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRow:
+    """Money to be taken of what is held. `params` is the keyed call's."""
+
+    id: str
+    order_id: str
+    payment_id: str
+    state: CaptureState
+    amount_minor: int
+    stripe_version: str
+    params: str
+    key_no: int
+    failure_reason: str | None
+    checks: int
+    next_check_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +248,7 @@ AnyRow = TypeVar(
     RefundRow,
     SetupRow,
     DisputeRow,
+    CaptureRow,
 )
 _ENUMS = {
     (OrderRow, "status"): OrderStatus,
@@ -225,6 +257,7 @@ _ENUMS = {
     (MethodRow, "state"): MethodState,
     (RefundRow, "state"): RefundState,
     (SetupRow, "state"): SetupState,
+    (CaptureRow, "state"): CaptureState,
 }
 
 
