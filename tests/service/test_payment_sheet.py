@@ -201,6 +201,22 @@ def test_an_attempt_that_was_never_sent_gives_way(service: Running) -> None:
     assert service.charges(order_id) == 1
 
 
+def test_a_payment_that_begins_while_the_sheet_is_prepared_keeps_it_back(service: Running) -> None:
+    order_id, card = service.order(), service.simulator.create_card(NEEDS_3DS)
+    before = service.last_request()
+    service.simulator.add_fault(match=SESSION, kind="hold")
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(ask_sheet, service, order_id)
+        for _ in range(300):
+            if ("GET", "/v1/payment_intents/:id") in service.stripe_calls(before):
+                break
+            threading.Event().wait(0.01)
+        assert_requires_action(service.pay(order_id, card))
+        service.simulator.clear_faults()
+        assert_error(asking.result(), 409, "authentication_pending", "authenticate")
+    assert service.rows("SELECT sheet_opened_at FROM payments") == [{"sheet_opened_at": None}]
+
+
 @pytest.mark.parametrize("match", [LOOK, SESSION, KEY], ids=["intent", "session", "key"])
 def test_without_stripe_it_says_so_and_hands_nothing_out(
     service: Running, match: dict[str, str]
@@ -445,6 +461,17 @@ def test_a_card_is_kept_when_its_holder_ticked_the_box(service: Running, is_savi
     assert kept == ([intent["payment_method"]] if is_saving else [])
     if is_saving:
         assert_success(service.pay(service.order(), str(intent["payment_method"])))
+
+
+def test_a_card_that_nobody_asked_to_keep_stays_unlisted_when_it_pays_in_a_sheet(
+    service: Running,
+) -> None:
+    card = service.simulator.create_card(GOOD)
+    assert_success(service.pay(service.order(), card))  # attached by us, for its further orders
+    sheet = open_sheet(service, service.order())
+    assert sheet.confirm(method=card)[0] == 200
+    assert service.payment(sheet.order_id)["status"] == "succeeded"
+    assert listed(service) == []
 
 
 def test_a_box_ticked_with_a_declined_card_keeps_nothing(service: Running) -> None:

@@ -17,7 +17,7 @@ from paidonce.observability import get_logger
 from paidonce.payments import customers, evidence, harmless, unreported
 from paidonce.payments.claim import unusable
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
-from paidonce.payments.cursors import decode_cursor, next_cursor
+from paidonce.payments.cursors import METHOD_IDS, decode_cursor, next_cursor
 from paidonce.payments.limits import (
     DECLINE_WINDOW,
     check_limits,
@@ -65,7 +65,7 @@ async def list_methods(
     ctx: Context, user_id: str, limit: int, cursor: str | None
 ) -> Page[SavedMethod]:
     """Newest first, expired ones last. With single use nothing is saved, so nothing is listed."""
-    before = decode_cursor(cursor)
+    before = decode_cursor(cursor, METHOD_IDS)
     if ctx.settings.payment_method_policy == "single_use":
         return Page([])
     await look_for_user(ctx, user_id)

@@ -21,7 +21,7 @@ from paidonce.domain.model import (
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.payments import prepare, restore, same_order
 from paidonce.payments.context import Context, new_id
-from paidonce.payments.cursors import decode_cursor, next_cursor
+from paidonce.payments.cursors import ORDER_IDS, PAYMENT_IDS, decode_cursor, next_cursor
 from paidonce.store import listings, orders, users
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import OrderRow
@@ -125,7 +125,7 @@ async def get_order(ctx: Context, order_id: str, user_id: str | None) -> Order:
 
 
 async def list_orders(ctx: Context, user_id: str, limit: int, cursor: str | None) -> Page[Order]:
-    before = decode_cursor(cursor)
+    before = decode_cursor(cursor, ORDER_IDS)
     rows = await ctx.db.read(lambda tx: listings.list_orders(tx, user_id, limit + 1, before))
     items = [order_of(row) for row in rows[:limit]]
     return Page(items, next_cursor(rows, limit))
@@ -135,7 +135,7 @@ async def list_payments(
     ctx: Context, user_id: str, limit: int, cursor: str | None
 ) -> Page[PaymentSummary]:
     """Payments that were tried at least once, newest first."""
-    before = decode_cursor(cursor)
+    before = decode_cursor(cursor, PAYMENT_IDS)
     rows = await ctx.db.read(lambda tx: listings.list_payments(tx, user_id, limit + 1, before))
     items = [summary_of(row) for row in rows[:limit]]
     return Page(items, next_cursor(rows, limit))
