@@ -28,6 +28,7 @@ NO_BOUND = {
     "endpoints.SECRET_BYTES": "what is made; both bounds are listed",
     "endpoints.SHORTEST_SECRET_BYTES": "what a secret needs",
     "outgoing.courier.KEEP_ALIVE_SECONDS": "idle connections",
+    "outgoing.lane.TOGETHER_SECONDS": "what is recorded together",
     "outgoing.retries.THROTTLE_SECONDS": "the pause where none is asked for",
     "payments.confirm.PAUSE_SECONDS": "between at most three sends",
     "payments.harmless.PAUSE_SECONDS": "between at most three sends",

@@ -307,7 +307,7 @@ def test_what_was_sent_and_not_recorded_is_sent_again_under_the_same_id(
     paid(service)
 
     def die(name: str, when: str) -> None:
-        if (name, when) == ("commit.notice_delivered", "before"):
+        if (name, when) == ("commit.notices_told", "before"):
             raise RuntimeError("the worker is gone")
 
     set_step_hook(die)

@@ -9,6 +9,7 @@ place of its own: nobody waits for somebody else's endpoint or order.
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 from paidonce.endpoints import Endpoint
 from paidonce.observability import get_logger, record_outgoing, step
@@ -25,8 +26,11 @@ AT_ONCE = 16
 SPREAD_BATCH = 100
 LEASE = timedelta(seconds=60)
 """Outlives a send (20 s) and its record."""
+TOGETHER_SECONDS = 0.01
+"""What is sent within it is recorded together."""
 PAUSE_SECONDS = 0.5
 """Between two looks when nothing was due."""
+Told = tuple[DueEvent, Sent]
 log = get_logger(__name__)
 
 
@@ -38,21 +42,17 @@ class Lane:
         self._endpoint = endpoint
         self._courier = courier
         self._owner = new_id()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[Told | None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is in the air then comes to its end."""
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                is_idle = await self._fill() == 0
-                waits = {stopping, *self._sending}
-                is_waiting = is_idle or len(self._sending) >= AT_ONCE
-                if is_waiting:
-                    await asyncio.wait(
-                        waits, timeout=PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                    )
-            await asyncio.gather(*self._sending)
+                has_more = await self._fill() > 0 and len(self._sending) < AT_ONCE
+                await self._collect(0 if has_more else PAUSE_SECONDS, stopping)
+            while self._sending:
+                await self._collect(PAUSE_SECONDS)
         finally:
             stopping.cancel()
             for task in self._sending:
@@ -68,10 +68,23 @@ class Lane:
                 count += seen
                 if seen == 0 and not self._sending:
                     return count
-                if self._sending:
-                    await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+                await self._collect(PAUSE_SECONDS if self._sending else 0)
         finally:
             await self._courier.close()
+
+    async def _collect(self, pause_seconds: float, *others: "asyncio.Future[Any]") -> None:
+        """Wait until something was sent, and record what was sent by then in one transaction."""
+        waits = {*self._sending, *others}
+        if waits:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait(waits, timeout=pause_seconds, return_when=first)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=TOGETHER_SECONDS)
+        done = {task for task in self._sending if task.done()}
+        self._sending -= done
+        told = [found for task in done if (found := task.result()) is not None]
+        if told:
+            await self._record(told)
 
     async def _fill(self) -> int:
         """Begin to send as many as there is room for; how many events were seen."""
@@ -86,10 +99,7 @@ class Lane:
         except Exception:  # a lane outlives a bug
             log.exception("outgoing.failed", endpoint=self._endpoint.name)
             return 0
-        for each in due:
-            task = asyncio.create_task(self._send_alone(each))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        self._sending |= {asyncio.create_task(self._send_alone(each)) for each in due}
         return seen
 
     async def _take(self, room: int) -> tuple[list[DueEvent], int]:
@@ -109,14 +119,13 @@ class Lane:
             return [], 0
         return await db.transaction("take_notices", work)
 
-    async def _send_alone(self, due: DueEvent) -> None:
-        """One bad event or a database that is away stops no other: its lease brings it back."""
+    async def _send_alone(self, due: DueEvent) -> Told | None:
+        """A bug with one event stops no other: its lease brings it back."""
         try:
-            await self._record(due, await self._send(due))
-        except (DatabaseUnavailable, UnknownCommit) as error:
-            log.warning("outgoing.not_recorded", event_id=due.event.id, error=str(error))
+            return due, await self._send(due)
         except Exception:
             log.exception("outgoing.failed", event_id=due.event.id)
+            return None
 
     async def _send(self, due: DueEvent) -> Sent:
         event = due.event
@@ -132,49 +141,52 @@ class Lane:
         async with step("outgoing.send"):
             return await self._courier.send(headers, body)
 
-    async def _record(self, due: DueEvent, sent: Sent) -> None:
-        event, name, status = due.event, self._endpoint.name, sent.status
-        now = self._ctx.clock.now()
-        if sent.is_delivered and status is not None:
-            delivered = status
+    async def _record(self, told: list[Told]) -> None:
+        """What is not recorded is sent again when its lease is over."""
 
-            async def tell(tx: Transaction) -> None:
-                await outbox.record_delivered(tx, name, event, delivered, now)
+        async def work(tx: Transaction) -> list[str]:
+            return [await self._record_one(tx, due, sent) for due, sent in told]
 
-            await self._ctx.db.transaction("notice_delivered", tell)
-            record_outgoing("delivered")
-            log.info("notice.delivered", event_id=event.id, endpoint=name, tries=due.tries)
-            return
-        await self._record_failure(due, sent)
-
-    async def _record_failure(self, due: DueEvent, sent: Sent) -> None:
-        event, name, now = due.event, self._endpoint.name, self._ctx.clock.now()
-        note = sent.note or "no answer"
-        asked_seconds = sent.retry_after_seconds(now)
-        pause = retries.pause_after(due.tries, asked_seconds)
-        throttle = retries.throttle_for(sent.status, asked_seconds)
-        is_gone = sent.status == retries.GONE
-
-        async def work(tx: Transaction) -> bool:
-            if throttle is not None:
-                await outbox.pause_endpoint(tx, name, now + throttle)
-            is_disabled = is_gone and await outbox.disable_endpoint(tx, name, note, now)
-            if pause is None and not is_gone:
-                await outbox.record_dead(tx, name, event, self._owner, sent.status, note, now)
-            else:
-                again = now + (pause or timedelta(0))
-                await outbox.record_failed(
-                    tx, name, event.id, self._owner, sent.status, note, again
-                )
-            return is_disabled
-
-        is_disabled = await self._ctx.db.transaction("notice_failed", work)
-        is_dead = pause is None and not is_gone
-        record_outgoing("dead" if is_dead else "failed")
-        facts = {"event_id": event.id, "type": event.type, "endpoint": name, "tries": due.tries}
-        if is_dead:
-            log.error("notice.dead", **facts, note=note)
+        try:
+            outcomes = await self._ctx.db.transaction("notices_told", work)
+        except (DatabaseUnavailable, UnknownCommit) as error:
+            log.warning("outgoing.not_recorded", count=len(told), error=str(error))
+        except Exception:  # a lane outlives a bug
+            log.exception("outgoing.failed", endpoint=self._endpoint.name)
         else:
-            log.warning("notice.not_delivered", **facts, note=note)
-        if is_disabled:
-            log.error("endpoint.disabled", endpoint=name, note=note)
+            for (due, sent), outcome in zip(told, outcomes, strict=True):
+                self._log(due, sent, outcome)
+
+    async def _record_one(self, tx: Transaction, due: DueEvent, sent: Sent) -> str:
+        """The outcome: delivered, failed or dead."""
+        event, name, owner, now = due.event, self._endpoint.name, self._owner, self._ctx.clock.now()
+        if sent.is_delivered and sent.status is not None:
+            await outbox.record_delivered(tx, name, event, sent.status, now)
+            return "delivered"
+        note, asked_seconds = sent.note or "no answer", sent.retry_after_seconds(now)
+        throttle = retries.throttle_for(sent.status, asked_seconds)
+        if throttle is not None:
+            await outbox.pause_endpoint(tx, name, now + throttle)
+        is_gone = sent.status == retries.GONE
+        if is_gone:
+            await outbox.disable_endpoint(tx, name, note, now)
+        pause = retries.pause_after(due.tries, asked_seconds)
+        if pause is None and not is_gone:
+            await outbox.record_dead(tx, name, event, owner, sent.status, note, now)
+            return "dead"
+        again = now + (pause or timedelta(0))
+        await outbox.record_failed(tx, name, event.id, owner, sent.status, note, again)
+        return "failed"
+
+    def _log(self, due: DueEvent, sent: Sent, outcome: str) -> None:
+        record_outgoing(outcome)
+        name, event = self._endpoint.name, due.event
+        facts = {"event_id": event.id, "type": event.type, "endpoint": name, "tries": due.tries}
+        if outcome == "delivered":
+            log.info("notice.delivered", **facts)
+        elif outcome == "dead":
+            log.error("notice.dead", **facts, note=sent.note)
+        else:
+            log.warning("notice.not_delivered", **facts, note=sent.note)
+        if sent.status == retries.GONE:
+            log.error("endpoint.disabled", endpoint=name, note=sent.note)

@@ -163,10 +163,11 @@ async def take_due(
     )
     if not rows:
         return [], 0
-    firsts = await _firsts(tx, endpoint, list({row["order_id"] for row in rows}))
+    order_ids = dict.fromkeys(row["order_id"] for row in rows)
+    firsts = {order_id: await _first(tx, endpoint, order_id) for order_id in order_ids}
     taken: list[str] = []
     for row in rows:
-        first = firsts.get(row["order_id"])
+        first = firsts[row["order_id"]]
         if first is not None and first["event_id"] != row["event_id"]:
             is_taken_now = first["next_try_at"] <= now
             until = lease_until if is_taken_now else first["next_try_at"]
@@ -176,19 +177,15 @@ async def take_due(
     return await _take(tx, endpoint, owner, lease_until, taken), len(rows)
 
 
-async def _firsts(tx: Transaction, endpoint: str, order_ids: list[str]) -> dict[str, Row]:
-    """Of each order its first pending event. Asked after the rows were locked, so that whatever
-    ended before is seen."""
-    rows = await tx.fetch(
-        "SELECT d.order_id, d.event_id, d.next_try_at FROM event_deliveries d JOIN"
-        " (SELECT order_id, min(position) AS position FROM event_deliveries"
-        f" WHERE endpoint = $1 AND state = 'pending' AND order_id IN ({places(2, order_ids)})"
-        " GROUP BY order_id) f ON f.order_id = d.order_id AND f.position = d.position"
-        " WHERE d.endpoint = $1 AND d.state = 'pending'",
+async def _first(tx: Transaction, endpoint: str, order_id: str) -> Row | None:
+    """The order's first pending event. Asked after the rows were locked, so that whatever ended
+    before is seen; order by order, since in one statement PostgreSQL may go through all of them."""
+    return await tx.fetch_one(
+        "SELECT event_id, next_try_at FROM event_deliveries"
+        " WHERE endpoint = $1 AND order_id = $2 AND state = 'pending' ORDER BY position LIMIT 1",
         endpoint,
-        *order_ids,
+        order_id,
     )
-    return {row["order_id"]: row for row in rows}
 
 
 async def _put_off(tx: Transaction, event_id: str, endpoint: str, until: datetime) -> None:
