@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 REQUESTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench crash-points spec chaos ha upgrade planted fuzz durability conformance screenshots audit lock
+.PHONY: help setup demo test check bench crash-points spec chaos ha upgrade planted fuzz fuzz-api durability conformance screenshots audit lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 - /p' $(firstword $(MAKEFILE_LIST)) | awk -F ' - ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ planted: setup ## plant each bug in a copy of the source; the proof has to find 
 
 fuzz: setup ## bad input of every kind at the simulator (SEED=1 REQUESTS=100000); its books have to add up
 	@.venv/bin/python -m proof.stripesim.fuzz --seed $(SEED) --requests $(REQUESTS) $(ARGS)
+
+fuzz-api: setup ## bad requests of every kind at the service (SEED=1 REQUESTS=1000000)
+	@scripts/install-test-tools
+	@.venv/bin/python -m proof.fuzz --seed $(SEED) --json docs/results/fuzz-api.json $(ARGS)
 
 durability: setup ## kill -9 the simulator under load, 50 times (SEED=1); nothing answered may be lost
 	@.venv/bin/python -m proof.stripesim.durability --seed $(SEED) $(ARGS)

@@ -242,7 +242,33 @@ def describe(app: FastAPI) -> Schema:
         "scheme": "bearer",
         "description": "The app: the user's JWT. The merchant: the API key.",
     }
+    for create, (place, pointer) in _LINKED.items():
+        if create in document["paths"]:
+            _link(document["paths"], create, place, pointer)
     return document
+
+
+_LINKED = {
+    "/api/mobile-app/orders": ("orderId", "orderId"),
+    "/api/mobile-app/payments/methods": ("id", "id"),
+    "/api/orders": ("orderId", "orderId"),
+}
+"""By the path of a POST: the parameter of paths below that names what it made, and where its answer
+has it."""
+
+
+def _link(paths: Schema, create: str, place: str, pointer: str) -> None:
+    """From the answer that made something to everything that can be done with it."""
+    parameters = {place: f"$response.body#/data/{pointer}"}
+    paths[create]["post"]["responses"]["200"]["links"] = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": parameters,
+        }
+        for path, methods in paths.items()
+        if path.startswith(f"{create}/{{{place}}}")
+        for operation in methods.values()
+    }
 
 
 def _answer(description: str, schema: Schema) -> Schema:

@@ -31,6 +31,8 @@ from paidonce.observability import (
 
 CLIENT_ADDRESS = "paidonce.client_address"  # in the ASGI scope
 UNMATCHED = "(unmatched)"
+CLIENT_IS_GONE = "the handler is closed"
+"""In uvloop's words, when a client went in the moment before it is written to."""
 
 # A client that still sends a refused body must be read for a while: closing at once would reset
 # the connection and destroy the answer on its way.
@@ -65,7 +67,11 @@ class Shell:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if CLIENT_IS_GONE not in str(error):
+                    raise
 
         request_id = scope[REQUEST_ID]
         with bind_request_id(request_id), request_span(request_id) as span, timeline() as steps:
