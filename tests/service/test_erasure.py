@@ -10,6 +10,7 @@ from support.moving_in import Account, Done, reading, run
 from support.saved_methods import MASTERCARD
 from support.service import Running, running_service
 
+DEVICE = "the-hash-of-her-telephone"
 SECRETS = ("Elm Street", "ring twice", "alice@shop.example", "Alice Liddell", "203.0.113.7")
 """What is personal in an order, a card and a request."""
 
@@ -56,9 +57,12 @@ def a_shop(url: str, simulator: Any) -> Any:
     return running_service(url, simulator, trusted_proxies="127.0.0.1")
 
 
-def plant_email(service: Running, user: str) -> None:
+def plant_traces(service: Running, user: str) -> None:
     async def work(tx: Any) -> None:
         await tx.execute("UPDATE users SET email = $2 WHERE id = $1", user, "alice@shop.example")
+        await tx.execute(
+            "UPDATE payment_attempts SET device_hash = $2 WHERE user_id = $1", user, DEVICE
+        )
 
     service.run(service.context.db.transaction("test", work))
 
@@ -69,7 +73,7 @@ def test_an_export_has_everything_of_the_user_and_nothing_of_others(
     with a_shop(database_url, stripe_simulator) as service:
         order_id, card = shop(service, "alice")
         others, _ = shop(service, "bob")
-        plant_email(service, "alice")
+        plant_traces(service, "alice")
         secret = service.stripe("GET", f"/v1/payment_intents/{service.intent_of(order_id)}")
     text = users(database_url, stripe_simulator, "export", "alice", code=0).stdout
     found = json.loads(text)
@@ -92,10 +96,10 @@ def test_an_erased_user_has_nothing_personal_left_and_the_books_still_balance(
     with a_shop(database_url, stripe_simulator) as service:
         order_id, card = shop(service, "alice")
         customer = customer_of(service, "alice")
-        plant_email(service, "alice")
+        plant_traces(service, "alice")
         fingerprint = service.stripe("GET", f"/v1/payment_methods/{card}")["card"]["fingerprint"]
     before = str(everything(database_url))
-    assert all(each in before for each in (*SECRETS, fingerprint, customer))
+    assert all(each in before for each in (*SECRETS, DEVICE, fingerprint, customer))
     done = users(database_url, stripe_simulator, "erase", "alice", code=1)
     assert customer in done.stdout and "nothing was done" in done.stderr
     assert str(everything(database_url)) == before
@@ -104,7 +108,7 @@ def test_an_erased_user_has_nothing_personal_left_and_the_books_still_balance(
     left = {
         (table, each)
         for table, rows in after.items()
-        for each in (*SECRETS, fingerprint)
+        for each in (*SECRETS, DEVICE, fingerprint)
         if each in str(rows)
     }
     assert left == set()
@@ -155,7 +159,7 @@ def test_what_stripe_did_not_hear_is_gone_on_with_by_the_next_run(
     with a_shop(database_url, stripe_simulator) as service:
         shop(service, "alice")
         customer = customer_of(service, "alice")
-        plant_email(service, "alice")
+        plant_traces(service, "alice")
     second = Account(stripe_simulator).customer("alice@shop.example", userId="alice")
     foreign = Account(stripe_simulator).customer("alice@shop.example", userId="bob")
     stripe_simulator.add_fault(
