@@ -128,10 +128,11 @@ def test_a_webhook_without_a_signature_is_refused(shop: Shop) -> None:
 def test_the_contract_for_machines_describes_parameters_bodies_and_answers(shop: Shop) -> None:
     document = shop.call("GET", "/openapi.json", token=None).json()
     pay = document["paths"]["/api/mobile-app/orders/{orderId}/pay"]["post"]
-    assert {parameter["name"] for parameter in pay["parameters"]} == {"orderId", "Idempotency-Key"}
+    names = {parameter["name"] for parameter in pay["parameters"]}
+    assert names == {"orderId", "Idempotency-Key", "X-Device-Id"}
     assert pay["requestBody"]["required"] is True
     saving = document["paths"]["/api/mobile-app/payments/methods"]["post"]
-    assert [parameter["name"] for parameter in saving["parameters"]] == ["Idempotency-Key"]
+    assert {parameter["name"] for parameter in saving["parameters"]} == names - {"orderId"}
     schema = saving["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["stripePaymentMethodId"]
     refunding = document["paths"]["/api/orders/{orderId}/refunds"]["post"]

@@ -137,6 +137,15 @@ DECLINED_AFTERWARDS = {
 # --- one service for all cards -------------------------------------------------------------------
 
 
+NO_LIMITS = {
+    "declines_per_user_and_hour": 100_000,
+    "declines_per_address_and_hour": 100_000,
+    "cards_per_user_and_hour": 100_000,
+    "cards_per_address_and_hour": 100_000,
+    "declines_without_delay": 100_000,
+}
+
+
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatorThread]:
     with SimulatorThread() as running:
@@ -145,7 +154,7 @@ def simulator() -> Iterator[SimulatorThread]:
 
 @contextmanager
 def serving(url: str, simulator: Any) -> Iterator[Running]:
-    with running_service(url, simulator, declines_per_address_and_hour=100_000) as service:
+    with running_service(url, simulator, **NO_LIMITS) as service:
         yield service
 
 

@@ -174,8 +174,10 @@ def test_a_hundred_deliveries_at_once_are_one_event(start_service: StartService)
         (event["id"], "done", 1)
     ]
     assert is_paid(service, order_id)
-    notices = service.rows("SELECT kind FROM outbox WHERE order_id = $1", order_id)
-    assert [row["kind"] for row in notices] == ["order.paid"]
+    notices = service.rows(
+        "SELECT kind FROM outbox WHERE order_id = $1 ORDER BY position", order_id
+    )
+    assert [row["kind"] for row in notices] == ["payment.action_required", "order.paid"]
 
 
 def test_an_event_that_comes_three_days_late_still_pays_the_order(service: Running) -> None:

@@ -37,7 +37,7 @@ def receiver() -> Iterator[EventReceiver]:
 
 @pytest.fixture
 def service(start_service: StartService, receiver: EventReceiver) -> Running:
-    return start_service(**receiver.settings())
+    return start_service(**receiver.settings(), declines_without_delay=100)
 
 
 @pytest.fixture
@@ -290,7 +290,9 @@ def test_an_endpoint_that_hangs_holds_up_no_other(
 def test_several_workers_tell_each_event_once_and_in_order(
     start_service: StartService, receiver: EventReceiver
 ) -> None:
-    service, other = (start_service(**receiver.settings()) for _ in range(2))
+    service, other = (
+        start_service(**receiver.settings(), declines_without_delay=100) for _ in range(2)
+    )
     orders = [declined_then_paid(service) for _ in range(6)]
     with ThreadPoolExecutor(4) as threads:
         for _ in range(3):

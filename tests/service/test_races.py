@@ -23,7 +23,7 @@ WAITING = {"payment_in_progress", "payment_processing"}
 @pytest.fixture
 def service(start_service: StartService) -> Iterator[Running]:
     """A running service; whatever the test did, no order is charged twice at its end."""
-    running = start_service()
+    running = start_service(cards_per_user_and_hour=100, declines_per_user_and_hour=100)
     yield running
     groups = running.simulator.audit(group_by="order_id")["groups"]
     assert [group for group in groups if group["succeeded_charges"] > 1] == []

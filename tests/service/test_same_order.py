@@ -127,16 +127,6 @@ def test_an_order_that_is_over_is_not_answered_again(
     assert make(service) == second
 
 
-def test_an_order_that_stripe_does_not_take_is_not_answered_again(service: Running) -> None:
-    put_product(service, "penny", 1)
-    basket = {"items": [{"productId": "penny", "quantity": 1}]}
-    first = make(service, basket)
-    settle(service)
-    answer = service.pay(first, service.simulator.create_card(GOOD))
-    assert_error(answer, 409, "order_not_payable")
-    assert make(service, basket) != first
-
-
 @pytest.mark.parametrize("number", [DECLINED_AT_CHARGE, NEEDS_3DS])
 def test_an_order_whose_card_was_declined_or_is_asked_about_is_answered_again(
     service: Running, number: str

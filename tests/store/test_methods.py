@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paidonce.domain.intent import Method
-from paidonce.store import attempts, listings, methods, users
+from paidonce.store import listings, methods, trials, users
 from paidonce.store.engine import Database, Transaction
 from paidonce.store.rows import MethodRow
 
@@ -184,24 +184,29 @@ async def test_idle_cards_are_taken_in_batches_and_their_detach_by_one_worker(
 
 
 async def test_declined_saves_count_as_declines_of_their_user_and_address(db: Database) -> None:
-    async def refuse(tx: Transaction, n: int, at: datetime) -> None:
-        await methods.note_save(tx, f"s{n}", "alice", "address", at, at - HOUR)
+    async def begin(tx: Transaction, n: int, at: datetime) -> None:
+        await methods.note_save(tx, f"s{n}", "alice", "address", "", f"pm_{n}", at, at - HOUR)
 
-    async def count(tx: Transaction, user_id: str, since: datetime) -> tuple[int, int, Any]:
-        found = await attempts.count_declines(tx, user_id, "address", since)
-        return found.of_user, found.of_address, found.first_at
+    async def count(tx: Transaction, user_id: str, since: datetime) -> tuple[int, int, int, Any]:
+        found = await trials.count_tried(tx, user_id, "address", "", since, "")
+        user, address = found["user"], found["address"]
+        return user.declines, user.open, address.declines, address.first_at
 
     async def work(tx: Transaction) -> None:
         await users.ensure_user(tx, "alice", None, NOW)
-        assert await count(tx, "alice", NOW - HOUR) == (0, 0, None)
-        await refuse(tx, 1, NOW)
-        await refuse(tx, 2, NOW + timedelta(minutes=30))
-        assert await count(tx, "alice", NOW - HOUR) == (2, 2, NOW)
-        assert await count(tx, "alice", NOW) == (1, 1, NOW + timedelta(minutes=30))
-        assert await count(tx, "bob", NOW - HOUR) == (0, 2, NOW)
-        await refuse(tx, 3, NOW + HOUR)  # the first one has served its time
+        later = NOW + timedelta(minutes=30)
+        assert await count(tx, "alice", NOW - HOUR) == (0, 0, 0, None)
+        await begin(tx, 1, NOW)
+        assert await count(tx, "alice", NOW - HOUR) == (0, 1, 0, NOW)
+        await methods.end_save(tx, "s1", "declined")
+        await begin(tx, 2, later)
+        await methods.end_save(tx, "s2", "declined")
+        assert await count(tx, "alice", NOW - HOUR) == (2, 0, 2, NOW)
+        assert await count(tx, "alice", NOW) == (1, 0, 1, later)
+        assert await count(tx, "bob", NOW - HOUR) == (0, 0, 2, NOW)
+        await begin(tx, 3, NOW + HOUR)  # the first one has served its time
         assert len(await tx.fetch("SELECT id FROM declined_saves")) == 2
         await methods.forget_save(tx, "s3")
-        assert await count(tx, "alice", NOW) == (1, 1, NOW + timedelta(minutes=30))
+        assert await count(tx, "alice", NOW) == (1, 0, 1, later)
 
     await db.transaction("test", work)
