@@ -28,9 +28,13 @@ def strays_of(books: Books, stripe: Stripe) -> list[int]:
         for number, intent in enumerate(stripe.intents)
         if intent.payment >= 0
         and intent.status not in ("succeeded", "canceled")
-        and (books.payments[intent.payment].state, books.payments[intent.payment].intent)
-        != ("live", number)
+        and not _is_recorded(books, intent.payment, number)
     ]
+
+
+def _is_recorded(books: Books, payment: int, intent: int) -> bool:
+    row = books.payments[payment]
+    return row.state in ("live", "authorized") and row.intent == intent
 
 
 class Aftermath:
@@ -121,6 +125,9 @@ class Aftermath:
             return Violation(
                 "I8", f"an intent of payment {payment} stays open, and none may use it"
             )
+        for number, row in enumerate(books.payments):
+            if row.capture:
+                return Violation("I8", f"the capture of payment {number} never ends")
         for number, attempt in enumerate(books.attempts):
             if attempt.state in b.LIVE:
                 return Violation("I8", f"attempt {number} stays {attempt.state} for ever")
@@ -179,6 +186,8 @@ class Aftermath:
         said = ""
         for _ in range(ROUNDS):
             pair, said = self._run(pair, Visit("payer", order, card))
+            if said == "held":
+                pair, said = self._run(pair, Visit("capturer", order, step="capture"))
             if self._things(pair)[0].orders[order].status == "paid":
                 return broken(*self._things(pair), frozenset())
         if said == "action" and card != self.fresh_card:

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 Row = TypeVar("Row")
 
 LIVE = ("open", "action")
+STANDING = ("live", "authorized", "succeeded")
 GIVEN_UP = ("abandoned", "superseded")
 """Closed without an answer to a payer."""
 
@@ -26,12 +27,14 @@ class Payment(NamedTuple):
     """One generation of an order. `customer` is that of the noted request, -1 before it."""
 
     order: int
-    state: str = "live"  # succeeded, canceled, surplus
+    state: str = "live"  # authorized, succeeded, canceled, surplus
     customer: int = -1
     key_no: int = 0
     asked: str = ""
     intent: int = -1
     is_secret_out: bool = False
+    capture: str = ""  # requested
+    capture_key: int = 0
 
 
 class Attempt(NamedTuple):
@@ -91,9 +94,9 @@ def with_card(books: Books, number: int, card: Card) -> Books:
 
 
 def standing_payment(books: Books, order: int) -> int | None:
-    """The order's one payment that is live or has succeeded."""
+    """The order's one payment that is live, authorized, or has succeeded."""
     for number, payment in enumerate(books.payments):
-        if payment.order == order and payment.state in ("live", "succeeded"):
+        if payment.order == order and payment.state in STANDING:
             return number
     return None
 
@@ -146,14 +149,30 @@ def retire(
 ) -> Books:
     """End a generation: Stripe said canceled, or no intent was ever recorded."""
     row = books.payments[payment]
-    if row.state != "live" or (only_unrecorded and row.intent >= 0):
+    if row.state not in ("live", "authorized") or (only_unrecorded and row.intent >= 0):
         return books
-    books = with_payment(books, payment, state="canceled")
+    books = with_payment(books, payment, state="canceled", capture="", capture_key=0)
     attempt = live_attempt(books, payment)
     if attempt is None:
         return books
     is_action = books.attempts[attempt].state == "action"
     return close(books, attempt, action_becomes if is_action else "abandoned")
+
+
+def authorize(books: Books, payment: int, attempt: int | None, method: int | None) -> Books:
+    """The money is held; its attempt has succeeded, and the order is not paid."""
+    if books.payments[payment].state != "live":
+        return books
+    return _credit(with_payment(books, payment, state="authorized"), payment, attempt, method)
+
+
+def _credit(books: Books, payment: int, attempt: int | None, method: int | None) -> Books:
+    """The attempt that charged succeeds; another one that is live is superseded."""
+    live = live_attempt(books, payment)
+    if live is None:
+        return books
+    is_its_own = live == attempt or books.attempts[live].method == method
+    return close(books, live, "succeeded" if is_its_own else "superseded")
 
 
 def pay(books: Books, payment: int, attempt: int | None, method: int | None) -> Books:
@@ -162,13 +181,11 @@ def pay(books: Books, payment: int, attempt: int | None, method: int | None) -> 
     order = books.orders[row.order]
     if row.state == "succeeded":
         return books
-    if row.state != "live" or order.status not in ("pending", "canceling"):
-        if row.state == "live":
+    can_be_paid = row.state in ("live", "authorized")
+    if not can_be_paid or order.status not in ("pending", "canceling"):
+        if can_be_paid:
             books = retire(books, payment, "superseded")
         return with_payment(books, payment, state="surplus")
-    books = with_payment(books, payment, state="succeeded")
-    live = live_attempt(books, payment)
-    if live is not None:
-        is_its_own = live == attempt or books.attempts[live].method == method
-        books = close(books, live, "succeeded" if is_its_own else "superseded")
+    books = with_payment(books, payment, state="succeeded", capture="", capture_key=0)
+    books = _credit(books, payment, attempt, method)
     return with_order(books, row.order, "paid")

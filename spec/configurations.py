@@ -32,6 +32,7 @@ class Configuration:
     cards: tuple[int, ...] = (0, 1)
     is_manual: bool = False
     is_single: bool = False
+    is_held: bool = False
     has_two_users: bool = False
     has_zombies: bool = False
     is_sequential: bool = False  # a request comes only when none is under way
@@ -58,7 +59,7 @@ class Configuration:
     @property
     def manners(self) -> Manners:
         has_events = any(kind == "event" for kind, _ in self.budget)
-        return Manners(self.is_manual, has_events)
+        return Manners(self.is_manual, self.is_held, has_events)
 
     def make_service(self) -> AnyService:
         if self.naive is not None:
@@ -119,6 +120,7 @@ class Configuration:
                 ("confirm", Visit("confirmer", order)),
                 ("view", Visit("viewer", order, step="view")),
                 ("cancel", Visit("canceler", order, step="cancel")),
+                ("capture", Visit("capturer", order, step="capture")),
                 ("prepare", Visit("preparer", order, step="prepare")),
                 ("sweep", Visit("worker", order, step="sweep")),
                 ("delete", Visit("deleter", order, 0, step="delete")),
@@ -265,6 +267,36 @@ CONFIGURATIONS = (
         "the user deletes a card while it pays",
         budget(pay=2, delete=1, lost=1, decline=1),
         begins="known",
+    ),
+    Configuration(
+        "held",
+        "the money is held: a double tap, another card, a capture, a lost or late call",
+        budget(pay=2, capture=1, work=1, late_work=1, lost=1),
+        begins="known",
+        is_held=True,
+    ),
+    Configuration(
+        "held and captured twice",
+        "two captures and a cancelation at once, a saved 500, recovery",
+        budget(pay=1, capture=2, cancel=1, late_work=1, lost=1, error=1),
+        begins="known",
+        cards=(0,),
+        is_held=True,
+    ),
+    Configuration(
+        "held after 3-D Secure",
+        "a challenge, the merchant's capture and cancelation, events of it all",
+        budget(pay=1, confirm=1, capture=1, cancel=1, event=1, challenge=1, fail=1),
+        begins="known",
+        is_held=True,
+    ),
+    Configuration(
+        "holds that Stripe ends",
+        "Stripe releases the money by itself, at any time: before, under and after a capture",
+        budget(pay=2, capture=1, late_work=1, stripe_cancels=2, lost=1),
+        begins="known",
+        cards=(0,),
+        is_held=True,
     ),
     Configuration(
         "two users, one card",

@@ -17,7 +17,12 @@ class Pipeline(Settling):
         order = books.orders[visit.order]
         if order.status == "paid":
             return [Move(books, None, "it is paid already", Answer("not_cancelable"))]
-        attempt = b.live_attempt(books, b.standing_payment(books, visit.order))
+        standing = b.standing_payment(books, visit.order)
+        is_capturing = standing is not None and books.payments[standing].capture
+        is_pending = order.status == "pending"
+        if is_pending and is_capturing and self.has("13 a capture is not canceled"):
+            return [Move(books, None, "a capture is under way", Answer("in_progress"))]
+        attempt = b.live_attempt(books, standing)
         if order.status == "pending" and attempt is not None:
             row = books.attempts[attempt]
             if row.state == "open" and row.sends > 0 and self.has("10 busy"):
@@ -55,6 +60,56 @@ class Pipeline(Settling):
             done = b.pay(books, visit.payment, None, reply.method)
             return [Move(done, None, "it was paid", Answer("not_cancelable"))]
         return [Move(books, None, "unknown: recovery goes on", Answer("processing"))]
+
+    # --- capturing (payments/capture.py) ---------------------------------------------------------
+
+    def at_capture(self, books: Books, visit: Visit) -> Moves:
+        """The merchant takes what is held: first in our books, then at Stripe."""
+        order = books.orders[visit.order]
+        if order.status == "paid":
+            return [Move(books, None, "captured already", Answer("captured"))]
+        payment = b.standing_payment(books, visit.order)
+        if order.status != "pending" or payment is None:
+            return [Move(books, None, "nothing to capture", Answer("not_capturable"))]
+        if books.payments[payment].state != "authorized":
+            return [Move(books, None, "nothing is held", Answer("not_capturable"))]
+        asked = b.with_payment(books, payment, capture="requested")
+        return [self.send_capture(asked, visit._replace(payment=payment), "notes the capture")]
+
+    def at_captured(self, books: Books, visit: Visit) -> Moves:
+        """Whatever was answered, the intent says what was taken."""
+        reply = visit.reply
+        assert reply is not None
+        if reply.kind == "ok":
+            return [self.end_capture(books, visit, "succeeded", reply.method)]
+        if reply.kind in ("lost", "error", "limited"):
+            return [Move(books, None, "unknown: the worker goes on", Answer("processing"))]
+        intent = books.payments[visit.payment].intent
+        request = Request("retrieve", intent=intent)
+        looking = visit._replace(why=reply.kind)
+        says = f"{reply.kind}: looks at intent {intent}"
+        return [self.call(books, looking, "capture_looked", request, says)]
+
+    def at_capture_looked(self, books: Books, visit: Visit) -> Moves:
+        reply = visit.reply
+        assert reply is not None
+        row = books.payments[visit.payment]
+        if reply.kind != "ok":
+            return [Move(books, None, "unknown: the worker goes on", Answer("processing"))]
+        if reply.status == "requires_capture":
+            if visit.why == "saved_error" and row.capture_key == visit.key_no:
+                books = b.with_payment(books, visit.payment, capture_key=row.capture_key + 1)
+            return [Move(books, None, "it is still held: the next key", Answer("processing"))]
+        return [self.end_capture(books, visit, reply.status, reply.method)]
+
+    def end_capture(self, books: Books, visit: Visit, status: str, method: int) -> Move:
+        if status == "succeeded":
+            done = b.pay(books, visit.payment, None, method)
+            is_paid = done.orders[visit.order].status == "paid"
+            kind = "captured" if is_paid else "processing"
+            return Move(done, None, f"the order is {done.orders[visit.order].status}", Answer(kind))
+        retired = b.retire(books, visit.payment, "superseded")
+        return Move(retired, None, "the hold is over", Answer("not_capturable"))
 
     # --- preparing (payments/prepare.py) ---------------------------------------------------------
 
@@ -95,6 +150,8 @@ class Pipeline(Settling):
             books = b.with_payment(books, visit.payment, intent=reply.id)
             if reply.status == "succeeded":
                 books = b.pay(books, visit.payment, None, reply.method)
+            if reply.status == "requires_capture":
+                books = b.authorize(books, visit.payment, None, reply.method)
             return [Move(books, None, f"adopts intent {reply.id}")]
         strays = [number for number in (reply.id, *reply.others) if number != row.intent]
         if not strays:
@@ -139,7 +196,7 @@ class Pipeline(Settling):
         """Looks at Stripe only while a card holder has to act or an outcome is unknown."""
         payment = b.standing_payment(books, visit.order)
         attempt = b.live_attempt(books, payment)
-        if payment is None:
+        if payment is None or books.payments[payment].state == "authorized":
             return self.at_status(books, visit)
         if attempt is None:
             return [self.look_at_standing(books, visit, payment)]

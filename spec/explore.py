@@ -27,6 +27,7 @@ from spec.invariants import Violation, broken
 from spec.service import Visit
 from spec.stripe import (
     APP,
+    ENDED,
     Request,
     Stripe,
     answer_challenge,
@@ -263,7 +264,7 @@ class Explorer:
                     after = answer_challenge(stripe, number, how, self.setup.manners)
                     text = f"the card holder's challenge on intent {number}: {how}"
                     yield text, kind, same, number_of(after)
-            if intent.status in ("requires_payment_method", "requires_action"):
+            if intent.status in ("requires_payment_method", "requires_action", "requires_capture"):
                 after = cancel_intent(stripe, number, self.setup.manners)
                 text = f"Stripe cancels intent {number} by itself"
                 yield text, "stripe_cancels", same, number_of(after)
@@ -285,7 +286,7 @@ class Explorer:
             if fact[0] != "secret":
                 continue
             intent = int(fact[1])
-            if stripe.intents[intent].status in ("succeeded", "canceled"):
+            if stripe.intents[intent].status in ENDED:
                 continue
             card = self.setup.fresh_card - 1
             request = Request("confirm", "", intent, card, attempt=APP)

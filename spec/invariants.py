@@ -30,6 +30,15 @@ def charges_of(books: Books, stripe: Stripe, order: int) -> int:
     return sum(i.charges for i in stripe.intents if order_of(books, i.payment) == order)
 
 
+def holds_of(books: Books, stripe: Stripe, order: int) -> int:
+    """How often the order's money is held or taken now."""
+    return sum(
+        i.status in ("requires_capture", "succeeded")
+        for i in stripe.intents
+        if order_of(books, i.payment) == order
+    )
+
+
 def facts_after(
     facts: Facts, answer: Answer, order: int, books: Books, stripe: Stripe, negative: frozenset[str]
 ) -> Facts:
@@ -41,6 +50,12 @@ def facts_after(
     if answer.kind == "paid":
         has_charge = charges_of(books, stripe, order) > 0
         return facts if has_charge else facts | {("lied", "success without a charge")}
+    if answer.kind == "held":
+        was_held = any(i.was_held for i in stripe.intents if order_of(books, i.payment) == order)
+        return facts if was_held else facts | {("lied", "held was answered, and nothing was")}
+    if answer.kind == "captured":
+        is_taken = charges_of(books, stripe, order) > 0
+        return facts if is_taken else facts | {("lied", "captured was answered, and nothing was")}
     if (answer.kind in negative or answer.kind == "action") and is_paid:
         return facts | {("lied", f"a paid order was answered {answer.kind}")}
     if answer.kind in negative and answer.attempt >= 0:
@@ -60,6 +75,8 @@ def broken(books: Books, stripe: Stripe, facts: Facts) -> Violation | None:
     """The first invariant that does not hold."""
     for number, order in enumerate(books.orders):
         charges = charges_of(books, stripe, number)
+        if holds_of(books, stripe, number) > 1:
+            return Violation("I1", f"order {number} has its money held twice")
         if charges > 1:
             return Violation("I1", f"order {number} is charged {charges} times")
         if order.status == "paid" and not charges:

@@ -70,6 +70,8 @@ FINDERS: dict[str, Configuration] = {
     "attach keyed by method": named("first payment"),
     "waiter looks at its attempt": named("three requests"),
     "503 after an earlier send": named("rate limits"),
+    "a clock ends a hold": named("held"),
+    "a hold does not stand": named("held"),
     "secret told by a look": named("told by a look"),
 }
 ARGUMENTS: dict[str, str] = {
@@ -77,6 +79,9 @@ ARGUMENTS: dict[str, str] = {
     " sent again, unless its customer was deleted and forgotten meanwhile: then Stripe refuses the"
     " attach of a dead card, and a look follows, which finds the charge. What the rule spares is an"
     " attach that fails for a reason of its own and keeps the payer from the answer",
+    "13 a capture is not canceled": "Stripe takes the one that comes first and refuses the other,"
+    " and each looks afterwards; the rule spares the merchant a capture that was accepted and came"
+    " to nothing",
     "4 old key": "a forgotten key makes a new request, but for the same recorded intent, which"
     " charges at most once; the rule spares the payer a first charge a day after he asked for it",
 }

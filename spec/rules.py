@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "11 compare and set": "only the customer that failed is forgotten",
     "12 success is the order's": "payments whose secret is out are looked at, whoever confirmed",
     "12 decline is the app's": "a decline of the app's own confirm closes none of our attempts",
+    "13 a capture is not canceled": "an order whose capture is under way is not canceled",
 }
 
 BUGS: dict[str, str] = {
@@ -38,5 +39,7 @@ BUGS: dict[str, str] = {
     "attach keyed by method": "one idempotency key per method and customer",
     "waiter looks at its attempt": "who waited for an attempt answers from it, paid order or not",
     "secret told by a look": "only a confirm's answer counts as giving the client secret out",
+    "a clock ends a hold": "a hold whose time is over is dropped without asking Stripe",
+    "a hold does not stand": "an order whose money is held is paid by whoever comes",
     "503 after an earlier send": "429 is answered as surely not executed, whatever was sent before",
 }

@@ -23,7 +23,7 @@ NEGATIVE = frozenset(
 class Visit(NamedTuple):
     """One walk through the pipeline: a request, a round of recovery, an event that is worked on."""
 
-    role: str  # payer, confirmer, viewer, worker; canceler, preparer, deleter
+    role: str  # payer, confirmer, viewer, worker; canceler, capturer, preparer, deleter
     order: int
     method: int = -1
     step: str = "claim"
@@ -131,7 +131,8 @@ class Service:
         """What a closed attempt answers to whoever asked for it (payments/answers.py)."""
         state = books.attempts[visit.attempt].state
         if state == "succeeded":
-            return self.answer(books, visit, "paid", says)
+            is_paid = books.orders[visit.order].status == "paid"
+            return self.answer(books, visit, "paid" if is_paid else "held", says)
         if state in b.GIVEN_UP:
             return self.again(books, visit, f"{says}, {state}")
         return self.answer(books, visit, state, f"{says}, {state}")
@@ -187,6 +188,17 @@ class Service:
             return self.answer(done, visit._replace(attempt=-1), "paid", f"{says}: order paid")
         return self.unknown(done, visit, f"{says}: surplus, an alarm")
 
+    def held(self, books: Books, visit: Visit, *, is_own: bool, method: int, says: str) -> Move:
+        """Stripe holds the money (payments/holds.py)."""
+        before = books.payments[visit.payment].state
+        done = b.authorize(books, visit.payment, visit.attempt if is_own else None, method)
+        if before == "succeeded":
+            return self.answer(done, visit._replace(attempt=-1), "paid", f"{says}: captured")
+        if before in ("canceled", "surplus"):
+            return self.again(done, visit, f"{says}: the hold is over")
+        kind = "held" if done.orders[visit.order].status == "pending" else "not_payable"
+        return self.answer(done, visit._replace(attempt=-1), kind, f"{says}: authorized")
+
     # --- T1 --------------------------------------------------------------------------------------
 
     def at_claim(self, books: Books, visit: Visit) -> Moves:
@@ -201,6 +213,8 @@ class Service:
             return [self.answer(books, visit, "not_payable", "the order was canceled")]
         if order.status == "paid":
             return [self.answer(books, visit, "paid", "paid already")]
+        if payment is not None and books.payments[payment].state == "authorized":
+            return [self.held_already(books, visit._replace(payment=payment))]
         if payment is None or attempt is None:
             if visit.role == "payer":
                 return [self.begin(books, visit, payment)]
@@ -217,6 +231,29 @@ class Service:
             dropped = b.with_payment(dropped, payment, state="canceled")
             return [self.begin(dropped, visit, None)]
         return self.join(books, visit)
+
+    def held_already(self, books: Books, visit: Visit) -> Move:
+        """A payer is told so. The worker goes on with a capture, or sees what became of it."""
+        row = books.payments[visit.payment]
+        if visit.role == "payer" and self.bug == "a hold does not stand":
+            payments = (*books.payments, b.Payment(visit.order))
+            return self.begin(books._replace(payments=payments), visit, len(payments) - 1)
+        if visit.role == "payer":
+            return self.answer(books, visit, "held", "the money is held")
+        if visit.role == "worker" and row.capture == "requested":
+            return self.send_capture(books, visit, "goes on with the capture")
+        if self.bug == "a clock ends a hold" and visit.role == "worker" and visit.is_late:
+            retired = b.retire(books, visit.payment, "superseded")
+            return Move(retired, None, "MUTANT: the time is over, so the hold is")
+        request = Request("retrieve", intent=row.intent)
+        return self.call(books, visit, "seen", request, f"looks at intent {row.intent}")
+
+    def send_capture(self, books: Books, visit: Visit, says: str) -> Move:
+        row = books.payments[visit.payment]
+        key = f"cp:{visit.payment}:{row.capture_key}"
+        request = Request("capture", key, intent=row.intent)
+        sending = visit._replace(key_no=row.capture_key)
+        return self.call(books, sending, "captured", request, f"{says}: captures {row.intent}")
 
     def join(self, books: Books, visit: Visit) -> Moves:
         """A live attempt stands: look at its challenge, take it over, or wait for its answer."""

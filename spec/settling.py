@@ -41,6 +41,11 @@ class Settling(Readying):
         if reply.status == "succeeded":
             says = "records the charge"
             return [self.paid(books, visit, is_own=True, method=attempt.method, says=says)]
+        if reply.status == "requires_capture":
+            if reply.is_replayed:  # as old as the first send: see whether it still is so
+                return [self.look(books, visit, "a hold from the key", why="")]
+            says = "records the hold"
+            return [self.held(books, visit, is_own=True, method=attempt.method, says=says)]
         known = self.known_by_now(books, visit)
         if known is not None:
             return [known]
@@ -114,6 +119,9 @@ class Settling(Readying):
             case "succeeded":
                 says = "sees that it charged"
                 return [self.paid(books, visit, is_own=False, method=reply.method, says=says)]
+            case "requires_capture":
+                says = "sees that it is held"
+                return [self.held(books, visit, is_own=False, method=reply.method, says=says)]
             case "canceled":
                 return [self.seen_canceled(books, visit)]
             case "requires_action":
@@ -264,6 +272,9 @@ class Settling(Readying):
         if reply.status == "succeeded":
             says = "sees that it charged"
             return [self.paid(books, visit, is_own=False, method=reply.method, says=says)]
+        if reply.status == "requires_capture":
+            says = "sees that it is held"
+            return [self.held(books, visit, is_own=False, method=reply.method, says=says)]
         if reply.status == "canceled":
             books = b.retire(books, visit.payment, "authentication_failed")
         return [self.end_of_follow_up(books, visit, "nothing more to do")]
@@ -278,7 +289,10 @@ class Settling(Readying):
         state = books.attempts[latest].state
         if state in b.LIVE:
             return [Move(books, None, "in progress", Answer("processing"))]
-        kind = "refused" if state in b.GIVEN_UP else "paid" if state == "succeeded" else state
+        kind = "refused" if state in b.GIVEN_UP else state
+        if state == "succeeded":
+            is_held = books.payments[books.attempts[latest].payment].state == "authorized"
+            kind = "held" if is_held else "hold_over"
         return [Move(books, None, f"the last attempt is {state}", Answer(kind, latest))]
 
     def at_status(self, books: Books, visit: Visit) -> Moves:
@@ -292,4 +306,8 @@ class Settling(Readying):
         if latest is None or state in b.LIVE:
             kind = "processing" if state == "open" else "pending"
             return [Move(books, None, f"shows {state or 'none'}", Answer(kind))]
+        if books.payments[books.attempts[latest].payment].state == "authorized":
+            return [Move(books, None, "shows authorized", Answer("held"))]
+        if state == "succeeded":
+            return [Move(books, None, "shows failed", Answer("hold_over"))]
         return [Move(books, None, "shows failed", Answer("failed", latest))]

@@ -12,7 +12,15 @@ from typing import NamedTuple
 FRESH, DEAD = -1, -2
 """Of a PaymentMethod; every other number is the customer whom it is attached to."""
 NOBODY = -1
-_BEST_FIRST = ("succeeded", "requires_action", "requires_confirmation", "requires_payment_method")
+_BEST_FIRST = (
+    "succeeded",
+    "requires_capture",
+    "requires_action",
+    "requires_confirmation",
+    "requires_payment_method",
+)
+ENDED = ("succeeded", "requires_capture", "canceled")
+"""No confirm is taken any more."""
 APP = -2
 """Who confirmed: the app itself, with the client secret."""
 
@@ -23,7 +31,8 @@ class Customer(NamedTuple):
 
 
 class Intent(NamedTuple):
-    """`by`: the attempt whose confirm moved it last; `payment`: our metadata."""
+    """`by`: the attempt whose confirm moved it last; `payment`: our metadata. `was_held`: its money
+    is held, or was."""
 
     payment: int
     customer: int
@@ -32,6 +41,7 @@ class Intent(NamedTuple):
     by: int = NOBODY
     error: str = ""
     method: int = -1
+    was_held: bool = False
 
 
 class Stripe(NamedTuple):
@@ -75,6 +85,7 @@ class Manners(NamedTuple):
     """How this account of Stripe is set up, and what no source settles."""
 
     is_manual: bool = False  # confirmation_method
+    is_held: bool = False  # capture_method: manual
     has_events: bool = False  # whether events are remembered (they are not when nobody reads them)
 
 
@@ -231,7 +242,7 @@ def _confirm(
     intent = stripe.intents[request.intent]
     if not stripe.customers[intent.customer].is_alive:
         return _refused(stripe, "gone", "refuses: the customer was deleted")
-    if intent.status in ("succeeded", "canceled"):
+    if intent.status in ENDED:
         return _refused(stripe, "unexpected", f"refuses: the intent is {intent.status}")
     if request.method < 0:
         return _confirm_again(stripe, request, manners, luck)
@@ -269,7 +280,9 @@ def _try_to_charge(
     by = request.attempt if request.method >= 0 else intent.by  # whose method it is that pays
     intent = intent._replace(by=by, error="", method=method)
     paid = charge(stripe, number, intent, manners)
-    effects = [Effect(paid, Reply("ok", number, "succeeded"), f"CHARGES intent {number}")]
+    status = paid.intents[number].status
+    does = "HOLDS the money of" if status == "requires_capture" else "CHARGES"
+    effects = [Effect(paid, Reply("ok", number, status), f"{does} intent {number}")]
     if "decline" in luck:
         declined = decline(stripe, number, intent, "declined", manners)
         effects.append(
@@ -281,6 +294,19 @@ def _try_to_charge(
         reply = Reply("ok", number, "requires_action")
         effects.append(Effect(asked, reply, "asks for authentication", "challenge"))
     return effects
+
+
+def _capture(
+    stripe: Stripe, request: Request, manners: Manners, luck: frozenset[str]
+) -> list[Effect]:
+    """What is held is taken once (recorded: every other state refuses it)."""
+    intent = stripe.intents[request.intent]
+    if intent.status != "requires_capture":
+        return _refused(stripe, "unexpected", f"refuses to capture: it is {intent.status}")
+    taken = intent._replace(status="succeeded", charges=intent.charges + 1)
+    after = _with_intent(stripe, request.intent, taken, "succeeded", manners)
+    reply = Reply("ok", request.intent, "succeeded", method=intent.method)
+    return [Effect(after, reply, f"CAPTURES intent {request.intent}")]
 
 
 def _create_and_confirm(
@@ -309,6 +335,7 @@ _EXECUTE = {
     "retrieve": _retrieve,
     "cancel": _cancel,
     "confirm": _confirm,
+    "capture": _capture,
     "create_and_confirm": _create_and_confirm,
 }
 
@@ -317,6 +344,10 @@ _EXECUTE = {
 
 
 def charge(stripe: Stripe, number: int, intent: Intent, manners: Manners) -> Stripe:
+    """With capture method `manual` the money is held."""
+    if manners.is_held:
+        held = intent._replace(status="requires_capture", was_held=True)
+        return _with_intent(stripe, number, held, "amount_capturable_updated", manners)
     paid = intent._replace(status="succeeded", charges=intent.charges + 1)
     return _with_intent(stripe, number, paid, "succeeded", manners)
 
