@@ -304,6 +304,17 @@ def test_a_hold_that_stripe_releases_makes_the_order_payable_again(service: Runn
     assert service.charges(order_id) == 1
 
 
+def test_a_hold_whose_time_is_over_by_our_clock_stands_until_stripe_says_so(
+    service: Running,
+) -> None:
+    order_id = held_order(service)
+    service.work()
+    service.recover(8 * DAY)
+    assert service.payment(order_id)["status"] == "authorized"
+    assert assert_success(capture(service, order_id))["status"] == "paid"
+    assert service.charges(order_id) == 1
+
+
 def test_a_capture_of_a_hold_that_is_over_is_refused_with_its_reason(service: Running) -> None:
     order_id = held_order(service)
     service.simulator.advance_clock(8 * DAY)  # and nobody has told us
