@@ -32,6 +32,9 @@ SECRETS = {
 NO_LIMITS = {
     "DECLINES_PER_USER_AND_HOUR": "1000000",
     "DECLINES_PER_ADDRESS_AND_HOUR": "1000000",
+    "CARDS_PER_USER_AND_HOUR": "1000000",
+    "CARDS_PER_ADDRESS_AND_HOUR": "1000000",
+    "CARDS_WITHOUT_DELAY": "1000000",
 }
 CARDS = {
     "good": "4242424242424242",
@@ -80,11 +83,7 @@ def running_target(kind: str) -> Iterator[Target]:
         prepare_template(database_url)
         simulator = stack.enter_context(SimulatorProcess())
         port = free_port()
-        limits = {
-            "DECLINES_PER_USER_AND_HOUR": "1000000",
-            "DECLINES_PER_ADDRESS_AND_HOUR": "1000000",
-        }
-        settings = environment(database_url, simulator.url, **SECRETS, **limits)
+        settings = environment(database_url, simulator.url, **SECRETS, **NO_LIMITS)
         command = [script("paidonce"), "serve", "--port", str(port)]
         home = folder / "server"
         home.mkdir()

@@ -27,7 +27,10 @@ from support.processes import Process, free_port, script  # type: ignore[import-
 
 PRICE_MINOR = 22_000
 START_SECONDS = 60
-ONE_ADDRESS = {"DECLINES_PER_ADDRESS_AND_HOUR": "1000000"}
+ONE_ADDRESS = {
+    "DECLINES_PER_ADDRESS_AND_HOUR": "1000000",
+    "CARDS_PER_ADDRESS_AND_HOUR": "1000000",
+}
 """All clients come from one address, so its limit is put away."""
 
 

@@ -168,16 +168,16 @@ class Settings(OperatorSettings, TokenSettings):
         10, ge=1, description="card testing: declines a device"
     )
     cards_per_user_and_hour: int = Field(
-        6, ge=1, description="card testing: different cards a user"
+        10, ge=1, description="card testing: different cards a user"
     )
     cards_per_device_and_hour: int = Field(
-        6, ge=1, description="card testing: different cards a device"
+        10, ge=1, description="card testing: different cards a device"
     )
     cards_per_address_and_hour: int = Field(
         100, ge=1, description="card testing: different cards an address"
     )
-    declines_without_delay: int = Field(
-        4, ge=1, description="card testing: declines before each further one makes wait longer"
+    cards_without_delay: int = Field(
+        4, ge=1, description="card testing: cards before each further one makes wait longer"
     )
     release_unsaved_methods_after_days: int = Field(
         30, ge=1, description="how long a card that nobody asked to keep may lie idle"

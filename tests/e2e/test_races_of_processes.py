@@ -93,7 +93,10 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             database = server.create_database(request.getfixturevalue("_postgres_template"))
             stack.callback(server.drop_database, database)
             url = server.url(database)
-        yield World(stack.enter_context(running_on(url, folder, servers=3, workers=2)))
+        # As many attempts of one user on their way as no person makes.
+        limits = {"DECLINES_PER_USER_AND_HOUR": "1000", "CARDS_PER_USER_AND_HOUR": "1000"}
+        cluster = running_on(url, folder, servers=3, workers=2, **limits)
+        yield World(stack.enter_context(cluster))
 
 
 def assert_paid_or_told_to_wait(answers: list[Answer]) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def test_a_bot_of_a_thousand_cards_over_fifty_users_is_held_to_its_address(
     start_service: StartService,
 ) -> None:
     """A thousand tries from one address; as many reach Stripe as the address may have declines."""
-    service = start_service(**PROXY, declines_per_address_and_hour=20, declines_without_delay=99)
+    service = start_service(**PROXY, declines_per_address_and_hour=20, cards_without_delay=99)
     users = [f"user-{n}" for n in range(50)]
     orders = {user: service.order(user) for user in [*users, "zoe"]}
     card = "pm_card_chargeDeclined"  # a factory: a card of its own with every use
@@ -72,21 +72,21 @@ def test_a_bot_of_a_thousand_cards_over_fifty_users_is_held_to_its_address(
 def test_one_user_over_fifty_addresses_is_held_to_his_own_limits(
     start_service: StartService,
 ) -> None:
-    service = start_service(**PROXY, declines_without_delay=99)
+    service = start_service(**PROXY, cards_without_delay=99)
     order_id = service.order()
     before = service.last_request()
     answers = []
     for n in range(50):
         card = service.simulator.create_card(DECLINED_AT_ATTACH)
         answers.append(pay_from(service, order_id, card, "alice", f"203.0.113.{n}"))
-    assert [answer.status_code for answer in answers] == [402] * 6 + [429] * 44
-    assert tries_at_stripe(service, before) == 6  # CARDS_PER_USER_AND_HOUR
+    assert [answer.status_code for answer in answers] == [402] * 10 + [429] * 40
+    assert tries_at_stripe(service, before) == 10
 
 
 def test_the_same_card_again_and_again_is_held_to_the_declines(
     start_service: StartService,
 ) -> None:
-    service = start_service(declines_without_delay=99)
+    service = start_service(cards_without_delay=99)
     order_id, card = service.order(), service.simulator.create_card(DECLINED_AT_CHARGE)
     answers = [service.pay(order_id, card) for _ in range(12)]
     assert [answer.status_code for answer in answers] == [402] * 10 + [429] * 2
@@ -98,12 +98,12 @@ def test_the_same_card_again_and_again_is_held_to_the_declines(
 def test_requests_at_the_same_time_do_not_slip_past(
     database_url: str, stripe_simulator: Any
 ) -> None:
-    with running_service(database_url, stripe_simulator, declines_without_delay=99) as service:
+    with running_service(database_url, stripe_simulator, cards_without_delay=99) as service:
         check_together(service)
 
 
 def test_nor_do_they_on_postgresql(postgres_url: str, stripe_simulator: Any) -> None:
-    with running_service(postgres_url, stripe_simulator, declines_without_delay=99) as service:
+    with running_service(postgres_url, stripe_simulator, cards_without_delay=99) as service:
         check_together(service)
 
 
@@ -114,14 +114,14 @@ def check_together(service: Running) -> None:
     before = service.last_request()
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(service.pay, orders, cards))
-    assert tries_at_stripe(service, before) <= 6
+    assert tries_at_stripe(service, before) <= 10
     assert {answer.status_code for answer in answers} <= {402, 429}
 
 
 def test_saves_at_the_same_time_do_not_slip_past_the_limits_of_an_address(
     start_service: StartService,
 ) -> None:
-    service = start_service(declines_per_address_and_hour=3, declines_without_delay=99)
+    service = start_service(declines_per_address_and_hour=3, cards_without_delay=99)
     users = [f"user-{n}" for n in range(12)]
     cards = [service.simulator.create_card(DECLINED_AT_ATTACH) for _ in users]
     before = service.last_request()
@@ -135,7 +135,7 @@ def test_good_cards_that_are_only_saved_count_as_different_ones(
     start_service: StartService,
 ) -> None:
     """Whether a card is good is told by a save that succeeds, too."""
-    service = start_service()
+    service = start_service(cards_per_user_and_hour=6)
     numbers = ["4242424242424242", "5555555555554444", "378282246310005", "6011111111111117"]
     numbers += ["4000056655665556", "5105105105105100", "3056930009020004"]
     cards = [service.simulator.create_card(number) for number in numbers]
@@ -198,7 +198,7 @@ def test_a_bot_with_one_account_shuts_nobody_out_of_a_carriers_address(
     """500 good users behind one address: the bot has its own limit, far below the address's. With
     ten accounts and more it can fill the address's limit: then those who have paid a day before go
     on paying, and the others wait for an hour at most."""
-    service = start_service(cards_per_user_and_hour=99, declines_without_delay=99)
+    service = start_service(cards_per_user_and_hour=99, cards_without_delay=99)
     users = [f"good-{n}" for n in range(500)]
     regular, card = service.order("good-0"), service.simulator.create_card(GOOD)
     assert_success(service.pay(regular, card, user="good-0"))
@@ -240,16 +240,16 @@ def test_a_bot_with_one_account_shuts_nobody_out_of_a_carriers_address(
 def test_a_device_that_names_itself_is_counted_across_users_and_addresses(
     start_service: StartService,
 ) -> None:
-    service = start_service(**PROXY, declines_without_delay=99)
+    service = start_service(**PROXY, cards_without_delay=99)
     before, answers = service.last_request(), []
-    for n in range(8):
+    for n in range(12):
         user, card = f"user-{n}", service.simulator.create_card(DECLINED_AT_ATTACH)
         order_id = service.order(user)
         answers.append(
             pay_from(service, order_id, card, user, f"203.0.113.{n}", "phone-1").status_code
         )
-    assert answers == [402] * 6 + [429] * 2
-    assert tries_at_stripe(service, before) == 6
+    assert answers == [402] * 10 + [429] * 2
+    assert tries_at_stripe(service, before) == 10
     rows = service.rows("SELECT DISTINCT device_hash FROM payment_attempts")
     assert len(rows) == 1 and len(rows[0]["device_hash"]) == 32 and "phone" not in str(rows)
     good = service.simulator.create_card(GOOD)
@@ -257,7 +257,7 @@ def test_a_device_that_names_itself_is_counted_across_users_and_addresses(
 
 
 def test_addresses_of_ipv6_count_by_their_network(start_service: StartService) -> None:
-    service = start_service(**PROXY, declines_per_address_and_hour=3, declines_without_delay=99)
+    service = start_service(**PROXY, declines_per_address_and_hour=3, cards_without_delay=99)
     answers = []
     for n in range(5):
         user, card = f"user-{n}", service.simulator.create_card(DECLINED_AT_ATTACH)
@@ -269,7 +269,7 @@ def test_addresses_of_ipv6_count_by_their_network(start_service: StartService) -
 
 
 def test_limits_hold_across_processes(database_url: str, stripe_simulator: Any) -> None:
-    free = {"declines_without_delay": 99}
+    free = {"cards_without_delay": 99, "cards_per_user_and_hour": 6}
     with (
         running_service(database_url, stripe_simulator, **free) as one,
         running_service(database_url, stripe_simulator, **free) as other,

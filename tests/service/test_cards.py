@@ -142,7 +142,7 @@ NO_LIMITS = {
     "declines_per_address_and_hour": 100_000,
     "cards_per_user_and_hour": 100_000,
     "cards_per_address_and_hour": 100_000,
-    "declines_without_delay": 100_000,
+    "cards_without_delay": 100_000,
 }
 
 

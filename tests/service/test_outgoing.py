@@ -37,7 +37,7 @@ def receiver() -> Iterator[EventReceiver]:
 
 @pytest.fixture
 def service(start_service: StartService, receiver: EventReceiver) -> Running:
-    return start_service(**receiver.settings(), declines_without_delay=100)
+    return start_service(**receiver.settings(), cards_without_delay=100)
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_several_workers_tell_each_event_once_and_in_order(
     start_service: StartService, receiver: EventReceiver
 ) -> None:
     service, other = (
-        start_service(**receiver.settings(), declines_without_delay=100) for _ in range(2)
+        start_service(**receiver.settings(), cards_without_delay=100) for _ in range(2)
     )
     orders = [declined_then_paid(service) for _ in range(6)]
     with ThreadPoolExecutor(4) as threads:

@@ -470,7 +470,7 @@ def test_with_a_hosts_table_only_its_users_have_saved_cards(
 
 
 def test_declined_saves_and_declined_payments_count_together(start_service: StartService) -> None:
-    service = start_service(declines_per_user_and_hour=4, declines_without_delay=9)
+    service = start_service(declines_per_user_and_hour=4, cards_without_delay=9)
     for _ in range(2):
         card = service.simulator.create_card(DECLINED_AT_ATTACH)
         assert_error(save(service, card), 402, "card_declined")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 Json = dict[str, Any]
-STATUSES = (200, 400, 401, 402, 404, 409, 413, 429)
+STATUSES = (200, 400, 401, 403, 402, 404, 409, 413, 429)
 ERROR_TYPES = ("api_error", "card_error", "idempotency_error", "invalid_request_error")
 TEXTS = (
     "code", "param", "message", "type", "doc_url", "request_log_url", "decline_code", "charge",

@@ -168,6 +168,8 @@ Ctrl-C stops the demo.
             "DATABASE_URL": f"sqlite:///{(self._data_dir / 'paidonce.db').resolve()}",
             "PAYMENT_RETURN_URL": f"{self.page_url}/back",
             "DECLINES_PER_USER_AND_HOUR": "1000",  # a person tries every declining card
+            "CARDS_PER_USER_AND_HOUR": "1000",
+            "CARDS_WITHOUT_DELAY": "1000",
             "SAME_ORDER_WITHIN_SECONDS": "0",  # and buys the same again and again
         }
 

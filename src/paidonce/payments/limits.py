@@ -5,8 +5,9 @@ different cards that did not pay an order; and what is on its way and may become
 requests at the same time get no further than those one after the other. Repeats, joins and
 payments that succeed do not count, nor does a card that has paid before while it is on its way.
 
-After the first few declines of a user or a device each further one makes the next attempt wait
-longer, and declines are told without their reason: whoever tests cards learns little, and slowly.
+After the first few different cards of a user or a device each further one makes the next attempt
+wait longer, and declines are told without their reason: whoever tests cards learns little, and
+slowly. The same card tried again is nobody's test.
 """
 
 import hashlib
@@ -92,13 +93,13 @@ async def check_limits(
 def plain_declines(settings: Settings, scope: str) -> int:
     """With fewer declines than this nothing stands in anybody's way."""
     most = min(_limits(settings, scope))
-    return most if scope == "address" else min(most, settings.declines_without_delay)
+    return most if scope == "address" else min(most, settings.cards_without_delay)
 
 
 def is_told_plainly(settings: Settings, tried: dict[str, Tried]) -> bool:
     """Whether the latest decline is told without its reason."""
-    free = settings.declines_without_delay
-    return any(tried[scope].declines > free for scope in ("user", "device"))
+    free = settings.cards_without_delay
+    return any(tried[scope].cards > free for scope in ("user", "device"))
 
 
 async def tells_plainly(
@@ -126,7 +127,7 @@ def _wait(settings: Settings, scope: str, tried: Tried, now: datetime) -> tuple[
         return "declines", _seconds(settled)
     if tried.cards >= most_cards:
         return "cards", _seconds(settled) if tried.open == 0 else IN_FLIGHT_SECONDS
-    delay = 0 if scope == "address" else delay_seconds(settings, tried.declines)
+    delay = 0 if scope == "address" else delay_seconds(settings, tried.cards)
     if delay and tried.last_at is not None:
         left = tried.last_at + timedelta(seconds=delay) - now
         if left > timedelta():
@@ -146,9 +147,9 @@ def _limits(settings: Settings, scope: str) -> tuple[int, int]:
             return settings.declines_per_address_and_hour, settings.cards_per_address_and_hour
 
 
-def delay_seconds(settings: Settings, declines: int) -> int:
-    """15 s after the last decline that is free of it, and twice as long after each further one."""
-    further = declines - settings.declines_without_delay
+def delay_seconds(settings: Settings, cards: int) -> int:
+    """15 s after the last card that is free of it, and twice as long after each further one."""
+    further = cards - settings.cards_without_delay
     return 0 if further < 0 else FIRST_DELAY_SECONDS * 2 ** min(further, 8)
 
 
