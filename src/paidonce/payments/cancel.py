@@ -70,6 +70,7 @@ async def _begin(
     ctx: Context, tx: Transaction, order_id: str, *, is_expired: bool = False
 ) -> ServiceError | None:
     """The first step. `is_expired`: nobody asks for it, so nothing is cut short by it."""
+    seen = ctx.gate.known_until
     found = await orders.lock_order_to_pay(tx, order_id)
     if found is None:
         return errors.order_not_found()
@@ -80,7 +81,7 @@ async def _begin(
         return None
     if in_the_way.is_forgotten:
         return errors.payment_processing()
-    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
+    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until, seen):
         return errors.service_unavailable()
     payment = await payments.get_standing_payment(tx, order_id)
     if payment is not None and await captures.get_requested(tx, payment.id) is not None:

@@ -136,6 +136,7 @@ async def _claim_in_one_trip(
 async def _claim(
     ctx: Context, tx: Transaction, command: PayCommand, visitor: Visitor
 ) -> Claim | Uncompared:
+    seen = ctx.gate.known_until
     found = await orders.lock_order_to_pay(tx, command.order_id)
     if not await users.is_known(tx, command.user_id):
         return errors.not_authenticated()
@@ -156,7 +157,7 @@ async def _claim(
         return await _join(ctx, tx, Job(order, payment, attempt), visitor)
     if in_the_way.is_forgotten:
         return errors.payment_processing()
-    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
+    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until, seen):
         return Uncompared()
     if payment is not None and attempt is not None:
         if visitor.wants(attempt):

@@ -174,8 +174,9 @@ async def _is_forgotten(ctx: Context, order_id: str) -> bool:
 async def _check_compared(ctx: Context, order: OrderRow) -> None:
     """Before a no that our books alone give: a restored database may have forgotten the yes.
     Raises payment_processing."""
+    seen = ctx.gate.known_until
     known_until = await ctx.db.read(forgotten.get_known_until)
-    if not restore.is_waiting(ctx, order.created_at, known_until):
+    if not restore.is_waiting(ctx, order.created_at, known_until, seen):
         return
     is_compared = await restore.ensure_compared(ctx, restore.PAYER_SECONDS)
     if not is_compared or await _is_forgotten(ctx, order.id):

@@ -42,8 +42,9 @@ class Gate:
         self.known_until = None
         self.after = self.begun = None
 
-    def is_older(self, known_until: datetime | None) -> bool:
-        """Whether a database with this value is an older one than this process has seen."""
-        if self.known_until is None:
-            return False
-        return known_until is None or known_until < self.known_until
+
+def is_older(known_until: datetime | None, seen: datetime | None) -> bool:
+    """Whether a database with this mark is an older one than that in which `seen` stood."""
+    if seen is None:
+        return False
+    return known_until is None or known_until < seen

@@ -19,7 +19,7 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Window
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_forgotten_intents
 from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context, new_id
-from paidonce.payments.gate import Comparison
+from paidonce.payments.gate import Comparison, is_older
 from paidonce.store import forgotten
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.forgotten import ForgottenIntent
@@ -44,18 +44,24 @@ async def ensure_compared(ctx: Context, time_left: float) -> bool:
     return ctx.gate.is_open
 
 
-def is_waiting(ctx: Context, order_created_at: datetime, known_until: datetime | None) -> bool:
+def is_waiting(
+    ctx: Context,
+    order_created_at: datetime,
+    known_until: datetime | None,
+    seen: datetime | None,
+) -> bool:
     """Whether an order has to wait for the comparison. `known_until` is the mark as it stands in
-    the very transaction that is about to begin a payment: an older one closes the gate, and so
-    does another server, which may have lost what the last one said."""
-    if ctx.gate.is_open and _is_another(ctx, known_until):
+    the very transaction that is about to begin a payment, `seen` what the gate knew before that was
+    read (this process may have written a newer one meanwhile): an older one closes the gate, and
+    so does another server, which may have lost what the last one said."""
+    if ctx.gate.is_open and _is_another(ctx, known_until, seen):
         ctx.gate.close(ctx.clock.now())
     return not ctx.gate.is_open and order_created_at < ctx.gate.closed_at
 
 
-def _is_another(ctx: Context, known_until: datetime | None) -> bool:
+def _is_another(ctx: Context, known_until: datetime | None, seen: datetime | None) -> bool:
     """Whether this may not be the database that was compared."""
-    if ctx.gate.is_older(known_until):
+    if is_older(known_until, seen):
         log.critical("restore.noticed", known_until=str(known_until))
         return True
     if ctx.db.server_changes != ctx.gate.server_changes:
@@ -205,7 +211,8 @@ async def mark(ctx: Context) -> bool:
         return False
 
     async def work(tx: Transaction) -> datetime | None:
-        if _is_another(ctx, await forgotten.get_known_until(tx)):
+        seen = gate.known_until
+        if _is_another(ctx, await forgotten.get_known_until(tx), seen):
             return None
         await forgotten.know_until(tx, now)
         return await forgotten.get_known_until(tx)

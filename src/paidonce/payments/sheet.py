@@ -127,6 +127,7 @@ async def _begin(ctx: Context, asked: SheetRequest, deadline: Deadline) -> Payme
 async def _begin_locked(
     ctx: Context, tx: Transaction, asked: SheetRequest
 ) -> PaymentRow | Job | Uncompared | ServiceError:
+    seen = ctx.gate.known_until
     found = await orders.lock_order_to_pay(tx, asked.order_id)
     if found is None or found[0].user_id != asked.user_id:
         return errors.order_not_found()
@@ -148,7 +149,7 @@ async def _begin_locked(
             return errors.payment_in_progress()
     if in_the_way.is_forgotten:
         return errors.payment_processing()
-    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until):
+    if restore.is_waiting(ctx, order.created_at, in_the_way.known_until, seen):
         return Uncompared()
     limit = await check_limits(ctx, tx, asked.user_id, asked.client_address)
     if limit is not None:
