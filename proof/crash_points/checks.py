@@ -162,6 +162,11 @@ def _true_alarms(books: Books) -> set[str]:
         found.add("refund.failed")
     if books.tables["disputes"]:
         found.add("dispute.changed")
+    if (
+        any(row["state"] == "declined" for row in books.tables["payment_attempts"])
+        or (books.tables["declined_saves"])
+    ):
+        found.add("card_testing.limit_exceeded")
     if books.tables["fraud_warnings"]:
         found.add("fraud.warned")
     return found

@@ -22,6 +22,7 @@ is over."""
 AFTER = (*COMING_BACK, *STAYING_AWAY)
 ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
+TRIES = 4
 NOTHING_IN_FLIGHT = 4000.0
 """Seconds after which an operator's comparison leaves nothing to recovery any more."""
 
@@ -54,9 +55,24 @@ class Result:
     answers: list[str] = field(default_factory=list)
     seconds: float = 0.0
     is_broken: bool = False
+    is_missed: bool = False
+
+
+class Missed(Broken):
+    """The run did not come to the point where it was to die."""
 
 
 def run(stage: Stage, case: Case) -> Result:
+    """A run that takes another way, so that it never comes to its point, is made again: which of
+    the worker's rounds finds a dispute depends on the moment."""
+    for _ in range(TRIES - 1):
+        result = _run_once(stage, case)
+        if not result.is_missed:
+            return result
+    return _run_once(stage, case)
+
+
+def _run_once(stage: Stage, case: Case) -> Result:
     """Everything from an empty shop to the verdict."""
     started = time.monotonic()
     result = Result(case)
@@ -81,14 +97,18 @@ def run(stage: Stage, case: Case) -> Result:
         if case.after == "hears" or flow.needs_events:
             shop.hear()
         _let_recovery_work(shop, flow.operator)
+        if flow.needs_events:  # also of what recovery itself has made
+            shop.hear()
+            shop.work(ROUNDS[0])
         result.findings += _verdict(shop, flow)
         if len(shop.deaths) < len(case.plan):
-            raise Broken(f"{case.plan[len(shop.deaths)]} was never reached")
+            raise Missed(f"{case.plan[len(shop.deaths)]} was never reached")
         if case.plan:
             result.steps = shop.steps()
     except Exception as error:
         result.findings.append(f"the run is broken: {type(error).__name__}: {error}")
         result.is_broken = True
+        result.is_missed = isinstance(error, Missed)
     finally:
         shop.end()
     result.answers = shop.answers
@@ -101,7 +121,7 @@ def _play(shop: Shop, flow: Flow, case: Case) -> None:
         flow.run(shop)
         shop.drain()
         if case.plan and not shop.deaths:
-            raise Broken(f"{case.plan[0]} was never reached")
+            raise Missed(f"{case.plan[0]} was never reached")
     except Left:
         shop.comes_back = True  # the supervisor does
         shop.has_come_back = False

@@ -68,6 +68,9 @@ def refund_on_request_that_fails_later(shop: Shop) -> None:
     shop.hear()
     shop.work()
     shop.give_back(order, "all again")
+    shop.work(3 * DAYS)  # a first one that was made late fails late
+    shop.hear()
+    shop.work()
 
 
 @flow(ends="paid", needs_events=True)
