@@ -22,7 +22,7 @@ is over."""
 AFTER = (*COMING_BACK, *STAYING_AWAY)
 ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
-TRIES = 4
+TRIES = 8
 NOTHING_IN_FLIGHT = 4000.0
 """Seconds after which an operator's comparison leaves nothing to recovery any more."""
 

@@ -16,9 +16,9 @@ from paidonce.domain.money import (
     ZERO_DECIMAL,
     check_charge,
     exponent,
+    increment,
     largest,
     smallest,
-    step,
     to_major,
 )
 from stripesim.rules.currencies import check_amount
@@ -160,4 +160,4 @@ def test_what_is_refused_and_why(amount_minor: int, currency: str, code: str | N
 def test_what_is_taken_lies_between_the_ends_and_on_a_step(amount: int, currency: str) -> None:
     is_taken = refusal_of(amount, currency) is None
     is_between = smallest(currency) <= amount <= largest(currency)
-    assert is_taken is (is_between and amount % step(currency) == 0)
+    assert is_taken is (is_between and amount % increment(currency) == 0)

@@ -82,7 +82,7 @@ def dispute(shop: Shop) -> None:
     shop.hear()
     shop.work()
     shop.give_back(order, "all the same")
-    shop.work(10 * DAYS)
+    shop.pass_time(10 * DAYS)
     shop.hear()
     shop.work()
 

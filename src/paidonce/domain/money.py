@@ -45,7 +45,7 @@ def to_major(amount_minor: int, currency: str) -> int | Decimal:
     return int(major) if major == major.to_integral_value() else major.normalize()
 
 
-def step(currency: str) -> int:
+def increment(currency: str) -> int:
     """Amounts in the currency are multiples of this many minor units."""
     if currency in THREE_DECIMAL:
         return 10
@@ -53,12 +53,12 @@ def step(currency: str) -> int:
 
 
 def smallest(currency: str) -> int:
-    return max(MINIMUM_MINOR.get(currency, 1), step(currency))
+    return max(MINIMUM_MINOR.get(currency, 1), increment(currency))
 
 
 def largest(currency: str) -> int:
     limit: int = 10 ** MOST_DIGITS.get(currency, DIGITS) - 1
-    return limit - limit % step(currency)
+    return limit - limit % increment(currency)
 
 
 def check_charge(amount_minor: int, currency: str) -> None:
@@ -72,5 +72,5 @@ def check_charge(amount_minor: int, currency: str) -> None:
 
 def check_step(amount_minor: int, currency: str) -> None:
     """A part of an amount has no minimum, and the same steps. Raises invalid_amount."""
-    if amount_minor % step(currency):
-        raise errors.invalid_amount(step(currency), currency)
+    if amount_minor % increment(currency):
+        raise errors.invalid_amount(increment(currency), currency)
