@@ -34,6 +34,8 @@ def list_steps(source: Path = SOURCE) -> set[str]:
 
 def _steps_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and path.parent.name == "gateway":
+            yield from _named_by_keyword(node)
         prefix = _prefix(node, path) if isinstance(node, ast.Call) and node.args else None
         if prefix is None or not isinstance(node, ast.Call):
             continue
@@ -46,6 +48,14 @@ def _steps_of(path: Path) -> Iterator[str]:
             raise UnknownName(f"{path}:{node.lineno}: {ast.unparse(name)}")
 
 
+def _named_by_keyword(call: ast.Call) -> Iterator[str]:
+    """`gateway.read(…, name="retrieve_setup")`."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "read":
+        for keyword in call.keywords:
+            if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
+                yield f"stripe.{keyword.value.value!s}"
+
+
 def _prefix(call: ast.Call, path: Path) -> str | None:
     """What the first argument of this call continues, None when it names no step."""
     match call.func:
@@ -55,6 +65,6 @@ def _prefix(call: ast.Call, path: Path) -> str | None:
             return "commit."
         case ast.Attribute(attr="statement"):
             return "commit."
-        case ast.Attribute(attr="_post" | "_call") if path.parent.name == "gateway":
+        case ast.Attribute(attr="_post" | "_call" | "write") if path.parent.name == "gateway":
             return "stripe."
     return None

@@ -183,7 +183,7 @@ def test_a_lost_answer_of_a_capture_is_found_out_by_the_worker(service: Running,
     assert taken(service, order_id) == 20_000
 
 
-@pytest.mark.parametrize("kind", ["drop_request", "rate_limit", "error_before"])
+@pytest.mark.parametrize("kind", ["drop_request", "rate_limit", "error_before", "error_saved"])
 def test_a_capture_that_was_not_made_is_made_by_the_worker(service: Running, kind: str) -> None:
     order_id = held_order(service)
     service.simulator.add_fault(kind=kind, match={**CAPTURE, "times": 1})

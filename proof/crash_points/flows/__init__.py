@@ -67,6 +67,5 @@ LEFT_OUT = {
     " one commit under the order's lock",
     "commit.contradicted": "a line in the history of an answer that lies; nothing rests on it;"
     " tests/service/test_lies.py",
-    "commit.authorized": "no intent of ours is made with manual capture",
 }
 """Steps of the code that no flow passes, and why."""

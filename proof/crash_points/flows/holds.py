@@ -53,11 +53,11 @@ def capture_after_a_saved_500(shop: Shop) -> None:
     """Stripe saves a 500 under the capture's key, and has captured nothing."""
     order, card = shop.order(), shop.card()
     shop.pay(order, card)
-    shop.lose("POST", CAPTURE, "error_before")
+    shop.lose("POST", CAPTURE, "error_saved")
     shop.begin()
     shop.capture(order, patience=1)
-    shop.work(60)
-    shop.work(60)
+    shop.work(600)
+    shop.work(600)
 
 
 @flow(ends="canceled", capture_method="manual")
