@@ -93,7 +93,7 @@ def test_whoever_pays_a_held_order_again_holds_nothing_more(service: Running) ->
 def test_a_double_tap_is_one_hold(service: Running) -> None:
     order_id = service.order()
     cards = [service.simulator.create_card(GOOD) for _ in range(2)]
-    answers = service.pay_together(order_id, *cards, cards[0])
+    answers = service.pay_overlapping(order_id, *cards, cards[0])
     assert {assert_success(answer)["status"] for answer in answers} == {"authorized"}
     intents = service.stripe("GET", "/v1/payment_intents?limit=100")["data"]
     assert [each["status"] for each in intents] == ["requires_capture"]

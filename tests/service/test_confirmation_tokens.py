@@ -73,8 +73,7 @@ def test_the_same_token_again_is_answered_paid(service: Running) -> None:
 
 def test_two_taps_with_one_token_are_one_try(service: Running) -> None:
     order_id, token = service.order(), make_token(service)
-    service.simulator.add_fault(match=CONFIRM, kind="latency", seconds=0.2)
-    answers = service.pay_together(order_id, token, token, token)
+    answers = service.pay_overlapping(order_id, token, token, token)
     assert all(assert_success(answer)["status"] == "succeeded" for answer in answers)
     assert len(service.rows(ATTEMPTS)) == 1 and service.charges(order_id) == 1
 

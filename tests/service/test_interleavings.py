@@ -5,7 +5,6 @@ steps of the service happens in the step's hook: nothing depends on how fast any
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -47,17 +46,10 @@ def confirm_by_itself(service: Running, action: dict[str, Any], card: str) -> di
     return data
 
 
-def hold(service: Running, match: dict[str, Any]) -> None:
+def hold(service: Running, match: dict[str, Any]) -> int:
     """Stripe gets the next such request when the faults are cleared."""
-    service.simulator.add_fault(match={**match, "times": 1}, kind="hold")
-
-
-def wait_until_held(service: Running) -> None:
-    ends_at = time.monotonic() + 10
-    url = f"{service.simulator.url}/_sim/faults"
-    while not requests.get(url, timeout=5).json()["faults"][0]["struck"]:
-        assert time.monotonic() < ends_at
-        time.sleep(0.01)
+    fault_id: int = service.simulator.add_fault(match={**match, "times": 1}, kind="hold")
+    return fault_id
 
 
 @contextlib.contextmanager
@@ -89,9 +81,9 @@ def test_an_intent_that_was_made_late_for_a_canceled_order_stays_open_nowhere(
     service: Running,
 ) -> None:
     """Rule 1: it is not recorded, so the one who made it cancels it at once."""
-    hold(service, CREATE)
+    held = hold(service, CREATE)
     order_id = service.order(is_prepared=False)
-    wait_until_held(service)
+    service.wait_until_struck(held)
     assert assert_success(cancel(service, order_id))["status"] == "canceled"
     service.simulator.clear_faults()
     service.run(service.context.background.drain())
@@ -103,9 +95,9 @@ def test_an_intent_that_is_recorded_while_its_order_is_canceled_is_canceled_at_o
     service: Running, start_service: StartService
 ) -> None:
     other = start_service()
-    hold(service, CREATE)
+    held = hold(service, CREATE)
     order_id = other.order(is_prepared=False)
-    wait_until_held(service)
+    service.wait_until_struck(held)
 
     def record_the_intent() -> None:
         service.simulator.clear_faults()
@@ -156,11 +148,11 @@ def a_late_confirm(
     action = assert_requires_action(service.pay(order_id, challenged))
     service.simulator.authenticate(action["paymentIntentId"], "fail")
     assert_error(service.confirm(order_id), 402, "authentication_failed")
-    hold(service, CONFIRM)
+    held = hold(service, CONFIRM)
     with ThreadPoolExecutor(1) as threads:
         payer = threads.submit(service.pay, order_id, good)
         try:
-            wait_until_held(service)
+            service.wait_until_struck(held)
             yield order_id, action, payer
         finally:
             service.simulator.clear_faults()

@@ -284,8 +284,7 @@ def test_a_send_that_was_surely_not_executed_does_not_consume(single: Running) -
 
 def test_a_double_tap_with_one_method_is_one_charge_and_two_successes(single: Running) -> None:
     order_id, card = single.order(), single.simulator.create_card(GOOD)
-    single.simulator.add_fault(match=CONFIRM, kind="latency", seconds=0.3)
-    first, second = single.pay_together(order_id, card, card)
+    first, second = single.pay_overlapping(order_id, card, card)
     assert assert_success(first) == assert_success(second)
     assert single.charges(order_id) == 1
 
@@ -293,8 +292,7 @@ def test_a_double_tap_with_one_method_is_one_charge_and_two_successes(single: Ru
 def test_a_double_tap_with_a_method_each_is_one_charge(single: Running) -> None:
     order_id = single.order()
     cards = [single.simulator.create_card(GOOD) for _ in range(2)]
-    single.simulator.add_fault(match=CONFIRM, kind="latency", seconds=0.3)
-    answers = single.pay_together(order_id, *cards)
+    answers = single.pay_overlapping(order_id, *cards)
     assert [answer.status_code for answer in answers] == [200, 200]
     assert single.charges(order_id) == 1
 

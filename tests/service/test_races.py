@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
-from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
+from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService, wait_until
 
 Result = TypeVar("Result")
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
@@ -236,6 +236,33 @@ def test_two_cards_that_need_a_challenge_leave_one_that_can_charge(service: Runn
     service.recover()
     assert_success(service.confirm(order_id))
     assert service.charges(order_id) == 1
+
+
+def test_two_cards_take_each_others_place_once(service: Running) -> None:
+    """The older card comes back from its attach while the newer one is at its own: it waits."""
+    order_id = service.order()
+    cards = older, newer = [service.simulator.create_card(GOOD) for _ in range(2)]
+    holds = []
+    with ThreadPoolExecutor(2) as threads:
+        answers = []
+        for card in cards:
+            attach = {"method": "POST", "path": f"/v1/payment_methods/{card}/attach"}
+            holds.append(service.simulator.add_fault(match=attach, kind="hold"))
+            answers.append(threads.submit(service.pay, order_id, card))
+            service.wait_until_struck(holds[-1])
+        paused = len(service.clock.paused)
+        service.simulator.remove_fault(holds[0])
+        wait_until(
+            lambda: len(service.clock.paused) > paused or answers[0].done(), "nothing happened"
+        )
+        service.simulator.remove_fault(holds[1])
+        for answer in answers:
+            assert_success(answer.result())
+    attempts = service.rows("SELECT requested_method_id, state FROM payment_attempts ORDER BY n")
+    assert [tuple(row.values()) for row in attempts] == [
+        (older, "superseded"),
+        (newer, "succeeded"),
+    ]
 
 
 # --- users ---------------------------------------------------------------------------------------

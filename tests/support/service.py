@@ -38,10 +38,14 @@ configure_logging(level="WARNING")
 
 
 class MovableClock:
-    """Real time plus what a test added. Pauses take a tenth of their time."""
+    """Real time plus what a test added. Pauses take a tenth of their time.
+
+    `paused`: every task that has paused, which is how a test knows that a request waits.
+    """
 
     def __init__(self) -> None:
         self.added = 0.0
+        self.paused: set[asyncio.Task[Any] | None] = set()
 
     def now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.added)
@@ -50,6 +54,7 @@ class MovableClock:
         return time.monotonic() + self.added
 
     async def sleep(self, seconds: float) -> None:
+        self.paused.add(asyncio.current_task())
         await asyncio.sleep(seconds / 10)
 
 
@@ -110,6 +115,31 @@ class Running:
         """Requests in flight at the same time."""
         with ThreadPoolExecutor(len(method_ids)) as threads:
             return list(threads.map(lambda method: self.pay(order_id, method), method_ids))
+
+    def pay_overlapping(self, order_id: str, *method_ids: str) -> list[requests.Response]:
+        """One pays, and Stripe gets its confirm only when all others wait for it."""
+        paused = len(self.clock.paused)
+        held = self.simulator.add_fault(
+            match={"method": "POST", "path": "/v1/payment_intents/*/confirm"}, kind="hold"
+        )
+        with ThreadPoolExecutor(len(method_ids)) as threads:
+            answers = [threads.submit(self.pay, order_id, method) for method in method_ids]
+            try:
+                self.wait_until_struck(held)
+                others = paused + len(method_ids) - 1
+                wait_until(lambda: len(self.clock.paused) >= others, "not all came to wait")
+            finally:
+                self.simulator.remove_fault(held)
+            return [answer.result() for answer in answers]
+
+    def wait_until_struck(self, fault_id: int) -> None:
+        """Until a request has met this fault of the simulator."""
+
+        def is_struck() -> bool:
+            (fault,) = [each for each in self.simulator.faults() if each["id"] == fault_id]
+            return bool(fault["struck"])
+
+        wait_until(is_struck, "no request has met the fault")
 
     def confirm(self, order_id: str, body: Any = None, user: str = "alice") -> requests.Response:
         path = f"/api/mobile-app/orders/{order_id}/pay/confirm"
@@ -190,6 +220,14 @@ class Running:
 
     def last_request(self) -> int:
         return max((item["seq"] for item in self.simulator.requests(after=0)), default=0)
+
+
+def wait_until(is_so: Callable[[], bool], or_else: str) -> None:
+    """Look again and again, for 20 s."""
+    ends_at = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < ends_at, or_else
+        time.sleep(0.01)
 
 
 def _without_ids(path: str) -> str:

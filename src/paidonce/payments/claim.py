@@ -160,6 +160,8 @@ async def _claim(
     if restore.is_waiting(ctx, order.created_at, in_the_way.known_until, seen):
         return Uncompared()
     if payment is not None and attempt is not None:
+        if visitor.is_back and _is_anothers(ctx, attempt, visitor):
+            return Wait(attempt.id)
         if visitor.wants(attempt):
             return await _join(ctx, tx, Job(order, payment, attempt), visitor)
         await history.close(ctx, tx, attempt, AttemptState.SUPERSEDED)
@@ -177,12 +179,16 @@ async def _join(ctx: Context, tx: Transaction, job: Job, visitor: Visitor) -> Cl
     attempt = job.attempt
     if attempt.state is AttemptState.ACTION:
         return Look(job)
-    now = ctx.clock.now()
-    if attempt.lease_until > now and attempt.lease_owner != visitor.request_id:
+    if _is_anothers(ctx, attempt, visitor):
         return Wait(attempt.id)
-    until = now + timedelta(seconds=LEASE_SECONDS)
+    until = ctx.clock.now() + timedelta(seconds=LEASE_SECONDS)
     await attempts.take_lease(tx, attempt.id, visitor.request_id, until, until)
     return Drive(Job(job.order, job.payment, await attempts.get_attempt(tx, attempt.id)))
+
+
+def _is_anothers(ctx: Context, attempt: AttemptRow, visitor: Visitor) -> bool:
+    """Somebody else is at work on it: his lease is alive."""
+    return attempt.lease_until > ctx.clock.now() and attempt.lease_owner != visitor.request_id
 
 
 async def _begin(

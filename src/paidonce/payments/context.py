@@ -61,12 +61,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """One walk. `method_id` is the Stripe id the payer asked for; others have none."""
+    """One walk. `method_id` is the Stripe id the payer asked for; others have none.
+
+    `is_back`: at the claim for a second time. A newer card takes an older one's place while that
+    was not sent; who comes back takes nobody's, or two would take it from each other in turn."""
 
     role: Role
     request_id: str
     deadline: Deadline
     method_id: str | None = None
+    is_back: bool = False
 
     def wants(self, attempt: AttemptRow) -> bool:
         """Whether an answer of this attempt is an answer to this visitor."""

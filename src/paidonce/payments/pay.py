@@ -62,6 +62,7 @@ async def _first_round(ctx: Context, command: PayCommand, visitor: Visitor) -> V
 
 
 async def _next_round(ctx: Context, command: PayCommand, visitor: Visitor) -> Verdict:
+    visitor = replace(visitor, is_back=True)
     try:
         claim = await claim_for_payer(ctx, command, visitor)
     except (DatabaseUnavailable, UnknownCommit):
