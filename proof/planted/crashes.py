@@ -206,9 +206,9 @@ BUGS: tuple[Bug, ...] = (
         (
             Edit(
                 f"{PAYMENTS}/settle.py",
-                "    request = cancel_request(ctx, job.payment)\n    told = await",
-                "    await record.retire(ctx, job.payment.id, action_becomes=action_becomes)\n"
-                "    request = cancel_request(ctx, job.payment)\n    told = await",
+                "    request = cancel_request(ctx, payment)\n    told = await",
+                "    await record.retire(ctx, payment.id, action_becomes=action_becomes)\n"
+                "    request = cancel_request(ctx, payment)\n    told = await",
             ),
         ),
         ("I1",),

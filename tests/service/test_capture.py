@@ -99,6 +99,24 @@ def test_a_double_tap_is_one_hold(service: Running) -> None:
     assert [each["status"] for each in intents] == ["requires_capture"]
 
 
+def test_a_card_that_comes_back_late_lets_go_of_no_hold(service: Running) -> None:
+    """Its attach was slow, and another card's money is held by the intent meanwhile."""
+    order_id = service.order()
+    late, held = (service.simulator.create_card(GOOD) for _ in range(2))
+    attach = {"method": "POST", "path": f"/v1/payment_methods/{late}/attach"}
+    slow = service.simulator.add_fault(match=attach, kind="hold")
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(service.pay, order_id, late)
+        service.wait_until_struck(slow)
+        assert assert_success(service.pay(order_id, held))["status"] == "authorized"
+        service.simulator.remove_fault(slow)
+        assert assert_success(answer.result())["status"] == "authorized"
+    intents = service.stripe("GET", "/v1/payment_intents?limit=100")["data"]
+    assert [(each["status"], each["payment_method"]) for each in intents] == [
+        ("requires_capture", held)
+    ]
+
+
 def test_a_challenge_that_is_passed_holds_the_money(service: Running) -> None:
     order_id = service.order()
     action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))

@@ -52,13 +52,17 @@ def hold(service: Running, match: dict[str, Any]) -> int:
     return fault_id
 
 
-@contextlib.contextmanager
-def just_before(step: str, deed: Callable[[], None]) -> Iterator[None]:
+def just_before(step: str, deed: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
     """Do it once, before the service begins this step; the service waits meanwhile."""
+    return at_step(step, "before", deed)
+
+
+@contextlib.contextmanager
+def at_step(step: str, at: str, deed: Callable[[], None]) -> Iterator[None]:
     done: list[str] = []
 
     def hook(name: str, when: str) -> None:
-        if (name, when) == (step, "before") and not done:
+        if (name, when) == (step, at) and not done:
             done.append(name)
             deed()
 
@@ -108,6 +112,24 @@ def test_an_intent_that_is_recorded_while_its_order_is_canceled_is_canceled_at_o
     with just_before("commit.canceled", record_the_intent):
         assert assert_success(cancel(service, order_id))["status"] == "canceled"
     assert statuses(service) == ["canceled"]
+
+
+# --- money is held meanwhile ---------------------------------------------------------------------
+
+
+def test_a_sheet_that_comes_late_lets_go_of_no_hold(start_service: StartService) -> None:
+    """The order is paid, by money that is held, between the sheet's look at the books and at the
+    intent: that is not retired."""
+    service, other = (start_service(capture_method="manual") for _ in range(2))
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+
+    def pay_it() -> None:
+        assert assert_success(other.pay(order_id, card))["status"] == "authorized"
+
+    with at_step("commit.sheet_begin", "after", pay_it):
+        answer = service.call("POST", f"/api/mobile-app/orders/{order_id}/payment-sheet", {})
+    assert_error(answer, 409, "order_already_paid")
+    assert statuses(service) == ["requires_capture"]
 
 
 # --- a sent attempt is joined --------------------------------------------------------------------

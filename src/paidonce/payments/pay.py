@@ -154,14 +154,7 @@ async def _make_ready(ctx: Context, job: Job, visitor: Visitor) -> Verdict | Non
     if isinstance(payment, ServiceError):
         return await record.close_never_sent(ctx, job, payment)
     if isinstance(payment, Again):
-        return await _retire_unusable(ctx, job, visitor)
+        # The intent is for a customer who is gone, or the payment is over: the next one.
+        become = AttemptState.SUPERSEDED
+        return await settle.cancel_intent(ctx, job, visitor, action_becomes=become)
     return None
-
-
-async def _retire_unusable(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
-    """The intent is for a customer who is gone, or somebody retired the payment: the next one."""
-    payment = await prepare.read_payment(ctx, job.payment.id)
-    unusable = replace(job, payment=payment)
-    return await settle.cancel_intent(
-        ctx, unusable, visitor, action_becomes=AttemptState.SUPERSEDED
-    )

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
-from paidonce.domain.states import AttemptState
+from paidonce.domain.states import AttemptState, PaymentState
 from paidonce.observability import get_logger
 from paidonce.payments import customers, evidence, holds, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
@@ -167,18 +167,20 @@ async def resolve_dead_method(ctx: Context, job: Job, visitor: Visitor) -> Verdi
 async def cancel_intent(
     ctx: Context, job: Job, visitor: Visitor, *, action_becomes: AttemptState
 ) -> Verdict:
-    """Make an outcome final: canceled means that this intent never charges. Refused: look again."""
-    intent_id = job.payment.stripe_payment_intent_id
+    """Make an outcome final: canceled means that this intent never charges. Refused: look again.
+    Not where somebody has paid meanwhile: Stripe would let go of money that is held."""
+    payment = await prepare.read_payment(ctx, job.payment.id)
+    if payment.state is not PaymentState.LIVE:
+        return Again("the payment went on meanwhile")
+    intent_id = payment.stripe_payment_intent_id
     if intent_id is None:
-        await record.retire(
-            ctx, job.payment.id, action_becomes=action_becomes, only_unrecorded=True
-        )
+        await record.retire(ctx, payment.id, action_becomes=action_becomes, only_unrecorded=True)
         return Again("a generation without an intent was retired")
-    request = cancel_request(ctx, job.payment)
+    request = cancel_request(ctx, payment)
     told = await ctx.gateway.cancel_intent(intent_id, request, visitor.deadline.left)
-    answer = await evidence.checked(ctx, job.payment, told)
+    answer = await evidence.checked(ctx, payment, told)
     if isinstance(answer, Intent) and answer.status is IntentStatus.CANCELED:
-        await record.retire(ctx, job.payment.id, action_becomes=action_becomes)
+        await record.retire(ctx, payment.id, action_becomes=action_becomes)
         return Again("the intent was canceled")
     if isinstance(answer, Failure) and answer.reason is Reason.UNEXPECTED_STATE:
         return await _look_after_refused_cancel(ctx, job, visitor, intent_id)

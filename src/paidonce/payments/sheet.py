@@ -256,8 +256,10 @@ async def _make_key(
 
 
 async def _retire(ctx: Context, payment_id: str, deadline: Deadline) -> Again:
-    """The intent is for a customer who is gone, or somebody retired the payment: the next one."""
+    """The intent is for a customer who is gone, or the payment is over: the next one."""
     payment = await prepare.read_payment(ctx, payment_id)
+    if payment.state is not PaymentState.LIVE:  # what it holds, if anything, is left alone
+        return Again("the payment went on without the sheet")
     intent_id = payment.stripe_payment_intent_id
     become = AttemptState.SUPERSEDED
     if intent_id is None:
