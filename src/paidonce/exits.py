@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from paidonce.observability import redact
 from paidonce.settings import AnySettings, SettingsError
 from paidonce.settings import load as load_settings
 
@@ -17,7 +18,7 @@ REFUSED = 2
 
 
 def fail(sentence: str, code: int = REFUSED) -> NoReturn:
-    print(f"paidonce: {sentence}", file=sys.stderr)  # noqa: T201
+    print(f"paidonce: {redact(sentence)}", file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
 
 

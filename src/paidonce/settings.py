@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from paidonce.endpoints import Endpoint, endpoints_of, parse_endpoints, parse_secrets
+from paidonce.observability import has_card_number
 
 Mode = Literal["test", "live"]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -20,10 +21,24 @@ class SettingsError(Exception):
     """A missing or wrong setting, in one sentence that names it."""
 
 
-class DatabaseSettings(BaseSettings):
-    """What a migration needs. Environment variables, upper case, by the names of the fields."""
+class EnvironmentSettings(BaseSettings):
+    """Environment variables, upper case, by the names of the fields."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    @model_validator(mode="after")
+    def _no_card_numbers(self) -> Self:
+        """Names of endpoints, addresses and the like are stored and logged."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            if has_card_number(text):
+                raise ValueError(f"{name.upper()} holds what looks like a card number")
+        return self
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """What a migration needs."""
 
     database_url: str = Field(
         "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
@@ -53,10 +68,8 @@ class DatabaseSettings(BaseSettings):
         return value
 
 
-class TokenSettings(BaseSettings):
+class TokenSettings(EnvironmentSettings):
     """How the app's tokens are checked."""
-
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     auth_jwt_secret: SecretStr = Field(
         SecretStr(""), description="HS256 secret of the app's tokens, at least 32 bytes"
@@ -96,10 +109,8 @@ class TokenSettings(BaseSettings):
         return self
 
 
-class StripeSettings(BaseSettings):
+class StripeSettings(EnvironmentSettings):
     """What a call to Stripe needs."""
-
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     stripe_secret_key: SecretStr = Field(description="test or live secret key")
     stripe_api_base: str = Field("", description="empty: Stripe itself")

@@ -348,16 +348,6 @@ def test_a_bad_body_is_refused_before_stripe(service: Running, body: Any) -> Non
     assert service.stripe_calls(before) == []
 
 
-def test_a_card_number_is_refused_wherever_it_stands(service: Running) -> None:
-    before = service.last_request()
-    for body in (
-        {"stripePaymentMethodId": GOOD},
-        {"stripePaymentMethodId": "pm_1", "details": {"number": GOOD}},
-    ):
-        assert_error(service.call("POST", METHODS, body), 400, "card_number_rejected")
-    assert service.stripe_calls(before) == []
-
-
 def test_a_card_that_cannot_be_saved_is_told_by_its_code(service: Running) -> None:
     bobs = service.simulator.create_card(GOOD)
     saved(service, bobs, user="bob")

@@ -15,6 +15,7 @@ from paidonce.api.compact import NotAToken, Token, read_token
 from paidonce.api.jwks import JwksKeys, UnknownKey, VerificationKey
 from paidonce.domain import errors
 from paidonce.domain.model import Principal
+from paidonce.observability import has_card_number
 from paidonce.settings import Settings
 
 LEEWAY_SECONDS = 15  # clocks of phones, hosts and servers differ; the contract allows at most 30
@@ -132,4 +133,6 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
     user_id, email = claims.get("sub"), claims.get("email")
     if not is_user_id(user_id):
         raise errors.not_authenticated()
-    return Principal(user_id, email if is_email(email) else None)
+    if has_card_number(user_id):  # it would stand in every table, and at Stripe
+        raise errors.card_number_rejected()
+    return Principal(user_id, email if is_email(email) and not has_card_number(email) else None)

@@ -3,18 +3,16 @@
 Bodies are checked by `schemas`, by hand; what stands here describes them.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.requests import Request
 from starlette.responses import Response
 
+from paidonce.api.card_numbers import Handler, without_card_numbers
 from paidonce.api.statuses import MEANINGS, list_errors
 from paidonce.domain.errors import NextStep
 from paidonce.domain.money import MAX_AMOUNT_MINOR
 
-Handler = Callable[[Request], Awaitable[Response]]
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
@@ -218,7 +216,7 @@ def add(
         description["requestBody"] = {"required": not is_optional, "content": content}
     app.add_api_route(
         path,
-        handler,
+        without_card_numbers(handler),
         methods=[method],
         response_class=Response,
         response_model=None,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from paidonce.api.admission import WEBHOOK_PATH
 from paidonce.api.bodies import BODY
+from paidonce.api.card_numbers import without_card_numbers
 from paidonce.api.envelope import respond, success
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
@@ -29,9 +30,12 @@ class OperationsRoutes:
         to.add_api_route(WEBHOOK_PATH, self.receive_webhook, methods=["POST"], **HIDDEN)
 
     def add_to(self, to: FastAPI | APIRouter) -> None:
-        to.add_api_route("/healthz", self.health, methods=["GET", "HEAD"], **HIDDEN)
-        to.add_api_route("/readyz", self.readiness, methods=["GET", "HEAD"], **HIDDEN)
-        to.add_api_route("/metrics", self.metrics, methods=["GET"], **HIDDEN)
+        for path, handler, methods in (
+            ("/healthz", self.health, ["GET", "HEAD"]),
+            ("/readyz", self.readiness, ["GET", "HEAD"]),
+            ("/metrics", self.metrics, ["GET"]),
+        ):
+            to.add_api_route(path, without_card_numbers(handler), methods=methods, **HIDDEN)
 
     async def receive_webhook(self, request: Request) -> Response:
         """Store one event of Stripe; 2xx only once it is stored."""

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 from time import perf_counter
 from typing import Any
-from urllib.parse import unquote_plus
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paidonce.api.admission import MACHINE_PATHS, PLACE, Admission, Place
 from paidonce.api.bodies import BODY, BodyTooLarge
+from paidonce.api.card_numbers import refuse_in_target
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.envelope import REQUEST_ID, respond_encoded
 from paidonce.api.errors import answer_for, render_error
@@ -23,7 +23,6 @@ from paidonce.observability import (
     Timeline,
     bind_request_id,
     get_logger,
-    has_card_number,
     record_request,
     request_span,
     timeline,
@@ -91,8 +90,7 @@ class Shell:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the request in whole, then a place for it, then work on it."""
-        if has_card_number(scope["path"]) or has_card_number(_query(scope)):
-            raise errors.card_number_rejected()
+        refuse_in_target(scope)
         lane = self._admission.lane_of(scope)
         try:
             body = scope[BODY] = await lane.arrivals.read(scope, receive)
@@ -153,10 +151,6 @@ async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: 
                 if not message.get("more_body", False):
                     break
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _query(scope: Scope) -> str:
-    return unquote_plus(scope["query_string"].decode("latin-1")) if scope["query_string"] else ""
 
 
 def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: Any) -> None:

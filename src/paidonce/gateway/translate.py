@@ -1,5 +1,8 @@
 """Stripe's answers and exceptions, told in our words. Pure functions, one table each.
 
+Text that people write or read (errors, names) loses card numbers and secrets here: some of it is
+stored and shown. People do type a card's number where its holder's name belongs.
+
 An exception that is not in the table is UNKNOWN: it may have been executed.
 """
 
@@ -25,6 +28,7 @@ from paidonce.domain.intent import (
     SetupIntentStatus,
 )
 from paidonce.gateway.transport import NeverSent
+from paidonce.observability import redact
 
 SPENT_TOKEN_CODE = "payment_intent_confirmation_token_invalid"  # noqa: S105 - Stripe's code
 """A ConfirmationToken that was used or is older than 12 h (gburgyan/aat-stripe, asserted)."""
@@ -148,7 +152,7 @@ def translate_method(data: Mapping[str, Any]) -> Method:
         exp_month=card.get("exp_month"),
         exp_year=card.get("exp_year"),
         fingerprint=card.get("fingerprint"),
-        cardholder_name=billing.get("name"),
+        cardholder_name=_text(billing.get("name")),
         allow_redisplay=_text(data.get("allow_redisplay")),
     )
 
@@ -188,10 +192,10 @@ def translate_refusal(error: Mapping[str, Any] | None) -> CardRefusal | None:
     if not error:
         return None
     return CardRefusal(
-        code=error.get("code") or "card_declined",
-        message=error.get("message") or "Your card was declined.",
-        decline_code=error.get("decline_code"),
-        advice_code=error.get("advice_code"),
+        code=_text(error.get("code")) or "card_declined",
+        message=_text(error.get("message")) or "Your card was declined.",
+        decline_code=_text(error.get("decline_code")),
+        advice_code=_text(error.get("advice_code")),
         charge=_id(error.get("charge")),
         payment_method=_id(error.get("payment_method")),
     )
@@ -210,7 +214,7 @@ def translate_error(error: Exception) -> Failure:
     request_id = headers.get("Request-Id")
     return Failure(
         reason=reason,
-        message=str(body.get("message") or type(error).__name__),
+        message=_text(body.get("message")) or type(error).__name__,
         http_status=status,
         refusal=replace(refusal, stripe_request_id=request_id) if refusal else None,
         intent_status=translate_status(intent_status) if intent_status else None,
@@ -276,7 +280,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return redact(value) if isinstance(value, str) else None
 
 
 def _id(value: object) -> str | None:

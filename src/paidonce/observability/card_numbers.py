@@ -7,6 +7,7 @@ Stripe ids (`pm_1SRzr3…`) and tokens with letters between their digits are no 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
@@ -14,9 +15,13 @@ SHORTEST = 13
 LONGEST_PHONE_NUMBER = 15  # ITU-T E.164, without the plus sign
 
 _UUID = re.compile(r"(?<![\w-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])", re.IGNORECASE)
-# Up to two separators stand between digits: blanks (zero-width ones too), dashes and dots.
-_SEPARATOR = r"[\s\u00ad\u200b-\u200d\u2060\ufeff\-\u2010-\u2015\u2212.]"
-_RUN = re.compile(rf"\d(?:{_SEPARATOR}{{0,2}}\d){{{SHORTEST - 1},}}")
+# Up to three separators stand between digits: blanks (those that nobody sees too, and what makes a
+# digit a picture of a key), dashes and dots.
+_SEPARATOR = (
+    r"[\s\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe0f\ufeff\u20e3"
+    r"\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d.\u00b7\u2024\u30fb\uff0e]"
+)
+_RUN = re.compile(rf"\d(?:{_SEPARATOR}{{0,3}}\d){{{SHORTEST - 1},}}")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -27,11 +32,24 @@ def has_card_number(text: str) -> bool:
 
 def find_card_numbers(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every card number in `text`, from left to right."""
-    if len(text) < SHORTEST or _RUN.search(text) is None:
+    if len(text) < SHORTEST:
         return
-    hidden = _UUID.sub(lambda match: "#" * len(match[0]), text)
+    plain = text if text.isascii() else _with_plain_digits(text)
+    if _RUN.search(plain) is None:
+        return
+    hidden = _UUID.sub(lambda match: "#" * len(match[0]), plain)
     for run in _RUN.finditer(hidden):
         yield from _card_numbers_in(hidden, *run.span())
+
+
+def _with_plain_digits(text: str) -> str:
+    """As long as `text`; digits of every script, raised and circled ones too, are 0 to 9."""
+    return "".join(char if char.isascii() else _plain(char) for char in text)
+
+
+def _plain(char: str) -> str:
+    value = unicodedata.digit(char, None)
+    return char if value is None else str(value)
 
 
 def _card_numbers_in(text: str, run_start: int, run_end: int) -> Iterator[tuple[int, int]]:

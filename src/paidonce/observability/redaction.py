@@ -17,7 +17,9 @@ _SECRETS = (
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), REDACTED),
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), r"\1" + REDACTED + "@"),
 )
-_SUSPECT = re.compile(r"_(?:test|live)_|whsec_|_secret_|bearer|eyJ|://|\d", re.IGNORECASE)
+_SUSPECT = re.compile(
+    r"_(?:test|live)_|whsec_|_secret_|bearer|eyJ|://|\d|[^\x00-\x7f]", re.IGNORECASE
+)
 _SECRET_NAMES = frozenset(
     {
         "authorization",

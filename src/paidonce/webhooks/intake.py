@@ -7,7 +7,7 @@ from typing import Any
 
 from paidonce.domain import errors
 from paidonce.gateway.signature import is_signed
-from paidonce.observability import get_logger
+from paidonce.observability import get_logger, has_card_number
 from paidonce.payments.context import Context
 from paidonce.store import inbox
 from paidonce.store.inbox import InboxEvent
@@ -86,4 +86,6 @@ def judge(installation: Installation, payload: Mapping[str, Any]) -> InboxEvent 
 
 def _is_plain(text: object) -> bool:
     """Text as Stripe's ids and types are."""
-    return isinstance(text, str) and text.isascii() and (text.isprintable() or not text)
+    if not isinstance(text, str) or not text.isascii():
+        return False
+    return (text.isprintable() or not text) and not has_card_number(text)
