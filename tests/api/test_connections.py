@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import resource
 import socket
 import threading
 import time
@@ -67,8 +68,13 @@ def take(connection: socket.socket) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET / HTTP/1.1\r\nX: ", b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"],
+    ids=["head", "body"],
+)
 def test_who_waits_longest_without_a_request_makes_room_for_one_more(
-    port: int, monkeypatch: pytest.MonkeyPatch
+    port: int, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(server, "LEAST_WAIT_SECONDS", 0.05)
@@ -79,7 +85,7 @@ def test_who_waits_longest_without_a_request_makes_room_for_one_more(
 
         working, dripping, idle = come(), come(), come()
         working.request("GET", "/slow")
-        dripping.sock.sendall(b"GET / HTTP/1.1\r\nX: ")
+        dripping.sock.sendall(begun)
         assert get(idle)[0] == 200
         time.sleep(0.1)
         assert get(come())[0] == 200  # in the place of the one that drips
@@ -88,6 +94,14 @@ def test_who_waits_longest_without_a_request_makes_room_for_one_more(
         assert get(come())[0] == 200  # in the place of the idle one
         assert idle.sock.recv(1) == b""
         assert working.getresponse().status == 200
+
+
+def test_files_are_left_for_the_connections_to_stripe_and_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for allowed, clients in ((4096, 3296), (1024, 256), (resource.RLIM_INFINITY, 3000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, n=allowed: (n, n))
+        assert server._files_for_clients.__wrapped__() == clients
 
 
 def test_nobody_who_has_just_come_makes_room(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

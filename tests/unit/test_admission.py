@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from paidonce.api.admission import Lane, Place
+from paidonce.api.admission import Admission, Lane, Place
 from paidonce.api.bodies import Arrivals, BodyTooLarge
+from paidonce.api.client_address import ClientAddresses
+from paidonce.api.shell import Shell
 from paidonce.domain.errors import ServiceError
 
 SCOPE: dict[str, Any] = {"headers": []}
@@ -86,8 +88,33 @@ def pieces(*bodies: bytes) -> Any:
     return receive
 
 
-async def test_the_slowest_body_gives_way_and_the_others_come_in() -> None:
-    arrivals = Arrivals(2, 10)
+async def test_who_takes_an_answer_slowly_holds_no_place() -> None:
+    admission = Admission(2)
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    held: list[int] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        held.append(len(admission.lane_of(scope).held))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"all of it"})
+
+    async def never_taken(_message: Any) -> None:
+        await asyncio.Event().wait()
+
+    shell = Shell(app, ClientAddresses(()), admission)
+    async with asyncio.timeout(5):
+        tasks = [
+            asyncio.create_task(shell(dict(scope), pieces(b""), never_taken)) for _ in range(5)
+        ]
+        await asyncio.sleep(0.05)
+    assert held == [1] * 5
+    for task in tasks:
+        assert not task.done()
+        task.cancel()
+
+
+async def test_the_slowest_bodies_give_way_and_the_others_come_in() -> None:
+    arrivals = Arrivals(10, most_bytes=16)
     slow = []
     for _ in range(3):
         slow.append(asyncio.create_task(arrivals.read(SCOPE, pieces(b"half"))))
@@ -102,6 +129,19 @@ async def test_the_slowest_body_gives_way_and_the_others_come_in() -> None:
         task.cancel()
 
 
+async def test_what_came_in_or_gave_way_counts_no_longer() -> None:
+    arrivals = Arrivals(10, most_bytes=12)
+    for _ in range(3):
+        slow = asyncio.create_task(arrivals.read(SCOPE, pieces(b"half")))
+        await asyncio.sleep(0)
+        assert await arrivals.read(SCOPE, pieces(b"whole", b"")) == b"whole"
+        with pytest.raises(BodyTooLarge):
+            await arrivals.read(SCOPE, pieces(b"large", b"larger"))
+        assert not slow.done()
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     with pytest.raises(BodyTooLarge):
-        await Arrivals(1, 10).read(SCOPE, pieces(b"12345", b"678901"))
+        await Arrivals(10).read(SCOPE, pieces(b"12345", b"678901"))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,6 +37,7 @@ def build_api(
         title="paidonce",
         version=__version__,
         description="One order, one charge: a payment service for mobile apps on Stripe.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -52,7 +52,7 @@ def build_api(
 
     for kind in (ServiceError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, render)
-    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    openapi.add_document(app)
     app.add_middleware(
         Shell,
         ClientAddresses(settings.trusted_proxy_networks),

@@ -18,13 +18,13 @@ MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
 
 
 class Lane:
-    """Room for `most` requests in work, and for as many bodies on their way. `is_shared`: between
+    """Room for `most` requests in work, and the bodies on their way there. `is_shared`: between
     many, none of whom may take it all."""
 
     def __init__(
         self, most: int, limit_bytes: int = MAX_BODY_BYTES, *, is_shared: bool = True
     ) -> None:
-        self.arrivals = Arrivals(most, limit_bytes)
+        self.arrivals = Arrivals(limit_bytes)
         self.is_shared = is_shared
         self.free = most
         self.held: dict[str, int] = {}

@@ -14,6 +14,8 @@ from paidonce.domain import errors
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_WEBHOOK_BODY_BYTES = 1024 * 1024  # Stripe's events carry whole objects
+MOST_ARRIVING_BYTES = 32 * 1024 * 1024
+"""Of all bodies of one kind that have not come in whole."""
 BODY_SECONDS = 10  # as long as a head may take; the app gives up after 30 s
 DEEPEST_NESTING = 32
 LARGEST_INTEGER_DIGITS = 30
@@ -29,38 +31,57 @@ class BodyTooLarge(Exception):
 
 
 class Arrivals:
-    """The bodies on their way, at most `most`. When there are more, the one that has been on its
-    way longest gives way, so that slow ones keep nobody out."""
+    """The bodies on their way. When they are more than `most_bytes` together, those that have been
+    on their way longest give way, so that slow ones keep nobody out."""
 
-    def __init__(self, most: int, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, most_bytes: int = MOST_ARRIVING_BYTES) -> None:
         self.limit_bytes = limit_bytes
-        self._most = most
-        self._waiting: dict[asyncio.Timeout, None] = {}  # the oldest first
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._waiting: dict[asyncio.Timeout, bytearray] = {}  # the oldest first
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body. Raises BodyTooLarge as soon as it is, `invalid_request` when it does not
         come whole in BODY_SECONDS, `service_overloaded` when it gave way."""
         if _announced_bytes(scope) > self.limit_bytes:
             raise BodyTooLarge
-        if len(self._waiting) >= self._most:
-            self._end_the_oldest()
-        timer = asyncio.timeout(BODY_SECONDS)
+        timer, body = asyncio.timeout(BODY_SECONDS), bytearray()
         try:
             async with timer:
-                self._waiting[timer] = None
-                return await _whole(receive, self.limit_bytes)
+                self._waiting[timer] = body
+                await self._fill(body, receive, timer)
         except TimeoutError:
             if timer not in self._waiting:
                 raise errors.service_overloaded() from None
             raise errors.invalid_request("The request body is incomplete.") from None
         finally:
-            self._waiting.pop(timer, None)
+            self._forget(timer)
+        return bytes(body)
+
+    async def _fill(self, body: bytearray, receive: Receive, timer: asyncio.Timeout) -> None:
+        has_more = True
+        while has_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise errors.invalid_request("The request body is incomplete.")
+            part = message.get("body", b"")
+            if len(body) + len(part) > self.limit_bytes:
+                raise BodyTooLarge
+            body += part
+            if timer in self._waiting:  # it has not given way
+                self._bytes += len(part)
+            while self._bytes > self._most_bytes:
+                self._end_the_oldest()
+            has_more = message.get("more_body", False)
 
     def _end_the_oldest(self) -> None:
         oldest = next(iter(self._waiting))
-        del self._waiting[oldest]
+        self._forget(oldest)
         if not oldest.expired():
             oldest.reschedule(0)
+
+    def _forget(self, timer: asyncio.Timeout) -> None:
+        self._bytes -= len(self._waiting.pop(timer, b""))
 
 
 def _announced_bytes(scope: Scope) -> int:
@@ -68,20 +89,6 @@ def _announced_bytes(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value[:20])
     return 0
-
-
-async def _whole(receive: Receive, limit_bytes: int) -> bytes:
-    body = bytearray()
-    has_more = True
-    while has_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise errors.invalid_request("The request body is incomplete.")
-        body += message.get("body", b"")
-        if len(body) > limit_bytes:
-            raise BodyTooLarge
-        has_more = message.get("more_body", False)
-    return bytes(body)
 
 
 def read_json_object(

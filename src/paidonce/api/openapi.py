@@ -3,9 +3,12 @@
 Bodies are checked by `schemas`, by hand; what stands here describes them.
 """
 
+import json
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api.card_numbers import Handler, without_card_numbers
@@ -229,6 +232,20 @@ def add(
         },
         openapi_extra=description,
     )
+
+
+def add_document(app: FastAPI) -> None:
+    """The route of the whole document, which is made once: it takes milliseconds, and anybody may
+    ask for it."""
+
+    @cache
+    def document() -> bytes:
+        return json.dumps(describe(app), separators=(",", ":")).encode()
+
+    async def answer(_request: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    app.add_route("/openapi.json", answer, include_in_schema=False)
 
 
 def describe(app: FastAPI) -> Schema:

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from asyncio import TimerHandle
+from functools import cache
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -19,13 +20,16 @@ from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.api.errors import answer_for
 from paidonce.domain import errors
 
-MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS = 3000
 """Open connections of clients. For one more, that which has been waiting longest without a request
 of its own goes; where all are at work, or have just come, the one more gets 503 and is closed."""
 MORE_CONNECTIONS = 200
 """So many more are told so; beyond them a connection is closed without a word."""
 MAX_FILES = 4096
 """What the process asks the system for, which often allows 1024 unasked."""
+FILES_FOR_OTHERS = 600
+"""So many of them are left for the connections to Stripe and the database, and for logs. Where the
+system allows fewer than MAX_FILES, there are fewer connections of clients."""
 HEAD_SECONDS = 10.0
 """For the request line and headers; a body has its own limit (`bodies.BODY_SECONDS`)."""
 MAX_HEAD_BYTES = 64 * 1024
@@ -38,8 +42,8 @@ LEAST_WAIT_SECONDS = 0.1
 """So long nobody makes room for another one."""
 TICK_SECONDS = 0.1
 _waiting: WeakKeyDictionary[uvicorn.Config, dict["EnvelopeProtocol", float]] = WeakKeyDictionary()
-"""The connections of each server that have sent no whole head of a request, or do not take what
-they are sent: longest first, and since when by the loop's clock."""
+"""The connections of each server that have sent no whole request, or do not take what they are
+sent: longest first, and since when by the loop's clock."""
 CLOSE = (b"connection", b"close")
 
 
@@ -73,8 +77,9 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = RequestParser(self)
-        if len(self.connections) > MAX_CONNECTIONS and not self._make_room():
-            if len(self.connections) > MAX_CONNECTIONS + MORE_CONNECTIONS:
+        most = min(MAX_CONNECTIONS, _files_for_clients())
+        if len(self.connections) > most and not self._make_room():
+            if len(self.connections) > most + MORE_CONNECTIONS:
                 transport.abort()
             self.app = refuse_connection
         self._wait()
@@ -115,7 +120,6 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_head_timer()
-        self._stop_waiting()
         if not self.has_offer:
             super().on_headers_complete()
 
@@ -126,6 +130,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._head_bytes = 0
         if not self.has_offer:
+            self._stop_waiting()
             super().on_message_complete()
 
     @property
@@ -286,6 +291,19 @@ def _raise_file_limit() -> None:
         wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
         if soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@cache
+def _files_for_clients() -> int:
+    """By what the system allows, which is as it is once clients come."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return MAX_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(soft - FILES_FOR_OTHERS - MORE_CONNECTIONS, soft // 4)
 
 
 # Keyword arguments of uvicorn.Config. Access lines are ours (no query string, no raw path), the

@@ -99,8 +99,13 @@ class Shell:
             return
         place = scope[PLACE] = Place(lane)
         place.hold(scope[CLIENT_ADDRESS])
+
+        async def answer(message: Message) -> None:
+            place.leave()  # the work is done, however slowly the client takes its answer
+            await send(message)
+
         try:
-            await self._app(scope, _once_more(body, receive), send)
+            await self._app(scope, _once_more(body, receive), answer)
         finally:
             place.leave()
 
