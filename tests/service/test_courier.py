@@ -306,6 +306,9 @@ async def test_only_2xx_is_delivered(status: int) -> None:
         ("7", 7.0), ("0", 0.0), (None, None), ("soon", None), ("-1", None), ("\u0663", None),
         ("99999999999999", 999999999.0), ("Fri, 27 Nov 2026 00:01:00 GMT", 60.0),
         ("Fri, 27 Nov 2020 00:00:00 GMT", 0.0), ("Fri, 27 Nov 2026 00:01:00", 60.0),
+        ("Fri, 27 Nov 2026 00:01:00 +9999999999999999", None),
+        ("Fri, 27 Nov 99999999999999999999 00:01:00 GMT", None),
+        ("Fri, 27 Nov 2026 99999999999:01:00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:

@@ -220,6 +220,18 @@ def test_retry_after_is_waited_for(on_sqlite: Running, receiver: EventReceiver) 
     assert states(on_sqlite) == ["delivered"] and len(receiver.told) == 2
 
 
+def test_a_retry_after_that_is_no_time_costs_nobody_his_record(
+    on_sqlite: Running, receiver: EventReceiver
+) -> None:
+    first = paid(on_sqlite)
+    paid(on_sqlite)
+    odd = {"Retry-After": "Fri, 27 Nov 99999999999999999999 00:01:00 GMT"}
+    receiver.answer = lambda event: (500, odd) if event["data"]["orderId"] == first else (204, {})
+    deliver(on_sqlite)
+    assert states(on_sqlite) == ["pending", "delivered"]
+    assert deliveries(on_sqlite)[0]["note"] == "answered 500"
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_an_endpoint_that_has_too_much_is_left_alone_for_a_while(
     on_sqlite: Running, receiver: EventReceiver, status: int

@@ -53,7 +53,7 @@ class Sent:
             return float(self.retry_after[:9])
         try:
             until = parsedate_to_datetime(self.retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):  # a number that no time has
             return None
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max(0.0, (until - now).total_seconds())
