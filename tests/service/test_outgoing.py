@@ -337,6 +337,25 @@ def test_what_was_sent_and_not_recorded_is_sent_again_under_the_same_id(
     assert len(receiver.told) == 2
 
 
+def test_a_worker_that_does_not_know_a_new_endpoint_yet_loses_none_of_its_events(
+    database_url: str, stripe_simulator: Any, receiver: EventReceiver
+) -> None:
+    """While a new endpoint is rolled out, a worker of before may be the one that spreads."""
+    with event_receiver() as new:
+        both = {
+            "event_endpoints": f"main={receiver.url},new={new.url}",
+            "event_secrets": f"main={receiver.secret},new={new.secret}",
+        }
+        only_old = receiver.settings()
+        with running_service(database_url, stripe_simulator, **only_old) as service:
+            with running_service(database_url, stripe_simulator, **{**only_old, **both}) as other:
+                paid(service)
+                deliver(service)
+                assert (len(receiver.told), len(new.told)) == (1, 0)
+                deliver(other)
+        assert (len(receiver.told), len(new.told)) == (1, 1)
+
+
 def test_an_endpoint_is_told_what_happens_from_its_first_day_on(
     database_url: str, stripe_simulator: Any, receiver: EventReceiver
 ) -> None:

@@ -13,6 +13,7 @@ from paidonce import outgoing
 from paidonce.observability import render_metrics
 from paidonce.outgoing.desk import Desk
 from paidonce.outgoing.retries import PAUSES_SECONDS
+from paidonce.store import outbox
 from support.envelope import assert_error, assert_success
 from support.receiver import EventReceiver, event_receiver
 from support.service import DECLINED_AT_CHARGE, GOOD, Running, StartService, running_service
@@ -228,6 +229,29 @@ def test_an_endpoint_that_left_for_good_leaves_nothing_that_waits(
     assert service.run(desk.retire("shop")) == 1
     state = service.run(desk.look())
     assert (state.waiting, state.endpoints) == (0, [])
+
+
+def test_what_an_endpoint_was_told_that_has_left_is_not_sent_to_it_again(
+    service: Running, receiver: EventReceiver
+) -> None:
+    """Nobody would ever take it, and it would wait for ever."""
+    paid(service)
+    deliver(service)
+    (event,) = listed(service)
+    desk = Desk(service.context.db, service.clock)
+    assert service.run(desk.retire("shop")) == 0
+    assert service.run(desk.resend(event["id"])) == 0
+    assert service.run(desk.look()).waiting == 0
+    now = service.clock.now()
+    names = ["other", "third"]
+    register = service.context.db.transaction(
+        "x", lambda tx: outbox.register_endpoints(tx, names, now)
+    )
+    service.run(register)
+    assert service.run(desk.resend(event["id"])) == 2, "it is for whoever is there"
+    (event,) = listed(service)
+    states = {each["endpoint"]: each["state"] for each in event["deliveries"]}
+    assert states == {"shop": "delivered", "other": "pending", "third": "pending"}
 
 
 def test_the_commands_say_it(

@@ -105,10 +105,9 @@ class Lane:
     async def _take(self, room: int) -> tuple[list[DueEvent], int]:
         """New events are spread, then due ones taken; and how many were seen."""
         db, name, now = self._ctx.db, self._endpoint.name, self._ctx.clock.now()
-        names = [endpoint.name for endpoint in self._ctx.settings.outgoing_endpoints]
 
         async def work(tx: Transaction) -> tuple[list[DueEvent], int]:
-            new = await outbox.spread(tx, names, now, SPREAD_BATCH)
+            new = await outbox.spread(tx, now, SPREAD_BATCH)
             state = await outbox.get_endpoint(tx, name)
             if state is None or not state.is_open_at(now):
                 return [], new

@@ -121,9 +121,10 @@ async def has_work(tx: Transaction, endpoint: str, now: datetime) -> bool:
     return row is not None
 
 
-async def spread(tx: Transaction, endpoints: Sequence[str], now: datetime, limit: int) -> int:
-    """A delivery of each new event to each endpoint that was there when it happened; how many
-    events. Spreaders wait for each other, so that no later event of an order comes first."""
+async def spread(tx: Transaction, now: datetime, limit: int) -> int:
+    """A delivery of each new event to each endpoint that was there when it happened, whether or not
+    this process knows it: while settings change, not all do. How many events. Spreaders wait for
+    each other, so that no later event of an order comes first."""
     rows = await tx.fetch(
         "SELECT id FROM outbox WHERE spread_at IS NULL ORDER BY position LIMIT $1 FOR UPDATE", limit
     )
@@ -135,11 +136,10 @@ async def spread(tx: Transaction, endpoints: Sequence[str], now: datetime, limit
         " (event_id, endpoint, order_id, position, state, next_try_at, created_at)"
         " SELECT e.id, p.name, e.order_id, COALESCE(e.position, 0), 'pending', $1, $1"
         " FROM outbox e JOIN event_endpoints p ON p.since_at <= e.created_at"
-        f" WHERE e.id IN ({places(2, ids)}) AND p.name IN ({places(2 + len(ids), endpoints)})"
+        f" WHERE e.id IN ({places(2, ids)})"
         " ON CONFLICT DO NOTHING",
         now,
         *ids,
-        *endpoints,
     )
     await tx.execute(f"UPDATE outbox SET spread_at = $1 WHERE id IN ({places(2, ids)})", now, *ids)
     return len(ids)
@@ -280,10 +280,12 @@ async def record_dead(
 
 
 async def _release_next(tx: Transaction, endpoint: str, order_id: str, now: datetime) -> None:
-    """What waited behind it: not those that somebody has in hand, or that failed by themselves."""
+    """What waited behind it: not those that somebody has in hand, or that failed by themselves.
+    One that is due already too: a worker that looks at it now still finds this one before it, and
+    puts it off."""
     await tx.execute(
         "UPDATE event_deliveries SET next_try_at = $3 WHERE endpoint = $1 AND order_id = $2"
-        " AND state = 'pending' AND tries = 0 AND next_try_at > $3",
+        " AND state = 'pending' AND tries = 0",
         endpoint,
         order_id,
         now,

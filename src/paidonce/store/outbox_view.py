@@ -97,11 +97,12 @@ async def get_state(tx: Transaction) -> OutboxState:
 
 
 async def resend_event(tx: Transaction, event_id: str, now: datetime) -> int:
-    """Back to work with all its tries, to everybody it was for; to every endpoint where it was for
-    nobody. To how many it goes; 0: there is no such event, or no endpoint."""
+    """Back to work with all its tries, to everybody it was for and who is still there; to every
+    endpoint where that is nobody. To how many it goes; 0: no such event, or no endpoint."""
     changed = await tx.execute(
         "UPDATE event_deliveries SET state = 'pending', tries = 0, lease_owner = NULL,"
-        " next_try_at = $2, finished_at = NULL WHERE event_id = $1",
+        " next_try_at = $2, finished_at = NULL WHERE event_id = $1"
+        " AND endpoint IN (SELECT name FROM event_endpoints)",
         event_id,
         now,
     )
