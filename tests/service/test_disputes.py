@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -193,6 +194,22 @@ def test_an_older_look_does_not_overwrite_a_later_one(service: Running) -> None:
     execute(service, "UPDATE disputes SET seen_at = $1", ahead)
     service.run(record_dispute(service.context, older, asked_at))
     assert [row["status"] for row in rows(service)] == ["needs_response"]
+
+
+def test_a_decision_that_an_appeal_turns_is_told_too(service: Running) -> None:
+    order_id = paid_order(service, IS_DISPUTED)
+    hear(service)
+    [opened] = rows(service)
+    seen = service.run(retrieve_dispute(service.context.gateway, opened["id"], 5))
+    for status in ("lost", "lost", "appeal_under_review", "won"):
+        service.clock.added += HOUR
+        now = service.clock.now()
+        service.run(record_dispute(service.context, replace(seen, status=status), now))
+    assert notices(service, order_id) == [
+        ("dispute.opened", "needs_response"),
+        ("dispute.closed", "lost"),
+        ("dispute.closed", "won"),
+    ]
 
 
 def test_without_stripe_s_answer_an_event_waits(service: Running) -> None:

@@ -146,5 +146,5 @@ def test_each_refund_and_dispute_has_entries_of_its_own(service: Running) -> Non
         "id": "r1", "amountMinor": 100, "reason": "duplicate", "stripeRefundId": "re_r1",
         "cause": None,
     }  # fmt: skip
-    assert told[4][1]["dispute"]["evidenceDueAt"] == "2026-12-01T00:00:00+00:00"
+    assert told[4][1]["dispute"]["evidenceDueAt"] == "2026-12-01T00:00:00.000Z"
     assert {kind for kind, _ in told} <= set(notices.KINDS)

@@ -95,7 +95,7 @@ def test_a_paid_order_is_told_once_and_its_signature_holds(
         "id": row["id"],
         "type": "order.paid",
         "version": 1,
-        "createdAt": row["created_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": row["created_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "data": {
             "orderId": order_id,
             "orderNumber": number,
@@ -368,4 +368,4 @@ def test_an_endpoint_is_told_what_happens_from_its_first_day_on(
         order_id = paid(service)
         deliver(service)
     assert [told.event["data"]["orderId"] for told in receiver.told] == [order_id]
-    assert datetime.fromisoformat(receiver.told[0].event["createdAt"]) < datetime.now(UTC)
+    assert datetime.fromisoformat(receiver.told[0].event["timestamp"]) < datetime.now(UTC)

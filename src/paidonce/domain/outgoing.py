@@ -30,7 +30,8 @@ class OutgoingEvent:
     currency: str
 
     def as_json(self) -> dict[str, Any]:
-        """As the merchant sees it, sent or asked for. Amounts are in minor units."""
+        """As the merchant sees it, sent or asked for; `type`, `timestamp` (when it happened) and
+        `data` are the names of Standard Webhooks. Amounts are in minor units."""
         of_order = {
             "orderId": self.order_id,
             "orderNumber": self.order_number,
@@ -41,7 +42,7 @@ class OutgoingEvent:
             "id": self.id,
             "type": self.type,
             "version": VERSION,
-            "createdAt": iso(self.created_at),
+            "timestamp": iso(self.created_at),
             "sequence": self.sequence,
             "data": {**of_order, **json.loads(self.payload)},
         }

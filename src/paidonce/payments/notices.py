@@ -10,10 +10,11 @@ No client secret, no card and no text of Stripe's goes into an entry.
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from paidonce.domain.intent import CardRefusal
+from paidonce.domain.outgoing import iso
 from paidonce.domain.states import AttemptState
 from paidonce.payments.context import Parts, new_id
 from paidonce.store import events
@@ -143,8 +144,9 @@ async def dispute_opened(
 async def dispute_closed(
     ctx: Parts, tx: Transaction, order_id: str, payment_id: str, dispute: DisputeFacts
 ) -> None:
-    """The bank has decided; `status` says for whom."""
-    await _write(ctx, tx, order_id, "dispute.closed", dispute.id, _of_dispute(payment_id, dispute))
+    """The bank has decided; `status` says for whom. After an appeal it may decide otherwise."""
+    subject = f"{dispute.id}:{dispute.status}"
+    await _write(ctx, tx, order_id, "dispute.closed", subject, _of_dispute(payment_id, dispute))
 
 
 # --- entries -------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ def _of_dispute(payment_id: str, dispute: DisputeFacts) -> dict[str, Any]:
             "currency": dispute.currency,
             "status": dispute.status,
             "reason": dispute.reason,
-            "evidenceDueAt": due_at.astimezone(UTC).isoformat() if due_at else None,
+            "evidenceDueAt": iso(due_at) if due_at else None,
         },
     }
 
