@@ -1,19 +1,17 @@
 """The outbox as operators and the merchant see it, and how it is kept small."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from paidonce.domain.clock import Clock
 from paidonce.domain.outgoing import EventFilter, OutboxState, ToldEvent
 from paidonce.observability import set_outgoing
 from paidonce.payments.context import Context, Parts
 from paidonce.payments.cursors import Place
-from paidonce.store import outbox, outbox_view
+from paidonce.store import batches, outbox, outbox_view
 from paidonce.store.engine import Database
 
 KEPT_FOR = timedelta(days=90)
 """What was delivered. What was not stays, for a person."""
-FORGET_BATCH = 200
-MOST_BATCHES = 20
 RESEND_BATCH = 500
 
 
@@ -44,14 +42,13 @@ class Desk:
 
     async def resend_all_dead(self) -> int:
         """How many there were."""
-        count, now = 0, self._clock.now()
-        while True:
-            sent = await self._db.transaction(
+        now = self._clock.now()
+        return await batches.do_all(
+            RESEND_BATCH,
+            lambda: self._db.transaction(
                 "resend_notices", lambda tx: outbox_view.resend_dead(tx, now, RESEND_BATCH)
-            )
-            count += sent
-            if sent < RESEND_BATCH:
-                return count
+            ),
+        )
 
     async def enable(self, name: str) -> bool:
         """After 410 Gone. False: no such endpoint."""
@@ -82,19 +79,12 @@ async def measure_outgoing(ctx: Context) -> None:
 
 
 async def forget_once(ctx: Parts) -> int:
-    """Delete events that were delivered long ago, some batches of them; how many. They are found by
-    a read, so that no writer waits while the table is gone through."""
+    """Delete events that were delivered long ago, some batches of them; how many."""
     before = ctx.clock.now() - KEPT_FOR
-    count = 0
-    for _ in range(MOST_BATCHES):
-        ids = await ctx.db.read(lambda tx: outbox_view.list_forgettable(tx, before, FORGET_BATCH))
-        if not ids:
-            break
-        count += await _delete(ctx, ids, before)
-    return count
-
-
-async def _delete(ctx: Parts, ids: list[str], before: datetime) -> int:
-    return await ctx.db.transaction(
-        "forget_notices", lambda tx: outbox_view.delete_events(tx, ids, before)
+    return await batches.forget(
+        ctx.db,
+        lambda tx: outbox_view.list_forgettable(tx, before, batches.FORGET_BATCH),
+        lambda ids: ctx.db.transaction(
+            "forget_notices", lambda tx: outbox_view.delete_events(tx, ids, before)
+        ),
     )

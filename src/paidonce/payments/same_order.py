@@ -16,13 +16,11 @@ from paidonce.domain import errors
 from paidonce.domain.model import NewOrder, RequestKey
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.payments.context import Context
-from paidonce.store import attempts, order_claims, orders, payments
+from paidonce.store import attempts, batches, order_claims, orders, payments
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import AttemptRow, OrderRow
 
 KEY_LIFE = timedelta(hours=24)
-FORGET_BATCH = 200
-MOST_BATCHES = 20
 _DELIVERY = ("shippingAddress", "billingAddress", "notes")
 """What makes a basket another one beside its lines. How it is to be paid is said by `pay`."""
 
@@ -119,16 +117,10 @@ def _hash(*parts: str) -> str:
 async def forget_once(ctx: Context) -> int:
     """Delete claims that count no longer, some batches of them; how many."""
     before = ctx.clock.now() - KEY_LIFE
-    count = 0
-    for _ in range(MOST_BATCHES):
-        old = await ctx.db.read(lambda tx: order_claims.list_old_claims(tx, before, FORGET_BATCH))
-        if not old:
-            break
-        count += await _delete(ctx, old, before)
-    return count
-
-
-async def _delete(ctx: Context, claim_ids: list[str], before: Any) -> int:
-    return await ctx.db.transaction(
-        "forget_claims", lambda tx: order_claims.delete_old_claims(tx, claim_ids, before)
+    return await batches.forget(
+        ctx.db,
+        lambda tx: order_claims.list_old_claims(tx, before, batches.FORGET_BATCH),
+        lambda ids: ctx.db.transaction(
+            "forget_claims", lambda tx: order_claims.delete_old_claims(tx, ids, before)
+        ),
     )

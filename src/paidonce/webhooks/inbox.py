@@ -1,19 +1,17 @@
 """The inbox as operators see it, and how it is kept small."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from paidonce.domain.clock import Clock
 from paidonce.observability import record_inbox
 from paidonce.payments.context import Parts
-from paidonce.store import inbox
+from paidonce.store import batches, inbox
 from paidonce.store.engine import Database
 from paidonce.store.inbox import InboxState, StoredEvent
 
 KEPT_FOR = timedelta(days=90)
 """Stripe redelivers for 3 days, and lists and resends events of 30. What comes again after it was
 forgotten would be worked on as a hint once more, which changes nothing."""
-FORGET_BATCH = 200
-MOST_BATCHES = 20
 RESEND_BATCH = 1000
 
 
@@ -42,14 +40,13 @@ class Inbox:
 
     async def resend_all_set_aside(self) -> int:
         """How many there were."""
-        count, now = 0, self._clock.now()
-        while True:
-            sent = await self._db.transaction(
+        now = self._clock.now()
+        return await batches.do_all(
+            RESEND_BATCH,
+            lambda: self._db.transaction(
                 "resend_events", lambda tx: inbox.resend_set_aside(tx, now, RESEND_BATCH)
-            )
-            count += sent
-            if sent < RESEND_BATCH:
-                return count
+            ),
+        )
 
 
 async def measure_inbox(ctx: Parts) -> None:
@@ -63,19 +60,12 @@ async def measure_inbox(ctx: Parts) -> None:
 
 
 async def forget_once(ctx: Parts) -> int:
-    """Delete events that were finished long ago, some batches of them; how many. They are found by
-    a read, so that no writer waits while the table is gone through."""
+    """Delete events that were finished long ago, some batches of them; how many."""
     before = ctx.clock.now() - KEPT_FOR
-    count = 0
-    for _ in range(MOST_BATCHES):
-        event_ids = await ctx.db.read(lambda tx: inbox.list_forgettable(tx, before, FORGET_BATCH))
-        if not event_ids:
-            break
-        count += await _delete(ctx, event_ids, before)
-    return count
-
-
-async def _delete(ctx: Parts, event_ids: list[str], before: datetime) -> int:
-    return await ctx.db.transaction(
-        "forget_events", lambda tx: inbox.delete_events(tx, event_ids, before)
+    return await batches.forget(
+        ctx.db,
+        lambda tx: inbox.list_forgettable(tx, before, batches.FORGET_BATCH),
+        lambda ids: ctx.db.transaction(
+            "forget_events", lambda tx: inbox.delete_events(tx, ids, before)
+        ),
     )
