@@ -346,13 +346,15 @@ def test_a_worker_that_does_not_know_a_new_endpoint_yet_loses_none_of_its_events
             "event_endpoints": f"main={receiver.url},new={new.url}",
             "event_secrets": f"main={receiver.secret},new={new.secret}",
         }
-        only_old = receiver.settings()
-        with running_service(database_url, stripe_simulator, **only_old) as service:
-            with running_service(database_url, stripe_simulator, **{**only_old, **both}) as other:
-                paid(service)
-                deliver(service)
-                assert (len(receiver.told), len(new.told)) == (1, 0)
-                deliver(other)
+        old_settings = receiver.settings()
+        with (
+            running_service(database_url, stripe_simulator, **old_settings) as service,
+            running_service(database_url, stripe_simulator, **{**old_settings, **both}) as other,
+        ):
+            paid(service)
+            deliver(service)
+            assert (len(receiver.told), len(new.told)) == (1, 0)
+            deliver(other)
         assert (len(receiver.told), len(new.told)) == (1, 1)
 
 

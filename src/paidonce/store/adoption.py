@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from paidonce.store.engine import Transaction
+from paidonce.store.rows import places
 from paidonce.store.users import lock_user
 
 
@@ -134,10 +135,9 @@ async def list_owners(tx: Transaction, customer_ids: Collection[str]) -> dict[st
     """Who has which of these customers recorded."""
     if not customer_ids:
         return {}
-    places = ", ".join(f"${n}" for n in range(1, len(customer_ids) + 1))
     rows = await tx.fetch(
         f"SELECT {tx.users.id_text()} AS id, stripe_customer_id FROM {tx.users.name}"
-        f" WHERE stripe_customer_id IN ({places})",
+        f" WHERE stripe_customer_id IN ({places(1, customer_ids)})",
         *customer_ids,
     )
     return {str(row["stripe_customer_id"]): str(row["id"]) for row in rows}

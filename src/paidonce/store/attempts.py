@@ -8,7 +8,7 @@ from datetime import datetime
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import ATTEMPT_MOVES, AttemptState, check_move
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import AttemptRow, PaymentRow, columns, row_as, row_or_none
+from paidonce.store.rows import AttemptRow, PaymentRow, columns, insert_row, row_as, row_or_none
 
 _ATTEMPT = columns(AttemptRow)
 
@@ -108,12 +108,7 @@ async def new_attempt(
 
 
 async def insert_attempt(tx: Transaction, attempt: AttemptRow) -> None:
-    names = columns(AttemptRow).split(", ")
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    await tx.execute(
-        f"INSERT INTO payment_attempts ({_ATTEMPT}) VALUES ({places})",
-        *(getattr(attempt, name) for name in names),
-    )
+    await insert_row(tx, "payment_attempts", attempt)
 
 
 async def take_lease(

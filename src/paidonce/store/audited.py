@@ -4,7 +4,7 @@ a time, and a file with what it was given and has judged."""
 from collections.abc import Collection, Iterator
 
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import MethodRow, columns, row_as
+from paidonce.store.rows import MethodRow, columns, places, row_as
 from paidonce.store.watched import Watched
 
 _METHOD = columns(MethodRow)
@@ -86,10 +86,9 @@ async def list_known(tx: Transaction, method_ids: Collection[str]) -> set[str]:
     """Those of Stripe's ids that our books have in any state."""
     if not method_ids:
         return set()
-    places = ", ".join(f"${n}" for n in range(1, len(method_ids) + 1))
     rows = await tx.fetch(
         "SELECT stripe_payment_method_id AS id FROM payment_methods"
-        f" WHERE stripe_payment_method_id IN ({places})",
+        f" WHERE stripe_payment_method_id IN ({places(1, method_ids)})",
         *method_ids,
     )
     return {str(row["id"]) for row in rows}

@@ -8,18 +8,13 @@ from datetime import datetime
 
 from paidonce.domain.states import CAPTURE_MOVES, CaptureState, check_move
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import CaptureRow, columns, row_as, row_or_none
+from paidonce.store.rows import CaptureRow, columns, insert_row, row_as, row_or_none
 
 _CAPTURE = columns(CaptureRow)
 
 
 async def insert_capture(tx: Transaction, capture: CaptureRow) -> None:
-    names = _CAPTURE.split(", ")
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    await tx.execute(
-        f"INSERT INTO captures ({_CAPTURE}) VALUES ({places})",
-        *(getattr(capture, name) for name in names),
-    )
+    await insert_row(tx, "captures", capture)
 
 
 async def get_capture(tx: Transaction, capture_id: str) -> CaptureRow:

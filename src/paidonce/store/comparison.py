@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from paidonce.store import forgotten
 from paidonce.store.engine import Row, Transaction
-from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, columns, row_as
+from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow, columns, places, row_as
 
 Found = TypeVar("Found")
 Times = tuple[datetime | None, datetime]
@@ -162,8 +162,7 @@ async def _by(
 async def _rows(tx: Transaction, select: str, ids: Collection[str]) -> list[Row]:
     if not ids:
         return []
-    places = ", ".join(f"${n}" for n in range(1, len(ids) + 1))
-    return await tx.fetch(f"{select} ({places})", *ids)
+    return await tx.fetch(f"{select} ({places(1, ids)})", *ids)
 
 
 def _payment(row: Row) -> PaymentRow:

@@ -6,7 +6,7 @@ from datetime import datetime
 from paidonce.domain.money_back import FraudWarning
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.listings import list_page
-from paidonce.store.rows import DisputeRow, columns, row_as, row_or_none
+from paidonce.store.rows import DisputeRow, columns, insert_row, row_as, row_or_none
 
 _DISPUTE = columns(DisputeRow)
 _WARNING = columns(FraudWarning)
@@ -34,12 +34,7 @@ async def get_dispute(tx: Transaction, dispute_id: str) -> DisputeRow | None:
 
 
 async def insert_dispute(tx: Transaction, dispute: DisputeRow) -> None:
-    names = _DISPUTE.split(", ")
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    await tx.execute(
-        f"INSERT INTO disputes ({_DISPUTE}) VALUES ({places})",
-        *(getattr(dispute, name) for name in names),
-    )
+    await insert_row(tx, "disputes", dispute)
 
 
 async def update_dispute(tx: Transaction, dispute: DisputeRow) -> None:
@@ -142,24 +137,14 @@ async def note_list_read(tx: Transaction, until: datetime) -> None:
 
 async def put_warning(tx: Transaction, order_id: str, warning: FraudWarning) -> bool:
     """False when it was known; then it is brought up to date."""
-    changed = await tx.execute(
-        f"INSERT INTO fraud_warnings (order_id, {_WARNING}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-        " ON CONFLICT DO NOTHING",
-        order_id,
+    if await insert_row(tx, "fraud_warnings", warning, is_once=True, order_id=order_id):
+        return True
+    await tx.execute(
+        "UPDATE fraud_warnings SET is_actionable = $2 WHERE id = $1",
         warning.id,
-        warning.payment_id,
-        warning.stripe_charge_id,
-        warning.fraud_type,
         warning.is_actionable,
-        warning.created_at,
     )
-    if changed == 0:
-        await tx.execute(
-            "UPDATE fraud_warnings SET is_actionable = $2 WHERE id = $1",
-            warning.id,
-            warning.is_actionable,
-        )
-    return changed == 1
+    return False
 
 
 async def list_warnings(tx: Transaction, order_id: str) -> list[FraudWarning]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from paidonce.domain.intent import Intent
 from paidonce.store.engine import Row, Transaction
+from paidonce.store.rows import places
 
 COMPARED_WITHIN = timedelta(days=30)
 """No comparison takes that long."""
@@ -138,8 +139,7 @@ async def held_intents(tx: Transaction, intent_ids: Sequence[str]) -> set[str]:
 async def _among(tx: Transaction, select: str, values: Sequence[str]) -> set[str]:
     if not values:
         return set()
-    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
-    return {row["value"] for row in await tx.fetch(f"{select} IN ({places})", *values)}
+    return {row["value"] for row in await tx.fetch(f"{select} IN ({places(1, values)})", *values)}
 
 
 def _forgotten(row: Row) -> ForgottenIntent:

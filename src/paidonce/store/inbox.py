@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import columns
+from paidonce.store.rows import columns, insert_row, places
 
 FINISHED = "state IN ('done', 'ignored')"
 STATE_SQL = (
@@ -63,19 +63,8 @@ class InboxState:
 
 async def insert_event_once(tx: Transaction, event: InboxEvent, now: datetime) -> bool:
     """False when the event was stored before."""
-    changed = await tx.execute(
-        "INSERT INTO stripe_events (id, type, object_id, stripe_payment_intent_id, order_id,"
-        " state, tries, next_try_at, event_created_at, received_at)"
-        " VALUES ($1, $2, $3, $4, $5, 'pending', 0, $7, $6, $7) ON CONFLICT DO NOTHING",
-        event.id,
-        event.type,
-        event.object_id,
-        event.stripe_payment_intent_id,
-        event.order_id,
-        event.event_created_at,
-        now,
-    )
-    return changed == 1
+    times = {"next_try_at": now, "received_at": now}
+    return await insert_row(tx, "stripe_events", event, is_once=True, state="pending", **times)
 
 
 # --- work ----------------------------------------------------------------------------------------
@@ -102,9 +91,9 @@ async def finish_events(
     tx: Transaction, event_ids: Sequence[str], state: str, note: str | None, now: datetime
 ) -> None:
     """`done`, `ignored` or `set_aside` (after bounded tries, for a person)."""
-    places = ", ".join(f"${place}" for place in range(4, 4 + len(event_ids)))
     await tx.execute(
-        f"UPDATE stripe_events SET state = $1, note = $2, worked_at = $3 WHERE id IN ({places})",
+        f"UPDATE stripe_events SET state = $1, note = $2, worked_at = $3"
+        f" WHERE id IN ({places(4, event_ids)})",
         state,
         note,
         now,

@@ -7,7 +7,7 @@ from paidonce.domain.model import Product
 from paidonce.domain.states import ORDER_MOVES, OrderStatus, check_move
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.forgotten import is_refused_sql
-from paidonce.store.rows import OrderRow, columns, row_as, row_or_none
+from paidonce.store.rows import OrderRow, columns, insert_row, row_as, row_or_none
 
 _ORDER = columns(OrderRow)
 
@@ -50,24 +50,7 @@ async def get_order(tx: Transaction, order_id: str) -> OrderRow | None:
 
 async def insert_order_once(tx: Transaction, order: OrderRow) -> bool:
     """False when the id or the order number is taken."""
-    changed = await tx.execute(
-        "INSERT INTO orders (id, user_id, order_number, amount_minor, currency, status,"
-        " amount_refunded_minor, items, details, metadata, created_at, capture_method, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
-        order.id,
-        order.user_id,
-        order.order_number,
-        order.amount_minor,
-        order.currency,
-        order.status,
-        order.items,
-        order.details,
-        order.metadata,
-        order.created_at,
-        order.capture_method,
-        order.expires_at,
-    )
-    return changed == 1
+    return await insert_row(tx, "orders", order, is_once=True)
 
 
 async def set_order_status(

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from paidonce.domain.outgoing import OutgoingEvent
 from paidonce.store.engine import Row, Transaction
+from paidonce.store.rows import places
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,6 @@ EVENT_SQL = (
 
 def event_of(row: Row) -> OutgoingEvent:
     return OutgoingEvent(**{name: row[name] for name in OutgoingEvent.__slots__})
-
-
-def places(first: int, values: Sequence[object]) -> str:
-    """`$first, …` for each of the values."""
-    return ", ".join(f"${place}" for place in range(first, first + len(values)))
 
 
 # --- endpoints -----------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from paidonce.domain.outgoing import (
     ToldEvent,
 )
 from paidonce.store.engine import Row, Transaction
-from paidonce.store.outbox import EVENT_SQL, event_of, places
+from paidonce.store.outbox import EVENT_SQL, event_of
+from paidonce.store.rows import places
 
 _DELIVERY = "endpoint, state, tries, next_try_at, last_status, note, finished_at"
 _STATE = (

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from paidonce.domain.states import PAYMENT_MOVES, PaymentState, check_move
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import PaymentRow, columns, row_as, row_or_none
+from paidonce.store.rows import PaymentRow, columns, insert_row, row_as, row_or_none
 
 _PAYMENT = columns(PaymentRow)
 
@@ -64,22 +64,7 @@ async def count_generations(tx: Transaction, order_id: str) -> int:
 
 
 async def insert_payment(tx: Transaction, payment: PaymentRow) -> None:
-    await tx.execute(
-        "INSERT INTO payments (id, order_id, user_id, generation, state, amount_minor, currency,"
-        " confirmation_method, method_policy, stripe_version, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        payment.id,
-        payment.order_id,
-        payment.user_id,
-        payment.generation,
-        payment.state,
-        payment.amount_minor,
-        payment.currency,
-        payment.confirmation_method,
-        payment.method_policy,
-        payment.stripe_version,
-        payment.created_at,
-    )
+    await insert_row(tx, "payments", payment)
 
 
 async def note_intent_request(

@@ -10,7 +10,7 @@ from datetime import datetime
 from paidonce.domain.states import REFUND_MOVES, RefundState, check_move
 from paidonce.store.engine import Row, Transaction
 from paidonce.store.listings import list_page
-from paidonce.store.rows import RefundRow, columns, row_as, row_or_none
+from paidonce.store.rows import RefundRow, columns, insert_row, row_as, row_or_none
 
 _REFUND = columns(RefundRow)
 
@@ -41,13 +41,7 @@ class GivenBack:
 async def insert_refund(tx: Transaction, refund: RefundRow) -> bool:
     """False when the payment's surplus is being given back already, or a row stands for what was
     asked for under this key, or for this refund of Stripe's."""
-    names = _REFUND.split(", ")
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    changed = await tx.execute(
-        f"INSERT INTO refunds ({_REFUND}) VALUES ({places}) ON CONFLICT DO NOTHING",
-        *(getattr(refund, name) for name in names),
-    )
-    return changed == 1
+    return await insert_row(tx, "refunds", refund, is_once=True)
 
 
 async def get_refund(tx: Transaction, refund_id: str) -> RefundRow:

@@ -3,9 +3,10 @@
 Times are aware UTC datetimes. `…_params` is JSON text: the exact parameters of a keyed call.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from paidonce.domain.states import (
     AttemptState,
@@ -16,7 +17,7 @@ from paidonce.domain.states import (
     RefundState,
     SetupState,
 )
-from paidonce.store.engine import Row
+from paidonce.store.engine import Row, Transaction
 
 TOKEN_PREFIX = "ctoken_"  # noqa: S105 - how Stripe's ids begin
 
@@ -264,6 +265,25 @@ _ENUMS = {
 def columns(shape: type, prefix: str = "") -> str:
     """The select list of a row's shape, optionally with a table's alias before every name."""
     return ", ".join(f"{prefix}{item.name}" for item in fields(shape))
+
+
+def places(first: int, values: Collection[object]) -> str:
+    """`$first, …`, one for each of the values."""
+    return ", ".join(f"${place}" for place in range(first, first + len(values)))
+
+
+async def insert_row(
+    tx: Transaction, table: str, row: Any, *, is_once: bool = False, **more: object
+) -> bool:
+    """A row of all fields of a dataclass, and of `more`. With `is_once` nothing is done, and False
+    said, where a unique column has its value already."""
+    values = {item.name: getattr(row, item.name) for item in fields(row)} | more
+    changed = await tx.execute(
+        f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places(1, values)})"
+        f"{' ON CONFLICT DO NOTHING' if is_once else ''}",
+        *values.values(),
+    )
+    return changed == 1
 
 
 def row_as(shape: type[AnyRow], row: Row) -> AnyRow:

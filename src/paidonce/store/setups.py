@@ -9,18 +9,13 @@ from datetime import datetime
 
 from paidonce.domain.states import SETUP_MOVES, SetupState, check_move
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import SetupRow, columns, row_as, row_or_none
+from paidonce.store.rows import SetupRow, columns, insert_row, row_as, row_or_none
 
 _SETUP = columns(SetupRow)
 
 
 async def insert_setup(tx: Transaction, setup: SetupRow) -> None:
-    names = _SETUP.split(", ")
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
-    await tx.execute(
-        f"INSERT INTO setups ({_SETUP}) VALUES ({places})",
-        *(getattr(setup, name) for name in names),
-    )
+    await insert_row(tx, "setups", setup)
 
 
 async def get_setup(tx: Transaction, setup_id: str) -> SetupRow:
