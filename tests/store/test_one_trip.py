@@ -21,7 +21,7 @@ from paidonce.payments import claim, notices, record
 from paidonce.payments.claim import Drive
 from paidonce.payments.context import Context, Job, Role, visitor_for
 from paidonce.payments.requests import intent_params
-from paidonce.store import forgotten, methods, orders, payments, users
+from paidonce.store import attempts, forgotten, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.postgresql import PostgresqlDatabase
 from paidonce.store.rows import OrderRow, PaymentRow
@@ -299,10 +299,8 @@ async def test_a_plain_claim_is_that_of_the_general_road(
     assert isinstance(drive, Drive) and drive.is_sent
     assert job.attempt.sends == drive.job.attempt.sends == 1
     assert_same(await quick.dump(), await general.dump())
-    (stored,) = await fetch(
-        quick.db, "SELECT * FROM payment_attempts WHERE id = $1", job.attempt.id
-    )
-    assert {name: getattr(job.attempt, name) for name in stored} == stored
+    attempt_id = job.attempt.id
+    assert job.attempt == await quick.db.read(lambda tx: attempts.get_attempt(tx, attempt_id))
     assert job.order == await quick.db.read(lambda tx: orders.lock_order(tx, quick.order_id))
     assert job.payment == await quick.db.read(lambda tx: payments.get_payment(tx, quick.payment_id))
 

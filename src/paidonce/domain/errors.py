@@ -313,7 +313,7 @@ def card_declined(
     )
 
 
-def card_declined_plainly(message: str = "Payment failed") -> PaymentFailed:
+def card_declined_without_reason(message: str = "Payment failed") -> PaymentFailed:
     """To whoever has had many cards declined: not why, which a test of cards would live on."""
     return card_declined(
         "Your card was declined.", message=message, decline_code=None, can_retry=False

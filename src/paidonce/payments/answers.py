@@ -35,8 +35,8 @@ def answer_of(order: OrderRow, attempt: AttemptRow) -> Verdict:
 
 
 def _declined(attempt: AttemptRow) -> Verdict:
-    if attempt.is_told_plainly:
-        return errors.card_declined_plainly()
+    if attempt.is_reason_withheld:
+        return errors.card_declined_without_reason()
     refusal = CardRefusal(
         attempt.error_code or "card_declined",
         attempt.error_message or "Your card was declined.",

@@ -96,19 +96,19 @@ def plain_declines(settings: Settings, scope: str) -> int:
     return most if scope == "address" else min(most, settings.cards_without_delay)
 
 
-def is_told_plainly(settings: Settings, tried: dict[str, Tried]) -> bool:
+def is_reason_withheld(settings: Settings, tried: dict[str, Tried]) -> bool:
     """Whether the latest decline is told without its reason."""
     free = settings.cards_without_delay
     return any(tried[scope].cards > free for scope in ("user", "device"))
 
 
-async def tells_plainly(
+async def withholds_reason(
     ctx: Context, tx: Transaction, user_id: str, client_address: str, device: str
 ) -> bool:
     """The same, asked of the books as they are now."""
     since = ctx.clock.now() - DECLINE_WINDOW
     tried = await trials.count_tried(tx, user_id, client_address, device, since)
-    return is_told_plainly(ctx.settings, tried)
+    return is_reason_withheld(ctx.settings, tried)
 
 
 async def has_had_enough(ctx: Context, tx: Transaction, user_id: str) -> bool:

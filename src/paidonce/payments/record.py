@@ -281,16 +281,16 @@ async def record_negative(
         if (only_unsent and attempt.sends > 0) or (only_from and attempt.state is not only_from):
             return Again("somebody else went on with this attempt")
         await history.close(ctx, tx, attempt, state, refusal)
-        if state is AttemptState.DECLINED and await _is_to_be_told_plainly(ctx, tx, attempt):
-            await attempts.tell_plainly(tx, attempt.id)
+        if state is AttemptState.DECLINED and await _withholds_reason(ctx, tx, attempt):
+            await attempts.withhold_reason(tx, attempt.id)
         return answer_of(order, await attempts.get_attempt(tx, attempt.id))
 
     return await ctx.db.transaction(state.value, work)
 
 
-async def _is_to_be_told_plainly(ctx: Context, tx: Transaction, attempt: AttemptRow) -> bool:
+async def _withholds_reason(ctx: Context, tx: Transaction, attempt: AttemptRow) -> bool:
     device = attempt.device_hash
-    return await limits.tells_plainly(ctx, tx, attempt.user_id, attempt.client_address, device)
+    return await limits.withholds_reason(ctx, tx, attempt.user_id, attempt.client_address, device)
 
 
 async def close_never_sent(ctx: Context, job: Job, refusal: ServiceError) -> Verdict:

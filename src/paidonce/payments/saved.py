@@ -22,7 +22,7 @@ from paidonce.payments.limits import (
     DECLINE_WINDOW,
     check_limits,
     device_hash,
-    tells_plainly,
+    withholds_reason,
 )
 from paidonce.payments.requests import save_request
 from paidonce.payments.setup_work import look_for_user
@@ -173,8 +173,8 @@ async def _end(
         await methods.end_save(tx, save_id, "declined")
         device = device_hash(ctx, command.device_id)
         user_id, address = command.user.user_id, command.client_address
-        if await tells_plainly(ctx, tx, user_id, address, device):
-            return errors.card_declined_plainly(verdict.message)
+        if await withholds_reason(ctx, tx, user_id, address, device):
+            return errors.card_declined_without_reason(verdict.message)
     return verdict
 
 

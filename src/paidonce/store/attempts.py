@@ -99,7 +99,7 @@ async def new_attempt(
         advice_code=None,
         client_address="",
         device_hash="",
-        is_told_plainly=False,
+        is_reason_withheld=False,
         created_at=now,
         first_sent_at=None,
         action_at=None,
@@ -230,7 +230,7 @@ async def close_attempt(
     return changed == 1
 
 
-async def tell_plainly(tx: Transaction, attempt_id: str) -> None:
+async def withhold_reason(tx: Transaction, attempt_id: str) -> None:
     """Its decline is told without the reason."""
     await tx.execute("UPDATE payment_attempts SET is_told_plainly = TRUE WHERE id = $1", attempt_id)
 

@@ -13,6 +13,7 @@ road after its success: whether the same card is listed already can only be seen
 lock, in a later statement.
 """
 
+from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
 
@@ -24,7 +25,8 @@ from paidonce.store.users_table import UsersTable
 
 
 def _prefixed(shape: type, alias: str, prefix: str) -> str:
-    names = columns(shape).split(", ")
+    """The fields of `shape` out of what was selected or returned under their names."""
+    names = [item.name for item in fields(shape)]
     return ", ".join(f"{alias}.{name} AS {prefix}{name}" for name in names)
 
 

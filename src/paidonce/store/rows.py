@@ -1,4 +1,5 @@
-"""The rows of the pay path, typed. Fields have the names of the columns, in any order.
+"""The rows of the pay path, typed. Fields have the names of the columns but for those in COLUMNS,
+in any order.
 
 Times are aware UTC datetimes. `…_params` is JSON text: the exact parameters of a keyed call.
 """
@@ -19,6 +20,8 @@ from paidonce.domain.states import (
 )
 from paidonce.store.engine import Row, Transaction
 
+COLUMNS = {"is_reason_withheld": "is_told_plainly"}
+"""Fields whose column has a name that says it badly; older programs know the column by it."""
 TOKEN_PREFIX = "ctoken_"  # noqa: S105 - how Stripe's ids begin
 
 
@@ -101,7 +104,7 @@ class AttemptRow:
     advice_code: str | None
     client_address: str
     device_hash: str
-    is_told_plainly: bool
+    is_reason_withheld: bool
     created_at: datetime
     first_sent_at: datetime | None
     action_at: datetime | None
@@ -264,7 +267,11 @@ _ENUMS = {
 
 def columns(shape: type, prefix: str = "") -> str:
     """The select list of a row's shape, optionally with a table's alias before every name."""
-    return ", ".join(f"{prefix}{item.name}" for item in fields(shape))
+    names = (item.name for item in fields(shape))
+    return ", ".join(
+        f"{prefix}{COLUMNS[name]} AS {name}" if name in COLUMNS else f"{prefix}{name}"
+        for name in names
+    )
 
 
 def places(first: int, values: Collection[object]) -> str:
@@ -277,7 +284,8 @@ async def insert_row(
 ) -> bool:
     """A row of all fields of a dataclass, and of `more`. With `is_once` nothing is done, and False
     said, where a unique column has its value already."""
-    values = {item.name: getattr(row, item.name) for item in fields(row)} | more
+    names = [item.name for item in fields(row)]
+    values = {COLUMNS.get(name, name): getattr(row, name) for name in names} | more
     changed = await tx.execute(
         f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places(1, values)})"
         f"{' ON CONFLICT DO NOTHING' if is_once else ''}",
