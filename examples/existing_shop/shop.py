@@ -1,7 +1,8 @@
 """A shop that was there before paidonce: its own users, its own price list, its own checkout.
 
 What is paidonce's: `build_router`, which brings the routes of the shipped app below
-`/api/mobile-app`, and `payments.use_cases`, with which the shop's code makes an order.
+`/api/mobile-app`, and `payments.use_cases`, with which the shop's code makes an order. How the shop
+hears that an order is paid stands in paid_events.py.
 Run it as README.md beside this file says.
 """
 
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import jwt
 from fastapi import Depends, FastAPI, Header, HTTPException
+from paid_events import build_event_router, make_event_tables
 from pydantic import BaseModel, Field
 
 from paidonce.domain.errors import ServiceError
@@ -45,6 +47,9 @@ settings = load_settings()
 app = FastAPI(title="The shop")
 payments = build_router(settings)
 app.include_router(payments)
+if event_secret := os.environ.get("SHOP_EVENT_SECRET"):
+    make_event_tables(DATABASE)
+    app.include_router(build_event_router(DATABASE, event_secret))
 
 
 class Login(BaseModel):

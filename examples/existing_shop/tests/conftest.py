@@ -17,7 +17,14 @@ import requests
 
 SHOP = Path(__file__).parents[1]
 WEBHOOK_SECRET = "whsec_of_the_shops_tests"
+EVENT_SECRET = "whsec_dGhlLXNob3AtaGVhcnMtb2YtaXRzLW9yZGVycw=="
 START_SECONDS = 30
+
+
+@pytest.fixture
+def event_secret() -> str:
+    """What outgoing events are signed with."""
+    return EVENT_SECRET
 
 
 @pytest.fixture
@@ -38,6 +45,10 @@ def shop(tmp_path: Path, stripe_simulator: Any) -> Iterator[str]:
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "PAYMENT_RETURN_URL": "shop://return",
         "AUTH_JWT_SECRET": "the-secret-of-the-shops-own-tokens",
+        "EVENT_ENDPOINTS": f"{url}/paidonce-events",
+        "EVENT_SECRETS": EVENT_SECRET,
+        "EVENT_ALLOW_LOOPBACK": "true",
+        "SHOP_EVENT_SECRET": EVENT_SECRET,
     }
     command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port)]
     with (tmp_path / "shop.log").open("w") as log:

@@ -1,5 +1,9 @@
 """The shop as its app meets it: sign up, check out, pay, come back with the same card."""
 
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -94,3 +98,16 @@ def test_an_app_that_was_closed_during_the_challenge_finds_out(
     intent_id = phone.pay(order_id, card).json()["data"]["paymentIntentId"]
     stripe_simulator.authenticate(intent_id)
     assert phone.call("GET", f"/orders/{order_id}/payment").json()["data"]["status"] == "succeeded"
+
+
+def test_what_is_paid_is_packed(shop: str, stripe_simulator: Any, tmp_path: Path) -> None:
+    phone = Phone(shop)
+    paid, _unpaid = phone.check_out(tea=1)["orderId"], phone.check_out(pot=1)["orderId"]
+    assert phone.pay(paid, stripe_simulator.create_card(GOOD)).status_code == 200
+    ends_at = time.monotonic() + 20
+    packed: list[tuple[str, str]] = []
+    while not packed and time.monotonic() < ends_at:
+        time.sleep(0.05)
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+            packed = db.execute("SELECT order_id, state FROM parcels").fetchall()
+    assert packed == [(paid, "to pack")]
