@@ -1,7 +1,6 @@
 """The servers under the scenario: the three controls, and paidonce itself on each database."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import jwt
 import pytest
 import stripe
-import uvicorn
 
 from controls import broken_server, single_use_random_key
 from controls.attach_then_create import AttachThenCreate
@@ -17,6 +15,7 @@ from controls.scenario import Server
 from controls.shop import ProcessPayment, Shop
 from support.environment import JWT_SECRET, MERCHANT_API_KEY, environment
 from support.processes import StartProcess, free_port, script
+from support.server_thread import served
 
 STRIPE_TIMEOUT_SECONDS = 10
 
@@ -37,19 +36,8 @@ def serve_control(process_payment: ProcessPayment, simulator: Any) -> Iterator[S
     )
     port = free_port()
     app = Shop(client, process_payment).build_app()
-    config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "the control did not start"
-            time.sleep(0.01)
+    with served(app, port=port, log_level="warning", lifespan="off"):
         yield Server(f"http://127.0.0.1:{port}", token_for, MERCHANT_API_KEY)
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ their own. What the host does with its errors and paths stays the host's."""
 import io
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,6 @@ from typing import Any
 import jwt
 import pytest
 import requests
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
@@ -25,6 +23,7 @@ from paidonce.settings import SettingsError
 from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, MERCHANT_API_KEY
 from support.processes import free_port
+from support.server_thread import served
 from support.service import GOOD, make_settings
 
 MOBILE = "/api/mobile-app"
@@ -52,19 +51,8 @@ class Host:
 def running_host(app: FastAPI, router: Any) -> Iterator[Host]:
     """On uvicorn as it comes."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        ends_at = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < ends_at, "the host did not start"
-            time.sleep(0.005)
+    with served(app, port=port, lifespan="on", log_config=None):
         yield Host(f"http://127.0.0.1:{port}", app, router)
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @pytest.fixture

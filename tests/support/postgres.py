@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -110,6 +111,41 @@ def _choose_owner() -> _Owner:
     raise PostgresUnavailable("PostgreSQL refuses to run as root, and no user 'nobody' exists")
 
 
+class _Admin:
+    """One connection for the statements that make and drop databases, kept in a thread of its own:
+    to connect takes as long as such a statement."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._thread = ThreadPoolExecutor(1)
+        self._loop = asyncio.new_event_loop()
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    def execute(self, statement: str) -> Any:
+        """The first value. Raises OSError and asyncpg's errors; the next call connects anew."""
+        return self._thread.submit(self._loop.run_until_complete, self._execute(statement)).result()
+
+    async def _execute(self, statement: str) -> Any:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._url)
+        try:
+            return await self._connection.fetchval(statement)
+        except BaseException:
+            self._connection.terminate()
+            self._connection = None
+            raise
+
+    def close(self) -> None:
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+        self._loop.close()
+
+
 class PostgresServer:
     """One running server: `url(database)`, `create_database`, `drop_database`, `stop`."""
 
@@ -119,6 +155,7 @@ class PostgresServer:
         self._owner = _choose_owner()
         self._folder = Path(tempfile.mkdtemp(prefix="paidonce-postgres-", dir=_fast_folder()))
         self._numbers = itertools.count(1)
+        self._admin = _Admin(self.url("postgres"))
         self._process: subprocess.Popen[bytes] | None = None
         try:
             if self._owner.user is not None and self._owner.group is not None:
@@ -141,7 +178,7 @@ class PostgresServer:
     def create_database(self, template: str = "template0") -> str:
         """A new database, copied from `template`; returns its name."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._strategy}')
         return name
 
     def drop_database(self, name: str) -> None:
@@ -150,19 +187,11 @@ class PostgresServer:
 
     def execute(self, statement: str) -> None:
         """Run one statement in the maintenance database. Works inside a running event loop too."""
-
-        async def run() -> None:
-            connection = await asyncpg.connect(self.url("postgres"))
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
-
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, run()).result()
+        self._admin.execute(statement)
 
     def stop(self) -> None:
         """Stop the server by its own pid and remove its files."""
+        self._admin.close()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)  # "fast shutdown": sessions are cut
             try:
@@ -230,7 +259,8 @@ class PostgresServer:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:
             try:
-                self.execute("SELECT 1")
+                version = int(self._admin.execute("SHOW server_version_num"))
+                self._strategy = "STRATEGY FILE_COPY" if version >= 150000 else ""
                 return
             except (OSError, asyncpg.PostgresError):
                 if self._process.poll() is not None or time.monotonic() > deadline:

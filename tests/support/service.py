@@ -5,7 +5,6 @@ The worker runs only when a test says so, and time is a clock that a test can mo
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,6 @@ from typing import Any
 import jwt
 import pytest
 import requests
-import uvicorn
 
 from paidonce import worker
 from paidonce.api.server import UVICORN_OPTIONS
@@ -26,6 +24,7 @@ from paidonce.payments.context import Context
 from paidonce.settings import Settings
 from support.environment import JWT_SECRET, MERCHANT_API_KEY, WEBHOOK_SECRET
 from support.processes import free_port
+from support.server_thread import served
 
 GOOD = "4242424242424242"
 DECLINED_AT_ATTACH = "4000000000000002"
@@ -279,28 +278,12 @@ def running_service(
     clock = MovableClock()
     app = build_app(settings, clock=clock, has_worker=has_worker)
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", **UVICORN_OPTIONS))
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        await server.serve()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        ends_at = time.monotonic() + 20
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < ends_at, "the service did not start"
-            time.sleep(0.005)
-        service = Running(f"http://127.0.0.1:{port}", settings, clock, simulator, app, loops[0])
+    with served(app, port=port, lifespan="on", **UVICORN_OPTIONS) as server:
+        service = Running(f"http://127.0.0.1:{port}", settings, clock, simulator, app, server.loop)
         tea = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}
         answer = service.merchant("PUT", "/api/products", {"products": [tea]})
         assert answer.status_code == 200, answer.text
         yield service
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 StartService = Callable[..., Running]
