@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from support.launcher import Launched, Launcher
+
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 30.0
 FIRST_PORT = 10_000
@@ -57,16 +59,23 @@ class Process:
     """One command, which can be started again after it ended: same arguments, same output files."""
 
     def __init__(
-        self, command: Sequence[str], *, log_folder: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        *,
+        log_folder: Path,
+        environment: Mapping[str, str],
+        launcher: Launcher | None = None,
     ) -> None:
-        """`environment` is added to a small clean one; the caller's own variables are not seen."""
+        """`environment` is added to a small clean one; the caller's own variables are not seen.
+        Our own commands are started by the `launcher`, if there is one."""
+        self._launcher = launcher if Launcher.can_start(command) else None
         self.command = list(command)
         self.stdout_path = log_folder / "stdout"
         self.stderr_path = log_folder / "stderr"
         self._folder = log_folder
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self._environment = {**kept, "PYTHONUNBUFFERED": "1", **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Launched | None = None
         self.start()
 
     # --- life ------------------------------------------------------------------------------------
@@ -75,6 +84,14 @@ class Process:
         """Start it, in a session of its own; its output is appended."""
         assert not self.is_running()
         self._stdout_start = self._size(self.stdout_path)
+        if self._launcher is not None:
+            self.stdout_path.touch()
+            self.stderr_path.touch()
+            self._process = self._launcher.start(
+                self.command, stdout=self.stdout_path, stderr=self.stderr_path,
+                folder=self._folder, environment=self._environment,
+            )  # fmt: skip
+            return
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
             self._process = subprocess.Popen(
                 self.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
@@ -199,8 +216,15 @@ def http_status(url: str) -> int | None:
 StartProcess = Callable[..., Process]
 
 
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    launcher = Launcher()
+    yield launcher
+    launcher.close()
+
+
 @pytest.fixture
-def start_process(tmp_path: Path) -> Iterator[StartProcess]:
+def start_process(tmp_path: Path, launcher: Launcher) -> Iterator[StartProcess]:
     """`start_process(*command, environment={…})` -> Process, ended with the test.
 
     It runs in a folder of its own below the test's, which also holds its output.
@@ -210,7 +234,9 @@ def start_process(tmp_path: Path) -> Iterator[StartProcess]:
     def start(*command: str, environment: Mapping[str, str] | None = None) -> Process:
         folder = tmp_path / f"process-{len(started) + 1}"
         folder.mkdir()
-        process = Process(command, log_folder=folder, environment=environment or {})
+        process = Process(
+            command, log_folder=folder, environment=environment or {}, launcher=launcher
+        )
         started.append(process)
         return process
 

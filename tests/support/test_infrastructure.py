@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from support.postgres import (
     find_binaries,
     wheel_binaries,
 )
-from support.processes import ProcessFailed, StartProcess, free_port, http_status
+from support.processes import ProcessFailed, StartProcess, free_port, http_status, script
 
 
 def fetch_value(url: str, query: str) -> object:
@@ -116,6 +117,7 @@ def test_a_migrated_database_has_tables_on_both_databases(database_url: str) -> 
 # --- processes -----------------------------------------------------------------------------------
 
 SERVER = """
+import signal
 import sys
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 server = HTTPServer(("127.0.0.1", int(sys.argv[1])), SimpleHTTPRequestHandler)
@@ -181,6 +183,25 @@ def _is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return not re.search(r"^State:\s+[ZX]", status, re.MULTILINE)
+
+
+def test_our_own_commands_are_processes_like_any_other(
+    start_process: StartProcess,
+) -> None:
+    """Although a helper has read the modules before."""
+    simulator = start_process(script("stripesim"), "serve", "--port", "0")
+    url = simulator.wait_for_line("stripesim ready on (.*)")[1]
+    assert os.getsid(simulator.pid) == simulator.pid
+    simulator.kill9()
+    assert simulator.wait() == -signal.SIGKILL
+    assert http_status(url) is None
+    simulator.restart()
+    simulator.wait_for_line("stripesim ready on")
+    assert simulator.terminate() in (0, -signal.SIGTERM)
+
+    refused = start_process(script("paidonce"), "serve", environment={"STRIPE_SECRET_KEY": "none"})
+    assert refused.wait() == 2
+    assert refused.stderr().startswith("paidonce: STRIPE_SECRET_KEY")
 
 
 def test_a_process_does_not_inherit_the_callers_settings(
