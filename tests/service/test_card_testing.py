@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from paidonce.observability import render_metrics
 from paidonce.payments import limits
+from support.card_setups import SETUP, client_confirms
 from support.envelope import assert_error, assert_success
-from support.saved_methods import save
+from support.saved_methods import listed, save
 from support.service import (
     DECLINED_AT_ATTACH,
     DECLINED_AT_CHARGE,
@@ -20,9 +21,11 @@ from support.service import (
     StartService,
     running_service,
 )
+from support.sheet import Sheet, sheet_path
 
 PROXY = {"trusted_proxies": "127.0.0.1"}
 MANY = 1000
+ORDER_OF = "SELECT id FROM orders WHERE user_id = $1"
 
 
 @pytest.fixture
@@ -254,6 +257,50 @@ def test_a_device_that_names_itself_is_counted_across_users_and_addresses(
     assert len(rows) == 1 and len(rows[0]["device_hash"]) == 32 and "phone" not in str(rows)
     good = service.simulator.create_card(GOOD)
     assert_success(pay_from(service, service.order("zoe"), good, "zoe", "", "phone-2"))
+
+
+@pytest.mark.parametrize("scope", ["address", "device"])
+@pytest.mark.parametrize("way", ["setup", "sheet"])
+def test_what_is_declined_in_the_app_counts_for_its_address_and_device(
+    start_service: StartService, way: str, scope: str
+) -> None:
+    """The app talks to Stripe itself; whoever was let in is answerable."""
+    service = start_service(**PROXY, **{f"declines_per_{scope}_and_hour": 2})
+
+    def ask(n: int) -> requests.Response:
+        user = f"user-{n}"
+        address, device = ("203.0.113.7", str(n)) if scope == "address" else (f"203.0.113.{n}", "p")
+        headers = {"X-Forwarded-For": address, "X-Device-Id": device}
+        path = SETUP if way == "setup" else sheet_path(service.order(user))
+        return service.call("POST", path, {}, user=user, headers=headers)
+
+    answers = [assert_success(ask(n)) for n in range(3)]
+    for n, answer in enumerate(answers[:2]):
+        bad = service.simulator.create_card(
+            DECLINED_AT_CHARGE if way == "sheet" else DECLINED_AT_ATTACH
+        )
+        if way == "setup":
+            assert client_confirms(service, answer, bad)["error"]["code"] == "card_declined"
+            assert listed(service, f"user-{n}") == []
+        else:
+            sheet = Sheet(service, service.rows(ORDER_OF, f"user-{n}")[0]["id"], answer)
+            assert sheet.confirm(method=bad)[0] == 402
+            service.payment(sheet.order_id, f"user-{n}")
+    assert_error(ask(3), 429, "too_many_attempts", "retry")
+    service.clock.added += 3601
+    assert_success(ask(4))
+
+
+def test_cards_that_the_app_saves_by_itself_count_as_different_ones(
+    start_service: StartService,
+) -> None:
+    """A SetupIntent that succeeds tells that its card is good, and one card is one."""
+    service = start_service(cards_per_user_and_hour=2)
+    for number in ("4242424242424242", "4242424242424242", "5555555555554444"):
+        setup = assert_success(service.call("POST", SETUP, {}))
+        client_confirms(service, setup, service.simulator.create_card(number))
+        assert listed(service)
+    assert_error(service.call("POST", SETUP, {}), 429, "too_many_attempts", "retry")
 
 
 def test_addresses_of_ipv6_count_by_their_network(start_service: StartService) -> None:

@@ -137,7 +137,8 @@ class MobileRoutes:
         raw, body = read_json_object(request, is_empty_allowed=True)
         request_key_of(request, f"user={user.user_id}", raw)
         address: str = request.scope[CLIENT_ADDRESS]
-        asked = SheetRequest(user.user_id, order_id, stripe_version_of(body), address)
+        version, device = stripe_version_of(body), device_of(request)
+        asked = SheetRequest(user.user_id, order_id, version, address, device)
         opened = await self._use_cases.open_payment_sheet(asked)
         return respond(request, views.payment_sheet(opened))
 
@@ -185,8 +186,8 @@ class MobileRoutes:
 
         async def work() -> Answer:
             is_default = Fields(body).boolean("isDefault")
-            setup = await self._use_cases.set_up_card(SetUpCard(user, is_default, address))
-            return views.card_setup(setup)
+            command = SetUpCard(user, is_default, address, device_of(request))
+            return views.card_setup(await self._use_cases.set_up_card(command))
 
         return await self._idempotency.answer(request, f"user={user.user_id}", raw, work)
 

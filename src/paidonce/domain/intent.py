@@ -250,11 +250,14 @@ class SetupIntent:
 
 @dataclass(frozen=True, slots=True)
 class SetupAttempt:
-    """One confirm of a SetupIntent, by the app. A failed challenge is no decline."""
+    """One confirm of a SetupIntent, by the app. A failed challenge is no decline. `card` is the
+    card's fingerprint where Stripe tells it, else the PaymentMethod's id."""
 
     id: str
     is_over: bool
     is_declined: bool
+    is_succeeded: bool
+    card: str
     created_at: datetime
 
 

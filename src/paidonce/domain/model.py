@@ -193,11 +193,14 @@ class SaveMethod:
 
 @dataclass(frozen=True, slots=True)
 class SetUpCard:
-    """A request to save a card without paying: `is_default` is what the card shall become."""
+    """A request to save a card without paying: `is_default` is what the card shall become;
+    `client_address` and `device_id`, as the app calls its device, are checked against the limits.
+    """
 
     user: Principal
     is_default: bool
     client_address: str
+    device_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True)
 class SheetRequest:
     """`stripe_version` is the API version of the app's SDK, None when it wants no ephemeral key;
-    `client_address` is checked against the limits."""
+    `client_address` and `device_id`, as the app calls its device, are checked against the limits.
+    """
 
     user_id: str
     order_id: str
     stripe_version: str | None
     client_address: str
+    device_id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

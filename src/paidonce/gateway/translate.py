@@ -179,10 +179,13 @@ def translate_setup_intent(data: Mapping[str, Any]) -> SetupIntent:
 def translate_setup_attempt(data: Mapping[str, Any]) -> SetupAttempt:
     """A SetupAttempt's JSON (https://docs.stripe.com/api/setup_attempts/object)."""
     error = data.get("setup_error") or {}
+    details = (data.get("payment_method_details") or {}).get("card") or {}
     return SetupAttempt(
         id=data["id"],
         is_over=data["status"] in ("succeeded", "failed", "abandoned"),
         is_declined=data["status"] == "failed" and error.get("code") != SETUP_NOT_AUTHENTICATED,
+        is_succeeded=data["status"] == "succeeded",
+        card=details.get("fingerprint") or _id(data.get("payment_method")) or data["id"],
         created_at=datetime.fromtimestamp(data["created"], UTC),
     )
 

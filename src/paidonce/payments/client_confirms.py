@@ -62,8 +62,9 @@ async def _keep_method(
 
 
 async def note_decline(ctx: Context, payment: PaymentRow, refusal: CardRefusal) -> bool:
-    """A charge that the bank declined for the app. True when its user has had as many declines as
-    he may have by now: then nobody may go on trying cards with this intent."""
+    """A charge that the bank declined for the app. True when its user, or the address or the device
+    that its sheet was opened from, has had as many declines as it may have by now: then nobody may
+    go on trying cards with this intent."""
 
     async def work(tx: Transaction) -> bool:
         await orders.lock_order(tx, payment.order_id)
@@ -75,7 +76,8 @@ async def note_decline(ctx: Context, payment: PaymentRow, refusal: CardRefusal) 
         if not await attempts.has_charge(tx, payment.id, refusal.charge):
             method_id = refusal.payment_method or ""
             await _insert(ctx, tx, payment, AttemptState.DECLINED, method_id, refusal)
-        return await limits.has_had_enough(ctx, tx, payment.user_id)
+        who = await payments.get_sheets_opener(tx, payment.id)
+        return await limits.has_had_enough(ctx, tx, payment.user_id, *who)
 
     return await ctx.db.transaction("client_declined", work)
 
@@ -89,6 +91,7 @@ async def _insert(
     refusal: CardRefusal | None = None,
 ) -> None:
     now = ctx.clock.now()
+    client_address, device_hash = await payments.get_sheets_opener(tx, payment.id)
     attempt = replace(
         await attempts.new_attempt(tx, payment, new_id(), method_id, now),
         source=SOURCE,
@@ -99,6 +102,8 @@ async def _insert(
         decline_code=refusal.decline_code if refusal else None,
         advice_code=refusal.advice_code if refusal else None,
         stripe_charge_id=refusal.charge if refusal else None,
+        client_address=client_address,
+        device_hash=device_hash,
         closed_at=now,
     )
     await attempts.insert_attempt(tx, attempt)

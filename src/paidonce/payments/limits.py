@@ -74,20 +74,30 @@ async def check_limits(
 ) -> ServiceError | None:
     """`too_many_attempts`, or None when the user may go on. `device` is a device's hash, `but_for`
     the attempt or the save that asks, where it is in the books already."""
+    who = {"user": user_id, "address": client_address, "device": device}
+    for scope, why, seconds in await _waits(ctx, tx, who, but_for):
+        return _refusal(ctx, scope, who[scope], why, seconds)
+    return None
+
+
+async def _waits(
+    ctx: Context, tx: Transaction, who: dict[str, str], but_for: str = ""
+) -> list[tuple[str, str, int]]:
+    """Every scope in which somebody has to wait, why, and for how many seconds."""
     now = ctx.clock.now()
     tried = await trials.count_tried(
-        tx, user_id, client_address, device, now - DECLINE_WINDOW, but_for
+        tx, who["user"], who["address"], who["device"], now - DECLINE_WINDOW, but_for
     )
-    who = {"user": user_id, "address": client_address, "device": device}
+    found = []
     for scope in trials.SCOPES:
         wait = _wait(ctx.settings, scope, tried[scope], now)
         if wait is None:
             continue
         is_others = scope == "address"
-        if is_others and await trials.has_paid_before(tx, user_id, now - TRUSTED_AFTER):
+        if is_others and await trials.has_paid_before(tx, who["user"], now - TRUSTED_AFTER):
             continue
-        return _refusal(ctx, scope, who[scope], *wait)
-    return None
+        found.append((scope, *wait))
+    return found
 
 
 def plain_declines(settings: Settings, scope: str) -> int:
@@ -111,12 +121,12 @@ async def withholds_reason(
     return is_reason_withheld(ctx.settings, tried)
 
 
-async def has_had_enough(ctx: Context, tx: Transaction, user_id: str) -> bool:
-    """Whether a user may try no card any more in this hour."""
-    now = ctx.clock.now()
-    tried = await trials.count_tried(tx, user_id, "", "", now - DECLINE_WINDOW)
-    wait = _wait(ctx.settings, "user", tried["user"], now)
-    return wait is not None and wait[0] in ("declines", "cards")
+async def has_had_enough(
+    ctx: Context, tx: Transaction, user_id: str, client_address: str, device: str
+) -> bool:
+    """Whether no card may be tried any more in this hour; a delay is no such thing."""
+    who = {"user": user_id, "address": client_address, "device": device}
+    return any(why in ("declines", "cards") for _, why, _ in await _waits(ctx, tx, who))
 
 
 def _wait(settings: Settings, scope: str, tried: Tried, now: datetime) -> tuple[str, int] | None:

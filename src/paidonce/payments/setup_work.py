@@ -2,9 +2,9 @@
 
 Nobody reports reliably. A webhook, the user's own list, his next request and the worker look at
 Stripe, and conclude the same from what they see. With every look the SetupAttempts whose end is
-new are read: those that were declined count towards the limits like declined payments, and who has
-reached a limit has his SetupIntents canceled, so that one client secret tries no cards without
-end.
+new are read: those that were declined count towards the limits like declined payments, those that
+succeeded as a card that was tried; and who has reached a limit has his SetupIntents canceled, so
+that one client secret tries no cards without end.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ async def _record(
     if setup.state is not SetupState.OPEN:
         return
     now = ctx.clock.now()
-    await _count_declines(ctx, tx, setup, attempts)
+    await _count_tries(ctx, tx, setup, attempts)
     if seen.status is SetupIntentStatus.SUCCEEDED:
         await _save(ctx, tx, setup, seen)
         await setups.set_state(tx, setup.id, setup.state, SetupState.SUCCEEDED, now)
@@ -100,19 +100,26 @@ async def _record(
         await setups.set_state(tx, setup.id, setup.state, SetupState.CLOSED, now)
 
 
-async def _count_declines(
+async def _count_tries(
     ctx: Context, tx: Transaction, setup: SetupRow, attempts: list[SetupAttempt]
 ) -> None:
-    """Each once, whoever sees it, at the time at which it was."""
+    """Whatever has told whether its card is good counts: once, whoever sees it, at the time at
+    which it was."""
     now = ctx.clock.now()
+    who = setup.user_id, setup.client_address, setup.device_hash
     for attempt in attempts:
-        if attempt.is_declined:
-            await methods.note_decline(
-                tx, attempt.id, setup.user_id, setup.client_address, attempt.created_at
+        if attempt.is_declined or attempt.is_succeeded:
+            await methods.note_client_save(
+                tx,
+                attempt.id,
+                *who,
+                attempt.card,
+                "declined" if attempt.is_declined else "saved",
+                attempt.created_at,
             )
     if attempts and attempts[0].is_over:
         await setups.note_settled(tx, setup.id, attempts[0].id, now + CHECK_PAUSES[0])
-    if await check_limits(ctx, tx, setup.user_id, setup.client_address) is not None:
+    if await check_limits(ctx, tx, *who) is not None:
         await setups.end_all(tx, setup.user_id, now)
 
 

@@ -18,7 +18,7 @@ from paidonce.gateway.setups import create_setup_intent
 from paidonce.observability import get_logger
 from paidonce.payments import customers, harmless
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
-from paidonce.payments.limits import check_limits
+from paidonce.payments.limits import check_limits, device_hash
 from paidonce.payments.requests import setup_params, setup_request
 from paidonce.payments.saved import check_policy
 from paidonce.payments.setup_work import CHECK_PAUSES, look_at_setup
@@ -84,7 +84,8 @@ async def _begin(
     if not await users.ensure_user(tx, user_id, command.user.email, now):
         return errors.not_authenticated()
     await users.lock_user(tx, user_id)
-    refusal = await check_limits(ctx, tx, user_id, command.client_address)
+    device = device_hash(ctx, command.device_id)
+    refusal = await check_limits(ctx, tx, user_id, command.client_address, device)
     if refusal is not None:
         return refusal
     user = await users.get_user(tx, user_id)
@@ -113,6 +114,7 @@ def _new_setup(ctx: Context, command: SetUpCard, customer_id: str) -> SetupRow:
         state=SetupState.OPEN,
         is_default=command.is_default,
         client_address=command.client_address,
+        device_hash=device_hash(ctx, command.device_id),
         stripe_version=ctx.gateway.stripe_version,
         params=setup_params(ctx, command.user.user_id, customer_id, setup_id),
         key_no=0,
@@ -161,8 +163,9 @@ async def _go_on(
         return errors.card_not_saved()
     if seen.status not in OPEN:
         return Again("it is over")
+    device = device_hash(ctx, command.device_id)
     refusal = await ctx.db.read(
-        lambda tx: check_limits(ctx, tx, setup.user_id, command.client_address)
+        lambda tx: check_limits(ctx, tx, setup.user_id, command.client_address, device)
     )
     return refusal or _answer(ctx, setup, seen)
 

@@ -39,7 +39,7 @@ from paidonce.payments.context import (
 )
 from paidonce.payments.follow_up import conclude_without_attempt
 from paidonce.payments.leases import LONGEST_CHECK_SECONDS
-from paidonce.payments.limits import check_limits
+from paidonce.payments.limits import check_limits, device_hash
 from paidonce.payments.requests import (
     cancel_request,
     customer_session_request,
@@ -97,7 +97,7 @@ async def _open_once(ctx: Context, asked: SheetRequest, deadline: Deadline) -> P
     access = await _give_access(ctx, asked, ready, deadline)
     if isinstance(access, Again):
         return access
-    if not await ctx.db.transaction("sheet", lambda tx: _hand_out(ctx, tx, ready)):
+    if not await ctx.db.transaction("sheet", lambda tx: _hand_out(ctx, tx, ready, asked)):
         return Again("the payment went on without the sheet")
     return PaymentSheet(
         payment_intent_id=intent.id,
@@ -151,7 +151,8 @@ async def _begin_locked(
         return errors.payment_processing()
     if restore.is_waiting(ctx, order.created_at, in_the_way.known_until, seen):
         return Uncompared()
-    limit = await check_limits(ctx, tx, asked.user_id, asked.client_address)
+    device = device_hash(ctx, asked.device_id)
+    limit = await check_limits(ctx, tx, asked.user_id, asked.client_address, device)
     if limit is not None:
         return limit
     if attempt is not None:  # never sent, and nobody works on it: closed by whoever comes
@@ -162,7 +163,9 @@ async def _begin_locked(
     return payment
 
 
-async def _hand_out(ctx: Context, tx: Transaction, payment: PaymentRow) -> bool:
+async def _hand_out(
+    ctx: Context, tx: Transaction, payment: PaymentRow, asked: SheetRequest
+) -> bool:
     """The last word before the secret goes out: nothing has happened since it was looked at."""
     order = await orders.lock_order(tx, payment.order_id)
     present = await payments.get_payment(tx, payment.id)
@@ -171,7 +174,9 @@ async def _hand_out(ctx: Context, tx: Transaction, payment: PaymentRow) -> bool:
     if present.state is not PaymentState.LIVE or await attempts.get_live_attempt(tx, payment.id):
         return False
     now = ctx.clock.now()
-    await payments.note_sheet(tx, payment.id, now, now + FIRST_LOOK)
+    device = device_hash(ctx, asked.device_id)
+    first_look_at = now + FIRST_LOOK
+    await payments.note_sheet(tx, payment.id, now, first_look_at, asked.client_address, device)
     await history.note(ctx, tx, "sheet.opened", order.id, payment.id)
     return True
 

@@ -17,7 +17,8 @@ EXPORTED = {
     ),
     "payments": (
         "id, order_id, state, amount_minor, currency, amount_refunded_minor, stripe_customer_id,"
-        " stripe_payment_intent_id, stripe_charge_id, created_at, finished_at",
+        " stripe_payment_intent_id, stripe_charge_id, sheet_client_address, created_at,"
+        " finished_at",
         "user_id = $1",
     ),
     "payment_attempts": (
@@ -142,7 +143,8 @@ async def erase(tx: Transaction, user_id: str, scope: str) -> None:
         "UPDATE users SET email = NULL WHERE id = $1",
         "UPDATE orders SET details = '{}', metadata = '{}' WHERE user_id = $1",
         "UPDATE payment_attempts SET client_address = '', device_hash = '' WHERE user_id = $1",
-        "UPDATE setups SET client_address = '' WHERE user_id = $1",
+        "UPDATE setups SET client_address = '', device_hash = '' WHERE user_id = $1",
+        "UPDATE payments SET sheet_client_address = '', sheet_device_hash = '' WHERE user_id = $1",
         "UPDATE payment_methods SET state = 'deleted', is_listed = FALSE, is_default = FALSE,"
         " brand = NULL, last4 = NULL, exp_month = NULL, exp_year = NULL, fingerprint = NULL,"
         " cardholder_name = NULL WHERE user_id = $1",

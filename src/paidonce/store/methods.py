@@ -349,17 +349,27 @@ async def note_save(
     )
 
 
-async def note_decline(
-    tx: Transaction, decline_id: str, user_id: str, client_address: str, declined_at: datetime
+async def note_client_save(
+    tx: Transaction,
+    save_id: str,
+    user_id: str,
+    client_address: str,
+    device_hash: str,
+    card: str,
+    state: Literal["declined", "saved"],
+    saved_at: datetime,
 ) -> None:
-    """A card that was declined when the app saved it by itself: counted once."""
+    """What became of a card that the app has tried to save by itself: counted once."""
     await tx.execute(
-        "INSERT INTO declined_saves (id, user_id, client_address, created_at)"
-        " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        decline_id,
+        "INSERT INTO declined_saves (id, user_id, client_address, device_hash, card, state,"
+        " created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        save_id,
         user_id,
         client_address,
-        declined_at,
+        device_hash,
+        card,
+        state,
+        saved_at,
     )
 
 

@@ -197,15 +197,33 @@ async def look_at(tx: Transaction, payment_id: str, next_look_at: datetime | Non
 
 
 async def note_sheet(
-    tx: Transaction, payment_id: str, now: datetime, next_look_at: datetime
+    tx: Transaction,
+    payment_id: str,
+    now: datetime,
+    next_look_at: datetime,
+    client_address: str,
+    device_hash: str,
 ) -> None:
-    """The client secret goes out with a payment sheet."""
+    """The client secret goes out with a payment sheet, to whom."""
     await tx.execute(
-        "UPDATE payments SET sheet_opened_at = $2, next_look_at = $3 WHERE id = $1",
+        "UPDATE payments SET sheet_opened_at = $2, next_look_at = $3, sheet_client_address = $4,"
+        " sheet_device_hash = $5 WHERE id = $1",
         payment_id,
         now,
         next_look_at,
+        client_address,
+        device_hash,
     )
+
+
+async def get_sheets_opener(tx: Transaction, payment_id: str) -> tuple[str, str]:
+    """The address and the device's hash of who opened its payment sheet last; empty: nobody."""
+    row = await tx.fetch_one(
+        "SELECT sheet_client_address AS address, sheet_device_hash AS device FROM payments"
+        " WHERE id = $1",
+        payment_id,
+    )
+    return (str(row["address"]), str(row["device"])) if row else ("", "")
 
 
 async def list_to_look_at(

@@ -204,6 +204,7 @@ class SetupRow:
     state: SetupState
     is_default: bool
     client_address: str
+    device_hash: str
     stripe_version: str
     params: str
     key_no: int
