@@ -1,5 +1,6 @@
 """Authorised now, captured later: the hold, its capture, its release, its end; and their races."""
 
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -275,6 +276,8 @@ def test_canceling_an_order_releases_its_hold(service: Running) -> None:
     order_id = held_order(service)
     data = assert_success(service.merchant("POST", f"/api/orders/{order_id}/cancel"))
     assert data["status"] == "canceled"
+    kinds = [row["kind"] for row in service.rows("SELECT kind FROM outbox ORDER BY position")]
+    assert kinds == ["order.authorized", "order.canceled"]
     assert intent_at_stripe(service, order_id)["status"] == "canceled"
     assert_error(capture(service, order_id), 409, "order_not_capturable")
     answer = service.pay(order_id, service.simulator.create_card(GOOD))
@@ -315,6 +318,9 @@ def test_a_hold_that_stripe_releases_makes_the_order_payable_again(service: Runn
     assert payment["status"] == "failed"
     assert "released" in payment["lastError"]
     assert_error(service.confirm(order_id), 402, "authorization_expired", "retry")
+    notices = service.rows("SELECT kind, payload FROM outbox ORDER BY position")
+    assert [row["kind"] for row in notices] == ["order.authorized", "payment.failed"]
+    assert json.loads(notices[1]["payload"])["code"] == "authorization_expired"
     assert_error(capture(service, order_id), 409, "order_not_capturable")
     again = assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert again["status"] == "authorized"

@@ -11,6 +11,7 @@ import pytest
 
 from paidonce import outgoing
 from paidonce.observability import render_metrics
+from paidonce.outgoing import desk as desk_module
 from paidonce.outgoing.desk import Desk
 from paidonce.outgoing.retries import PAUSES_SECONDS
 from paidonce.store import outbox
@@ -219,14 +220,24 @@ def test_what_was_delivered_is_forgotten_after_90_days_and_the_rest_is_kept(
 
 
 def test_an_endpoint_that_left_for_good_leaves_nothing_that_waits(
-    service: Running, receiver: EventReceiver
+    service: Running, receiver: EventReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However much it is: batch by batch. What it was told stays, as evidence."""
+    monkeypatch.setattr(desk_module, "RETIRE_BATCH", 1)
     paid(service)
+    deliver(service)
+    paid(service)
+    make_dead(service, receiver)
+    for _ in range(2):
+        paid(service)
     receiver.answer = lambda _event: 500
     deliver(service)
     desk = Desk(service.context.db, service.clock)
     assert service.run(desk.retire("nobody")) is None
-    assert service.run(desk.retire("shop")) == 1
+    assert service.run(desk.retire("shop")) == 3
+    assert service.run(desk.retire("shop")) is None
+    left = service.rows("SELECT state FROM event_deliveries")
+    assert [row["state"] for row in left] == ["delivered"]
     state = service.run(desk.look())
     assert (state.waiting, state.endpoints) == (0, [])
 

@@ -55,7 +55,9 @@ LEFT_OUT = {
     "commit.resend_notice": ONE_COMMIT,
     "commit.resend_notices": ONE_COMMIT,
     "commit.enable_endpoint": ONE_COMMIT,
-    "commit.retire_endpoint": ONE_COMMIT,
+    "commit.retire_endpoint": "a person's command, which goes on when it is run again;"
+    " tests/service/test_outgoing_desk.py",
+    "commit.drop_untold": "the same",
     "commit.forget_notices": ONE_COMMIT,
     "commit.erase_begin": "a person's command, which goes on when it is run again;"
     " tests/service/test_erasure.py",

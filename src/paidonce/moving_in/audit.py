@@ -24,7 +24,7 @@ from paidonce.gateway.account import AccountReader
 from paidonce.moving_in.shadow import Shadow, Watch
 from paidonce.payments.context import REQUEST_SECONDS, Parts
 from paidonce.reconcile.asking import CURSOR, Asker, CannotCompare
-from paidonce.store import audited, comparison
+from paidonce.store import audited, comparison, users
 from paidonce.store.audited import AT_A_TIME, Audited
 from paidonce.store.rows import MethodRow
 
@@ -211,7 +211,9 @@ class Audit:
 
     async def _take_stored(self, method_id: str, user_id: str) -> None:
         """A method of the host's that is not on its user's customer."""
-        customer_id = await self._ctx.db.read(lambda tx: audited.get_customer_of(tx, user_id)) or ""
+        customer_id = (
+            await self._ctx.db.read(lambda tx: users.get_recorded_customer(tx, user_id)) or ""
+        )
         await self._judge(method_id, user_id, customer_id, was_ours=False)
 
     async def _take_ours(self) -> None:

@@ -13,6 +13,7 @@ from paidonce.store.engine import Database
 KEPT_FOR = timedelta(days=90)
 """What was delivered. What was not stays, for a person."""
 RESEND_BATCH = 500
+RETIRE_BATCH = 2000
 
 
 class Desk:
@@ -57,10 +58,18 @@ class Desk:
         )
 
     async def retire(self, name: str) -> int | None:
-        """It left the settings for good: what waits for it is dropped; how many. None: no such."""
-        return await self._db.transaction(
+        """It left the settings for good: what waits for it is dropped; how many. None: no such.
+        First it ends, so that nothing more comes; a run that was stopped is run again."""
+        is_known = await self._db.transaction(
             "retire_endpoint", lambda tx: outbox_view.retire_endpoint(tx, name)
         )
+        dropped = await batches.do_all(
+            RETIRE_BATCH,
+            lambda: self._db.transaction(
+                "drop_untold", lambda tx: outbox_view.drop_untold(tx, name, RETIRE_BATCH)
+            ),
+        )
+        return dropped if is_known or dropped else None
 
 
 async def measure_outgoing(ctx: Context) -> None:

@@ -4,9 +4,9 @@ the order's lock."""
 from dataclasses import replace
 
 from paidonce.domain.intent import Intent
-from paidonce.domain.states import CaptureState
+from paidonce.domain.states import CaptureState, OrderStatus
 from paidonce.observability import get_logger
-from paidonce.payments import history
+from paidonce.payments import history, notices
 from paidonce.payments.context import Context
 from paidonce.store import captures, orders, payments
 from paidonce.store.engine import Transaction
@@ -41,6 +41,9 @@ async def note_hold_over(ctx: Context, tx: Transaction, payment: PaymentRow) -> 
         await _close(ctx, tx, asked, CaptureState.REFUSED, "Stripe holds the money no more")
     await history.note(ctx, tx, "payment.hold_over", payment.order_id, payment.id)
     log.warning("hold.over", order_id=payment.order_id, payment_id=payment.id)
+    order = await orders.get_order(tx, payment.order_id)
+    if order is not None and order.status is OrderStatus.PENDING:  # a canceled one says so itself
+        await notices.hold_over(ctx, tx, payment)
 
 
 async def refuse(ctx: Context, tx: Transaction, capture: CaptureRow, reason: str) -> None:

@@ -41,7 +41,7 @@ async def export_user(ctx: Parts, user_id: str) -> dict[str, Any] | None:
 
     async def read(tx: Transaction) -> dict[str, Any] | None:
         ours = await erasure.get_email(tx, user_id)
-        customer_id = await erasure.get_recorded_customer(tx, user_id)
+        customer_id = await users.get_recorded_customer(tx, user_id)
         if ours is None and customer_id is None:
             return None
         email = ours["email"] if ours is not None else None
@@ -114,7 +114,7 @@ async def _begin(ctx: Parts, tx: Transaction, user_id: str, found: list[str]) ->
         await erasure.finish(tx, unfinished.id, ctx.clock.now())
     row = Erasure(new_id(), sorted(wanted))
     await erasure.insert_erasure(tx, row, user_id, ctx.clock.now())
-    recorded = await erasure.get_recorded_customer(tx, user_id)
+    recorded = await users.get_recorded_customer(tx, user_id)
     if recorded is not None:
         await users.forget_customer(tx, user_id, recorded)
     return row

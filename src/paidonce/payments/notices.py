@@ -111,6 +111,12 @@ async def payment_failed(
     await _write(ctx, tx, attempt.order_id, "payment.failed", attempt.id, data)
 
 
+async def hold_over(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
+    """Stripe holds the money no longer, and none of it was taken. The order can still be paid."""
+    data = {"paymentId": payment.id, "code": "authorization_expired"}
+    await _write(ctx, tx, payment.order_id, "payment.failed", payment.id, data)
+
+
 async def payment_action_required(ctx: Parts, tx: Transaction, attempt: AttemptRow) -> None:
     """The card holder has to authenticate; the app asks for it."""
     data = {"paymentId": attempt.payment_id, "attemptId": attempt.id}

@@ -92,14 +92,3 @@ async def list_known(tx: Transaction, method_ids: Collection[str]) -> set[str]:
         *method_ids,
     )
     return {str(row["id"]) for row in rows}
-
-
-async def get_customer_of(tx: Transaction, user_id: str) -> str | None:
-    """The customer that is recorded for a user, whether we have met him or not."""
-    users = tx.users
-    if not users.can_have(user_id):
-        return None
-    row = await tx.fetch_one(
-        f"SELECT stripe_customer_id AS id FROM {users.name} WHERE {users.has_id('$1')}", user_id
-    )
-    return None if row is None or row["id"] is None else str(row["id"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from paidonce.store.engine import Row, Transaction
+from paidonce.store.users import get_recorded_customer
 
 EXPORTED = {
     "orders": (
@@ -72,17 +73,6 @@ class Erasure:
 async def get_email(tx: Transaction, user_id: str) -> Row | None:
     """Our own row of the user, whether the host still has one or not."""
     return await tx.fetch_one("SELECT email FROM users WHERE id = $1", user_id)
-
-
-async def get_recorded_customer(tx: Transaction, user_id: str) -> str | None:
-    """Where users have theirs, ours or the host's; he may have one before we have met him."""
-    table = tx.users
-    if not table.can_have(user_id):
-        return None
-    row = await tx.fetch_one(
-        f"SELECT stripe_customer_id AS id FROM {table.name} WHERE {table.has_id('$1')}", user_id
-    )
-    return None if row is None or row["id"] is None else str(row["id"])
 
 
 async def list_customers(tx: Transaction, user_id: str) -> set[str]:

@@ -140,8 +140,8 @@ async def read_evidence(tx: Transaction, order_id: str, limit: int) -> Evidence:
     """At most `limit` rows of each kind, the oldest first."""
     return Evidence(
         payments=await tx.fetch(
-            f"SELECT {columns(PaymentRow)}, amount_refunded_minor, amount_captured_minor,"
-            " capture_before FROM payments WHERE order_id = $1 ORDER BY generation LIMIT $2",
+            f"SELECT {columns(PaymentRow)}, amount_refunded_minor FROM payments"
+            " WHERE order_id = $1 ORDER BY generation LIMIT $2",
             order_id,
             limit,
         ),

@@ -140,13 +140,24 @@ async def resend_dead(tx: Transaction, now: datetime, limit: int) -> int:
     return len(rows)
 
 
-async def retire_endpoint(tx: Transaction, name: str) -> int | None:
-    """It is told nothing any more; how many events it was not told. None: no such endpoint."""
-    if not await tx.execute("DELETE FROM event_endpoints WHERE name = $1", name):
-        return None
-    return await tx.execute(
-        "DELETE FROM event_deliveries WHERE endpoint = $1 AND state <> 'delivered'", name
-    )
+async def drop_untold(tx: Transaction, endpoint: str, limit: int) -> int:
+    """Forget so many of the deliveries that an endpoint did not take; how many there were. Each
+    state has an index of its own."""
+    count = 0
+    for state in ("pending", "dead"):
+        count += await tx.execute(
+            "DELETE FROM event_deliveries WHERE endpoint = $1 AND event_id IN"
+            f" (SELECT event_id FROM event_deliveries WHERE endpoint = $1 AND state = '{state}'"
+            " LIMIT $2)",
+            endpoint,
+            limit - count,
+        )
+    return count
+
+
+async def retire_endpoint(tx: Transaction, name: str) -> bool:
+    """It is told nothing any more. False: no such endpoint."""
+    return await tx.execute("DELETE FROM event_endpoints WHERE name = $1", name) == 1
 
 
 # --- forgetting ----------------------------------------------------------------------------------

@@ -153,6 +153,17 @@ async def get_user_of_customer(tx: Transaction, stripe_customer_id: str) -> str 
     return None if row is None else str(row["id"])
 
 
+async def get_recorded_customer(tx: Transaction, user_id: str) -> str | None:
+    """Where users have theirs, ours or the host's; one may have his before we have met him."""
+    table = tx.users
+    if not table.can_have(user_id):
+        return None
+    row = await tx.fetch_one(
+        f"SELECT stripe_customer_id AS id FROM {table.name} WHERE {table.has_id('$1')}", user_id
+    )
+    return None if row is None or row["id"] is None else str(row["id"])
+
+
 async def get_methods_seen_at(tx: Transaction, user_id: str) -> datetime | None:
     row = await tx.fetch_one("SELECT methods_seen_at FROM users WHERE id = $1", user_id)
     return row["methods_seen_at"] if row else None
