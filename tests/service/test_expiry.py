@@ -75,9 +75,9 @@ def test_the_merchant_says_when_an_order_expires(start_service: StartService) ->
     assert status_of(service, order_id) == "canceled"
 
 
-@pytest.mark.parametrize("ends_at", ["tomorrow", "2026-11-27T10:00:00", "2020-01-01T00:00:00Z", 7])
-def test_a_time_that_is_none_or_over_is_refused(service: Running, ends_at: Any) -> None:
-    assert_error(merchant_order(service, expiresAt=ends_at), 400, "invalid_request")
+def test_a_time_that_is_none_or_over_is_refused(service: Running) -> None:
+    for ends_at in ("tomorrow", "2026-11-27T10:00:00", "2020-01-01T00:00:00Z", 7):
+        assert_error(merchant_order(service, expiresAt=ends_at), 400, "invalid_request")
 
 
 def test_a_challenge_that_may_still_be_passed_is_waited_for(service: Running) -> None:

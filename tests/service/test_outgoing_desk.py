@@ -107,18 +107,10 @@ def test_the_list_is_filtered_and_walked_to_its_end(
     assert walked == [event["id"] for event in listed(service)] and len(walked) == 4
 
 
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [
-        ("?state=lost", "invalid_request"),
-        ("?type=%27%20OR%201", "invalid_request"),
-        ("?orderId=1", "invalid_order_id"),
-        ("?cursor=abc", "invalid_request"),
-        ("?limit=0", "invalid_request"),
-    ],
-)
-def test_a_filter_that_makes_no_sense_is_refused(service: Running, query: str, code: str) -> None:
-    assert_error(service.merchant("GET", f"/api/events{query}"), 400, code)
+def test_a_filter_that_makes_no_sense_is_refused(service: Running) -> None:
+    for query in ("state=lost", "type=%27%20OR%201", "cursor=abc", "limit=0"):
+        assert_error(service.merchant("GET", f"/api/events?{query}"), 400, "invalid_request")
+    assert_error(service.merchant("GET", "/api/events?orderId=1"), 400, "invalid_order_id")
 
 
 def test_only_the_merchant_may_look_and_send_again(service: Running) -> None:
@@ -181,6 +173,8 @@ def test_the_dead_are_counted_listed_and_sent_again(
     desk = Desk(service.context.db, service.clock)
     assert service.run(desk.resend_all_dead()) == 1
     assert service.run(desk.resend_all_dead()) == 0
+    service.run(outgoing.measure_outgoing(service.context))
+    assert oldest_waiting() < 60, "what is sent again has waited from then on"
     deliver(service)
     assert [event["deliveries"][0]["state"] for event in listed(service)] == ["delivered"] * 2
 

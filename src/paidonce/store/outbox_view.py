@@ -98,11 +98,12 @@ async def get_state(tx: Transaction) -> OutboxState:
 
 
 async def resend_event(tx: Transaction, event_id: str, now: datetime) -> int:
-    """Back to work with all its tries, to everybody it was for and who is still there; to every
-    endpoint where that is nobody. To how many it goes; 0: no such event, or no endpoint."""
+    """Back to work with all its tries, waiting from now on, to everybody it was for and who is
+    still there; to every endpoint where that is nobody. To how many it goes; 0: no such event, or
+    no endpoint."""
     changed = await tx.execute(
         "UPDATE event_deliveries SET state = 'pending', tries = 0, lease_owner = NULL,"
-        " next_try_at = $2, finished_at = NULL WHERE event_id = $1"
+        " next_try_at = $2, created_at = $2, finished_at = NULL WHERE event_id = $1"
         " AND endpoint IN (SELECT name FROM event_endpoints)",
         event_id,
         now,
@@ -132,7 +133,8 @@ async def resend_dead(tx: Transaction, now: datetime, limit: int) -> int:
     for row in rows:
         await tx.execute(
             "UPDATE event_deliveries SET state = 'pending', tries = 0, lease_owner = NULL,"
-            " next_try_at = $3, finished_at = NULL WHERE event_id = $1 AND endpoint = $2",
+            " next_try_at = $3, created_at = $3, finished_at = NULL"
+            " WHERE event_id = $1 AND endpoint = $2",
             row["event_id"],
             row["endpoint"],
             now,
