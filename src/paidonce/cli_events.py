@@ -10,10 +10,11 @@ from typing import Annotated, TypeVar
 import typer
 
 from paidonce import events_view
+from paidonce.cli_database import on_database
 from paidonce.exits import INCOMPLETE, fail, load, on_signals
-from paidonce.main import backfill_events, use_inbox
+from paidonce.main import backfill_events
 from paidonce.observability import configure_logging
-from paidonce.settings import DatabaseSettings, OperatorSettings, SettingsError
+from paidonce.settings import OperatorSettings, SettingsError
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.webhooks.backfill import BadSince, Counts, StripeStaysAway, read_since
 from paidonce.webhooks.inbox import Inbox
@@ -122,11 +123,4 @@ async def _backfill(settings: OperatorSettings, since: datetime) -> tuple[Counts
 
 
 def _use_inbox(work: Callable[[Inbox], Awaitable[Result]]) -> Result:
-    settings = load(DatabaseSettings)
-    configure_logging(level="WARNING")
-    try:
-        return asyncio.run(use_inbox(settings, work))
-    except SettingsError as error:
-        fail(str(error))
-    except (DatabaseUnavailable, UnknownCommit) as error:
-        fail(f"DATABASE_URL: the database cannot be used: {error}.")
+    return on_database(lambda db, clock: work(Inbox(db, clock)))

@@ -1,20 +1,16 @@
 """`paidonce notices …`: arguments and printing only."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
 from paidonce import notices_view
+from paidonce.cli_database import on_database
 from paidonce.domain.outgoing import DeliveryState, EventFilter
 from paidonce.endpoints import new_secret
-from paidonce.exits import INCOMPLETE, fail, load
-from paidonce.main import use_outbox
-from paidonce.observability import configure_logging
+from paidonce.exits import INCOMPLETE, fail
 from paidonce.outgoing.desk import Desk
-from paidonce.settings import DatabaseSettings, SettingsError
-from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 Result = TypeVar("Result")
 notices_app = typer.Typer(
@@ -95,11 +91,4 @@ def secret() -> None:
 
 
 def _use_outbox(work: Callable[[Desk], Awaitable[Result]]) -> Result:
-    settings = load(DatabaseSettings)
-    configure_logging(level="WARNING")
-    try:
-        return asyncio.run(use_outbox(settings, work))
-    except SettingsError as error:
-        fail(str(error))
-    except (DatabaseUnavailable, UnknownCommit) as error:
-        fail(f"DATABASE_URL: the database cannot be used: {error}.")
+    return on_database(lambda db, clock: work(Desk(db, clock)))

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -19,7 +19,6 @@ from paidonce.domain.clock import Clock, SystemClock
 from paidonce.domain.intent import Failure, Window
 from paidonce.gateway import Pace, StripeGateway
 from paidonce.observability import get_logger, log_through_host
-from paidonce.outgoing.desk import Desk
 from paidonce.payments import restore
 from paidonce.payments.background import Background
 from paidonce.payments.context import Context, Parts
@@ -44,6 +43,7 @@ from paidonce.settings import (
 )
 from paidonce.store import adoption, installation, migrations, users
 from paidonce.store.engine import (
+    Database,
     DatabaseUnavailable,
     Transaction,
     UnknownCommit,
@@ -54,10 +54,8 @@ from paidonce.store.migrations import AdoptionRefused, WantedUsers
 from paidonce.store.scratch import Scratch
 from paidonce.webhooks.backfill import Counts as EventCounts
 from paidonce.webhooks.backfill import EventsBackfill
-from paidonce.webhooks.inbox import Inbox
 from paidonce.worker import run_worker
 
-ANSWER_LIFE = timedelta(hours=24)
 START_CALL_SECONDS = 3.0
 MOST_ASKED_FOR = 20
 FORBIDDEN = 403  # a restricted key may not be allowed to see the account
@@ -250,26 +248,14 @@ async def backfill_customers(
         await close_parts(parts)
 
 
-async def use_inbox(
-    settings: DatabaseSettings, work: Callable[[Inbox], Awaitable[Result]]
+async def use_database(
+    settings: DatabaseSettings, work: Callable[[Database, Clock], Awaitable[Result]]
 ) -> Result:
-    """Work on the inbox of Stripe's events. Raises SettingsError, DatabaseUnavailable."""
+    """Work on what needs nothing of Stripe. Raises SettingsError, DatabaseUnavailable."""
     await check_schema(settings)
     db = await open_database(settings.database_url)
     try:
-        return await work(Inbox(db, SystemClock()))
-    finally:
-        await db.close()
-
-
-async def use_outbox(
-    settings: DatabaseSettings, work: Callable[[Desk], Awaitable[Result]]
-) -> Result:
-    """Work on outgoing events. Raises SettingsError, DatabaseUnavailable."""
-    await check_schema(settings)
-    db = await open_database(settings.database_url)
-    try:
-        return await work(Desk(db, SystemClock()))
+        return await work(db, SystemClock())
     finally:
         await db.close()
 
