@@ -18,7 +18,7 @@ from support.postgres import (
     postgres_url,
     sqlite_url,
 )
-from support.processes import launcher, start_process
+from support.processes import start_process
 from support.service import start_service
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "empty_database_url",
     "empty_postgres_url",
     "empty_sqlite_url",
-    "launcher",
     "postgres_server",
     "postgres_url",
     "sqlite_url",

@@ -14,6 +14,7 @@ from paidonce.webhooks.backfill import Counts
 from paidonce.webhooks.inbox import Inbox
 from service.test_inbox import authenticated_order, drain, inbox, set_aside
 from support.environment import environment
+from support.launcher import shared_launcher
 from support.processes import script
 from support.service import Running, running_service
 
@@ -31,13 +32,8 @@ def events(
 ) -> subprocess.CompletedProcess[str]:
     """The command with no more settings than it needs."""
     everything = environment(service.settings.database_url, service.simulator.url)
-    done = subprocess.run(
-        [script("paidonce"), "events", *words],
-        env={name: everything[name] for name in names},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = shared_launcher().run(
+        script("paidonce"), "events", *words, environment={name: everything[name] for name in names}
     )
     assert done.returncode == code, done.stderr
     return done

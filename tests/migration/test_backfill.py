@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +16,7 @@ from paidonce.backfill import Backfill, StripeStaysAway
 from paidonce.store import migrations
 from support.envelope import assert_success
 from support.environment import environment
+from support.launcher import shared_launcher
 from support.legacy import REPORT_SQL, Legacy, make_legacy, own_table
 from support.processes import StartProcess, script
 from support.service import running_service
@@ -34,16 +34,13 @@ def with_users(url: str, count: int) -> Legacy:
     return legacy
 
 
-def command(legacy: Legacy, simulator: Any) -> dict[str, Any]:
-    """How a subprocess has to be called; no more settings than the command needs."""
+def run(legacy: Legacy, simulator: Any, *options: str, code: int = 0) -> dict[str, Any]:
+    """With no more settings than the command needs."""
     everything = environment(legacy.url, simulator.url)
     names = ("DATABASE_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
-    return {"env": {name: everything[name] for name in names}, "capture_output": True, "text": True}
-
-
-def run(legacy: Legacy, simulator: Any, *options: str, code: int = 0) -> dict[str, Any]:
     line = [script("paidonce"), "customers", "backfill", "--json", "--rate", FAST, *options]
-    done = subprocess.run(line, timeout=100, check=False, **command(legacy, simulator))
+    settings = {name: everything[name] for name in names}
+    done = shared_launcher().run(*line, environment=settings, timeout=100)
     assert done.returncode == code, done.stderr
     counts: dict[str, Any] = json.loads(done.stdout)
     return counts

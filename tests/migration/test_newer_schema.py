@@ -13,6 +13,8 @@ import paidonce
 from paidonce.store import migrations
 from paidonce.store.engine import DatabaseUnavailable
 from support.envelope import assert_success
+from support.launcher import shared_launcher
+from support.processes import script
 from support.service import GOOD, running_service
 
 PROGRAM = Path(paidonce.__file__).parent
@@ -36,7 +38,7 @@ def downgrade() -> None:
 
 
 def upgrade_by_newer(database_url: str, folder: Path, readable_by: str) -> None:
-    shutil.copytree(PROGRAM, folder / "paidonce", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROGRAM, folder / "paidonce")  # with what is compiled
     versions = folder / "paidonce/store/migrations/versions"
     text = MIGRATION.format(newer=NEWER, head=HEAD, readable_by=readable_by)
     (versions / f"{NEWER}_newer.py").write_text(text)
@@ -52,14 +54,9 @@ def upgrade_by_newer(database_url: str, folder: Path, readable_by: str) -> None:
     assert (ended.returncode, NEWER in ended.stdout) == (0, True), ended.stderr
 
 
-def command(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url}
-    return subprocess.run(
-        [sys.executable, "-m", "paidonce", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
+def command(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return shared_launcher().run(
+        script("paidonce"), *arguments, environment={"DATABASE_URL": database_url}
     )
 
 

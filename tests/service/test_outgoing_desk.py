@@ -2,8 +2,6 @@
 is forgotten."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +14,8 @@ from paidonce.outgoing.desk import Desk
 from paidonce.outgoing.retries import PAUSES_SECONDS
 from paidonce.store import outbox
 from support.envelope import assert_error, assert_success
+from support.launcher import shared_launcher
+from support.processes import script
 from support.receiver import EventReceiver, event_receiver
 from support.service import DECLINED_AT_CHARGE, GOOD, Running, StartService, running_service
 
@@ -288,12 +288,8 @@ def test_the_commands_say_it(
 
 
 def command(database_url: str, *arguments: str, exits: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "paidonce", "notices", *arguments],
-        env={"DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
+    done = shared_launcher().run(
+        script("paidonce"), "notices", *arguments, environment={"DATABASE_URL": database_url}
     )
     assert done.returncode == exits, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from paidonce.reconcile import ADVICE, Kind
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
 from support.environment import environment
+from support.launcher import shared_launcher
 from support.planting import Shop, charged_not_paid, orphan_of_a_race, second_charge
 from support.processes import script
 from support.service import running_service
@@ -49,10 +49,9 @@ def settings(url: str, stripe_url: str, *, is_fixing: bool) -> dict[str, str]:
 
 def run_process(url: str, stripe_url: str, *options: str, is_fixing: bool = False) -> Done:
     command = [script("paidonce"), "reconcile", *FAST, *options, *_fix(is_fixing)]
-    done = subprocess.run(
-        command, env=settings(url, stripe_url, is_fixing=is_fixing),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = shared_launcher().run(
+        *command, environment=settings(url, stripe_url, is_fixing=is_fixing)
+    )
     return Done(done.returncode, done.stdout, done.stderr)
 
 

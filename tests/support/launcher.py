@@ -5,10 +5,14 @@ which Python reads the same modules once more is left out: a helper that has rea
 nothing else, forks for each start.
 """
 
+import atexit
 import contextlib
+import functools
+import gc
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -91,11 +95,38 @@ class Launcher:
         connection.sendall(json.dumps(wanted).encode() + b"\n")
         return Launched(connection, int(_read_line(connection)["pid"]))
 
+    def run(
+        self, *command: str, environment: Mapping[str, str], timeout: float = 60
+    ) -> "subprocess.CompletedProcess[str]":
+        """Its output and exit code at its end. Raises subprocess.TimeoutExpired."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            stdout, stderr = folder / "stdout", folder / "stderr"
+            process = self.start(
+                command, stdout=stdout, stderr=stderr, folder=folder, environment=environment
+            )
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return subprocess.CompletedProcess(
+                command, code, stdout.read_text(), stderr.read_text()
+            )
+
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(10)
         self._folder.cleanup()
+
+
+@functools.cache
+def shared_launcher() -> Launcher:
+    """One for everything that this Python runs; made when it is first wanted."""
+    launcher = Launcher()
+    atexit.register(launcher.close)
+    return launcher
 
 
 def _read_line(connection: socket.socket) -> dict[str, Any]:
@@ -116,6 +147,7 @@ def _serve(address: str) -> None:
     """Returns in a started process alone; the helper itself ends when its stdin does."""
     for module in (*COMMANDS.values(), *READ_LATER):
         __import__(module)
+    gc.freeze()  # what is shared stays as it is
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{address}.new")
         listener.listen(64)

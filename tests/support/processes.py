@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from support.launcher import Launched, Launcher
+from support.launcher import Launched, Launcher, shared_launcher
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 30.0
@@ -67,8 +67,8 @@ class Process:
         launcher: Launcher | None = None,
     ) -> None:
         """`environment` is added to a small clean one; the caller's own variables are not seen.
-        Our own commands are started by the `launcher`, if there is one."""
-        self._launcher = launcher if Launcher.can_start(command) else None
+        `launcher`: who starts it, where that is not a new Python."""
+        self._launcher = launcher
         self.command = list(command)
         self.stdout_path = log_folder / "stdout"
         self.stderr_path = log_folder / "stderr"
@@ -216,15 +216,8 @@ def http_status(url: str) -> int | None:
 StartProcess = Callable[..., Process]
 
 
-@pytest.fixture(scope="session")
-def launcher() -> Iterator[Launcher]:
-    launcher = Launcher()
-    yield launcher
-    launcher.close()
-
-
 @pytest.fixture
-def start_process(tmp_path: Path, launcher: Launcher) -> Iterator[StartProcess]:
+def start_process(tmp_path: Path) -> Iterator[StartProcess]:
     """`start_process(*command, environment={…})` -> Process, ended with the test.
 
     It runs in a folder of its own below the test's, which also holds its output.
@@ -235,7 +228,10 @@ def start_process(tmp_path: Path, launcher: Launcher) -> Iterator[StartProcess]:
         folder = tmp_path / f"process-{len(started) + 1}"
         folder.mkdir()
         process = Process(
-            command, log_folder=folder, environment=environment or {}, launcher=launcher
+            command,
+            log_folder=folder,
+            environment=environment or {},
+            launcher=shared_launcher() if Launcher.can_start(command) else None,
         )
         started.append(process)
         return process
