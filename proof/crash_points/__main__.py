@@ -172,6 +172,7 @@ def _workers(databases: list[str], count: int) -> Iterator[Pool]:
         )
         # Forks them all, before a thread of ours can hold a lock of OpenSSL's that they inherit.
         pool.submit(int)
+        stands_at = int(time.time())
         folder = stack.enter_context(fast_folder())
         server = None
         if "postgresql" in databases:
@@ -180,9 +181,9 @@ def _workers(databases: list[str], count: int) -> Iterator[Pool]:
         for number in range(count):
             place = folder / str(number)
             place.mkdir()
-            simulator = stack.enter_context(SimulatorProcess())
+            simulator = stack.enter_context(SimulatorProcess("--start-time", str(stands_at)))
             url = server.url(server.create_database()) if server else None
-            places.put(Place(place, simulator.url, url))
+            places.put(Place(place, simulator.url, stands_at, url))
         yield pool
 
 

@@ -13,9 +13,8 @@ import signal
 import socket
 import struct
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any, Self
 import uvicorn
 from fastapi import FastAPI
 
-from paidonce import worker
+from paidonce import backfill, worker
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.domain.intent import Window
 from paidonce.main import backfill_customers, backfill_events, preflight
@@ -40,6 +39,7 @@ DRIVE = "/_drive/"
 MOMENTS = ("before", "after")
 READY_SECONDS = 60
 NEVER = 1e6
+LOOK_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ class Point:
 
 
 class SharedClock:
-    """Real time plus what was added, which outlives the process that added it.
+    """Stands at a second of Stripe's clock until time is added, so that a run takes the same way
+    every time; what was added outlives the process that added it.
 
-    Nothing sleeps: a pause adds its time. The sum is in memory that parent and children share.
+    A look takes a microsecond, so that what came later is later. Nothing sleeps: a pause adds its
+    time. The sum is in memory that parent and children share.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stands_at: int) -> None:
+        self._start = datetime.fromtimestamp(stands_at, UTC)
         self._memory = mmap.mmap(-1, 8)
 
     @property
@@ -82,10 +85,11 @@ class SharedClock:
         self._memory[:] = struct.pack("d", seconds)
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.added)
+        self.added += LOOK_SECONDS
+        return self._start + timedelta(seconds=self.added)
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.added
+        return self.added
 
     async def sleep(self, seconds: float) -> None:
         self.added += seconds
@@ -270,6 +274,7 @@ def _be_the_service(
         os.dup2(output, 2)
         set_step_hook(reaper)
         restore.MARK_SECONDS = NEVER  # when its time has come is said by the flow
+        _take_turns()
         listener = _listen()
         watch: list[asyncio.Task[None]] = []
 
@@ -283,6 +288,26 @@ def _be_the_service(
         _Server(Driven(app, reaper), say_port).run(sockets=[listener])
     finally:
         os._exit(1)
+
+
+def _take_turns() -> None:
+    """What would go on side by side goes one after the other: which of two answers of Stripe's
+    comes first would be chance, and with it what is left to do after a death."""
+    backfill.MOST_AT_ONCE = 1
+    asyncio.gather = _in_turn  # type: ignore[assignment]
+
+
+async def _in_turn(*works: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+    """As `asyncio.gather`, whose place it takes."""
+    results: list[Any] = []
+    for work in works:
+        try:
+            results.append(await work)
+        except Exception as error:
+            if not return_exceptions:
+                raise
+            results.append(error)
+    return results
 
 
 async def _end_with(parent: int) -> None:

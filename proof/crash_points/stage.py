@@ -213,10 +213,11 @@ class PostgresqlStore:
 class Stage:
     """Everything that a run needs and that the next run may use again."""
 
-    def __init__(self, store: Store, simulator_url: str, folder: Path) -> None:
+    def __init__(self, store: Store, simulator_url: str, stands_at: int, folder: Path) -> None:
+        """`stands_at`: the second at which the simulator's clock stands when it is new."""
         self.store = store
         self.simulator = Simulator(simulator_url)
-        self.clock = SharedClock()
+        self.clock = SharedClock(stands_at)
         self.log = folder / "service.log"
         self.receiver = Receiver(folder)
         self.app_for = lru_cache(maxsize=None)(self._build_app)
