@@ -1,4 +1,4 @@
-"""The size fence: no function in src over 70 lines, no file over 500. Migrations are excepted.
+"""The size fence: no function over 70 lines, no file over 500. Migrations are excepted.
 
 A function's lines run from `def` to its last line, decorators and docstring included.
 """

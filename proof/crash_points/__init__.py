@@ -6,5 +6,6 @@ is run again once for every recorded step, before and after it, in a real proces
 there (SIGKILL, by itself, inside the step), and once for everything that may come after a death.
 So a new step is covered as soon as any flow passes it.
 
-Read `runs` for one run, `shop` for whoever talks to the service, `life` for the process that dies.
+Read `runs` for one run, `service`, `phone` and `shop` for whoever talks to the service, `life` for
+the process that dies.
 """

@@ -11,7 +11,8 @@ from proof.auditor import judge, read_stripe
 from proof.crash_points import checks
 from proof.crash_points.flows import FLOWS, Flow
 from proof.crash_points.life import Point
-from proof.crash_points.shop import Broken, Left, Shop
+from proof.crash_points.service import Broken, Left
+from proof.crash_points.shop import Shop
 from proof.crash_points.stage import PostgresqlStore, SqliteStore, Stage, Store
 
 COMING_BACK = ("asks", "switches")

@@ -250,6 +250,14 @@ def test_the_size_fence_finds_a_long_function_and_a_long_file(tmp_path: Path) ->
     ]
 
 
+def test_every_folder_of_code_but_the_tests_is_measured() -> None:
+    check = (ROOT / "scripts" / "check").read_text()
+    [rooms] = re.findall(r"for room in (.*); do\n +run \"sizes", check)
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    with_code = {path.name for path in folders if any(path.rglob("*.py"))}
+    assert set(rooms.split()) == with_code - {"tests"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

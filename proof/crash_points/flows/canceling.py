@@ -1,7 +1,8 @@
 """The merchant cancels."""
 
+from proof.crash_points.card_numbers import NEEDS_3DS
 from proof.crash_points.flows.table import CANCEL, flow
-from proof.crash_points.shop import NEEDS_3DS, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="canceled")

@@ -1,7 +1,8 @@
 """Cards are saved, change, are released."""
 
+from proof.crash_points.card_numbers import DECLINED_AT_ATTACH, NEEDS_3DS, OTHER_GOOD
 from proof.crash_points.flows.table import DAYS, HOURS, SETUPS, flow
-from proof.crash_points.shop import DECLINED_AT_ATTACH, NEEDS_3DS, OTHER_GOOD, Shop
+from proof.crash_points.shop import Shop
 
 TOO_MANY = "429 too_many_attempts"
 

@@ -1,7 +1,8 @@
 """3-D Secure, with both confirmation methods."""
 
+from proof.crash_points.card_numbers import DECLINED_AFTER_3DS, NEEDS_3DS
 from proof.crash_points.flows.table import CONFIRM, HOURS, WINDOW_OVER, flow
-from proof.crash_points.shop import DECLINED_AFTER_3DS, NEEDS_3DS, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid", name="challenge_manual", stripe_confirmation_method="manual")

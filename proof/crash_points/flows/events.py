@@ -1,7 +1,8 @@
 """Stripe's events are heard, forgotten, read from its list."""
 
+from proof.crash_points.card_numbers import NEEDS_3DS, OTHER_GOOD
 from proof.crash_points.flows.table import CONFIRM, DAYS, INTENT, TWICE, flow
-from proof.crash_points.shop import NEEDS_3DS, OTHER_GOOD, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid")

@@ -1,7 +1,8 @@
 """Money is held, and captured later, or released; orders expire."""
 
+from proof.crash_points.card_numbers import NEEDS_3DS
 from proof.crash_points.flows.table import CAPTURE, CONFIRM, DAYS, HOURS, flow
-from proof.crash_points.shop import NEEDS_3DS, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid", capture_method="manual")

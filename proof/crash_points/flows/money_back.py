@@ -1,7 +1,8 @@
 """The merchant gives money back, and card holders dispute what they paid."""
 
+from proof.crash_points.card_numbers import FRAUD_WARNED, IS_DISPUTED, REFUND_FAILS
 from proof.crash_points.flows.table import DAYS, HOURS, REFUNDS, flow
-from proof.crash_points.shop import FRAUD_WARNED, IS_DISPUTED, REFUND_FAILS, Shop
+from proof.crash_points.shop import Shop
 
 PART = 1_000
 

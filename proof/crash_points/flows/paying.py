@@ -1,7 +1,8 @@
 """Cards pay, are declined, are used once."""
 
+from proof.crash_points.card_numbers import DECLINED_AT_ATTACH, DECLINED_AT_CHARGE, OTHER_GOOD
 from proof.crash_points.flows.table import CUSTOMERS, flow
-from proof.crash_points.shop import DECLINED_AT_ATTACH, DECLINED_AT_CHARGE, OTHER_GOOD, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid")

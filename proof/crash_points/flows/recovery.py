@@ -1,5 +1,6 @@
 """Calls, answers and keys are lost, and the worker or the next tap goes on."""
 
+from proof.crash_points.card_numbers import DECLINED_AT_CHARGE, NEEDS_3DS, OTHER_GOOD
 from proof.crash_points.flows.table import (
     ATTACH,
     CONFIRM,
@@ -11,7 +12,7 @@ from proof.crash_points.flows.table import (
     WINDOW_OVER,
     flow,
 )
-from proof.crash_points.shop import DECLINED_AT_CHARGE, NEEDS_3DS, OTHER_GOOD, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid")

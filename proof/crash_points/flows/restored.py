@@ -1,7 +1,8 @@
 """A database that was put back."""
 
+from proof.crash_points.card_numbers import NEEDS_3DS
 from proof.crash_points.flows.table import CUSTOMERS, HOURS, INTENTS, flow
-from proof.crash_points.shop import NEEDS_3DS, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid", operator="reconcile")

@@ -3,8 +3,9 @@
 What the app does at Stripe happens once, whatever becomes of the service: nobody asks it again.
 """
 
+from proof.crash_points.card_numbers import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, OTHER_GOOD
 from proof.crash_points.flows.table import DAYS, HOURS, flow
-from proof.crash_points.shop import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, OTHER_GOOD, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid")

@@ -1,7 +1,8 @@
 """Money that fits no order, and goes back."""
 
+from proof.crash_points.card_numbers import NEEDS_3DS, OTHER_GOOD, REFUND_FAILS
 from proof.crash_points.flows.table import DAYS, HOURS, REFUNDS, flow
-from proof.crash_points.shop import NEEDS_3DS, OTHER_GOOD, REFUND_FAILS, Shop
+from proof.crash_points.shop import Shop
 
 
 def _money_on_a_canceled_order(shop: Shop, number: str = OTHER_GOOD) -> str:

@@ -1,7 +1,8 @@
 """The merchant's endpoint is told of what happened."""
 
+from proof.crash_points.card_numbers import DECLINED_AT_CHARGE
 from proof.crash_points.flows.table import flow
-from proof.crash_points.shop import DECLINED_AT_CHARGE, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid", tells_events=True)

@@ -1,7 +1,8 @@
 """Confirmation tokens: one try each, whose card comes into being with the confirm."""
 
+from proof.crash_points.card_numbers import DECLINED_AT_CHARGE, NEEDS_3DS
 from proof.crash_points.flows.table import CONFIRM, flow
-from proof.crash_points.shop import DECLINED_AT_CHARGE, NEEDS_3DS, Shop
+from proof.crash_points.shop import Shop
 
 
 @flow(ends="paid")

@@ -1,11 +1,12 @@
-"""The auditor's eye on refunds: each request once, never more than was asked for and taken."""
+"""Refunds: each request of the merchant's once, never more than was asked for and taken."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-Json = dict[str, Any]
+from proof.auditor.facts import Asked
+
 Rows = Sequence[Mapping[str, Any]]
 Findings = Iterator[tuple[str, str]]
 REFUSALS = ("refund_exceeds_payment", "order_not_refundable", "payment_disputed")
@@ -13,22 +14,8 @@ BACK = ("failed", "canceled")
 """Statuses of a refund that the customer did not get."""
 
 
-class Wish(Protocol):
-    """A request of the merchant's to give money back: `amount_minor` None is all that is left;
-    `status` and `body` are what was answered, None and empty where nothing was."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def amount_minor(self) -> int | None: ...
-    @property
-    def status(self) -> int | None: ...
-    @property
-    def body(self) -> Json: ...
-
-
 def refund_findings(
-    wishes: Sequence[Wish], made: Rows, charges: Rows, rows: Rows, *, is_settled: bool
+    wishes: Sequence[Asked], made: Rows, charges: Rows, rows: Rows, *, is_settled: bool
 ) -> Findings:
     """Of one order: what was wished, what Stripe has made of its charges, and our rows."""
     yield from _wished(wishes, made)
@@ -42,7 +29,7 @@ def refund_findings(
         yield from _written_down(made, rows)
 
 
-def _wished(wishes: Sequence[Wish], made: Rows) -> Findings:
+def _wished(wishes: Sequence[Asked], made: Rows) -> Findings:
     """Every refund of ours was wished for, with its amount, and each wish was made once."""
     wished = {_key_hash(wish): wish for wish in wishes}
     ours = [refund for refund in made if "key_hash" in refund["metadata"]]
@@ -57,11 +44,11 @@ def _wished(wishes: Sequence[Wish], made: Rows) -> Findings:
             yield "I13", f"{refund['id']} is over {refund['amount']}, not {wish.amount_minor}"
 
 
-def _key_hash(wish: Wish) -> str:
+def _key_hash(wish: Asked) -> str:
     return hashlib.sha256(wish.key.encode()).hexdigest()
 
 
-def _answered(wishes: Sequence[Wish], made: Rows) -> Findings:
+def _answered(wishes: Sequence[Asked], made: Rows) -> Findings:
     """Whatever was answered as made is there, and what was refused is not."""
     known = {refund["id"]: refund["amount"] for refund in made}
     keys = {refund["metadata"].get("key_hash") for refund in made}

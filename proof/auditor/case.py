@@ -1,265 +1,22 @@
-"""The auditor: were all orders charged as promised, and was everybody told the truth?
+"""One order, held against Stripe, our books and what its clients were told."""
 
-It imports nothing of the service. What Stripe holds it takes from the simulator's append-only
-ledger and objects; our books it reads with its own SQL, table by table; what clients asked and were
-told it gets from whoever drives them. The invariants' names (I1 to I14) are those of
-`docs/reliability.md`.
-"""
-
-import asyncio
-import re
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import asyncpg
+from proof.auditor.facts import Asked, Books, Json, Order, Rows, Stripe
+from proof.auditor.refunds import refund_findings
 
-from proof.audit_refunds import refund_findings
-
-Json = dict[str, Any]
-Rows = list[Json]
-TABLES = (
-    "orders",
-    "payments",
-    "payment_attempts",
-    "payment_methods",
-    "captures",
-    "outbox",
-    "refunds",
-    "users",
-    "stripe_events",
-    "payment_events",
-    "answers",
-    "declined_saves",
-    "forgotten_intents",
-    "disputes",
-    "fraud_warnings",
-)
 ENVELOPE = {"status", "message", "nextStep", "requestId"}
 STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
-IN_CLEAR = re.compile(r"pi_\w+_secret_\w|sk_(test|live)_\w|whsec_\w|\b(?:4\d{15}|5[1-5]\d{14})\b")
-NEGATIVE = {400, 401, 402, 403, 404, 422, 429, 503}
-"""Answers that say: nothing was charged by this request."""
 CLOSED = ("declined", "authentication_failed", "consumed", "refused", "abandoned")
 """States of an attempt that say: it never charges."""
 AT_STRIPE = ("app", "refund")
 """Kinds of deeds there, of which we answer nothing."""
-STAYS_UNKNOWN = {"payment_processing"}
-"""Codes of a 409 that says nothing either way; every other 409 is a refusal."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """The driver's own expectation. `methods`: PaymentMethod ids that are this user's."""
-
-    id: str
-    user_id: str
-    amount_minor: int
-    currency: str
-    methods: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request of a client and the answer it really got.
-
-    `kind`: pay, confirm, look, cancel, capture (of what is held, `amount_minor` or all), give_back
-    (the merchant wants a refund, under `key`, of `amount_minor` or of all that is left), or at
-    Stripe: app (its own confirm), refund (of all that was taken, by somebody there). `begun` and
-    `ended` are places in one global count; an answer that never came has `ended` and `status` None.
-    """
-
-    order_id: str
-    kind: str
-    method: str | None
-    begun: int
-    ended: int | None = None
-    status: int | None = None
-    body: Json = field(default_factory=dict)
-    key: str = ""
-    amount_minor: int | None = None
-
-    @property
-    def says_held(self) -> bool:
-        """The money is held, to be taken later: a success, and the order is not paid."""
-        is_success = self.status == 200 and self.body.get("status") == "success"
-        is_held = is_success and self.body.get("data", {}).get("status") == "authorized"
-        return is_held and self.kind in ("pay", "confirm", "look")
-
-    @property
-    def says_paid(self) -> bool:
-        if self.status != 200:
-            return False
-        if self.kind == "look":
-            return bool(self.body.get("data", {}).get("status") == "succeeded")
-        if self.says_held:
-            return False
-        return self.kind in ("pay", "confirm") and self.body.get("status") == "success"
-
-    @property
-    def says_not_charged(self) -> bool:
-        if self.kind not in ("pay", "confirm") or self.status is None:
-            return False
-        is_refusal = self.status == 409 and self.body.get("code") not in STAYS_UNKNOWN
-        return is_refusal or self.status in NEGATIVE
-
-    @property
-    def gives_back(self) -> bool:
-        """It may have: at Stripe when it was answered, by us whatever was."""
-        return self.kind == "give_back" or (self.kind == "refund" and self.status == 200)
-
-    @property
-    def says_refunded(self) -> bool:
-        """Or, to who wants to pay, that the order is not to be paid any more."""
-        if self.kind == "look":
-            return self.status == 200 and self.body.get("data", {}).get("status") == "refunded"
-        return self.status == 409 and self.body.get("code") == "order_not_payable"
-
-    def __str__(self) -> str:
-        told = "no answer" if self.status is None else f"{self.status} {self.body.get('code', '')}"
-        return f"{self.kind} {self.method or ''} begun {self.begun}: {told}".strip()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One broken promise."""
-
-    invariant: str
-    order_id: str | None
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.invariant} order {self.order_id}: {self.sentence}"
-
-
-@dataclass(frozen=True)
-class Stripe:
-    """What Stripe holds. `ledger`: groups of the audit by order id; the rest are objects."""
-
-    ledger: dict[str, Json]
-    intents: dict[str, Json]
-    charges: Rows
-    customers: Rows
-    keys: dict[str, str]
-    """The idempotency key under which a charge succeeded, by the charge's id."""
-    refunds: Rows = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Books:
-    """Our database, table by table, as it stands."""
-
-    tables: dict[str, Rows]
-
-    def of_order(self, table: str, order_id: str) -> Rows:
-        return [row for row in self.tables[table] if row["order_id"] == order_id]
-
-    def order(self, order_id: str) -> Json | None:
-        return next((row for row in self.tables["orders"] if row["id"] == order_id), None)
-
-
-# --- reading -------------------------------------------------------------------------------------
-
-
-def read_stripe(get: Callable[[str], Json]) -> Stripe:
-    """`get` fetches a path of the simulator as JSON, with the secret key."""
-    audit = get("/_sim/audit?group_by=order_id")
-    succeeded = _pages(get, "/v1/events?type=charge.succeeded&limit=100")
-    return Stripe(
-        ledger={group["key"]: group for group in audit["groups"]},
-        intents={intent["id"]: intent for intent in _pages(get, "/v1/payment_intents?limit=100")},
-        charges=list(_pages(get, "/v1/charges?limit=100")),
-        customers=list(_pages(get, "/v1/customers?limit=100")),
-        keys={
-            event["data"]["object"]["id"]: event["request"]["idempotency_key"] or ""
-            for event in succeeded
-        },
-        refunds=list(_pages(get, "/v1/refunds?limit=100")),
-    )
-
-
-def _pages(get: Callable[[str], Json], path: str) -> Iterator[Json]:
-    after = ""
-    while True:
-        page = get(f"{path}{after}")
-        yield from page["data"]
-        if not page["has_more"]:
-            return
-        after = f"&starting_after={page['data'][-1]['id']}"
-
-
-def read_books(database_url: str) -> Books:
-    """Every row of the tables that matter; from SQLite, or from PostgreSQL's schema `paidonce`."""
-    if database_url.startswith("sqlite:///"):
-        path = database_url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path, timeout=30)) as connection:
-            return books_of(connection)
-    with ThreadPoolExecutor(1) as thread:  # the caller may have a loop of its own
-        return thread.submit(asyncio.run, _read_postgresql(database_url)).result()
-
-
-def books_of(connection: sqlite3.Connection) -> Books:
-    """The same of a SQLite database that is open already, for one that lives in memory."""
-    found: dict[str, Rows] = {}
-    for table in TABLES:
-        cursor = connection.execute(f"SELECT * FROM paidonce_{table}")
-        names = [column[0] for column in cursor.description]
-        found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
-    return Books(found)
-
-
-async def _read_postgresql(url: str) -> Books:
-    connection = await asyncpg.connect(url)
-    try:
-        return await books_of_postgresql(connection)
-    finally:
-        await connection.close()
-
-
-async def books_of_postgresql(connection: asyncpg.Connection) -> Books:
-    """The same of a connection that is open already."""
-    found: dict[str, Rows] = {}
-    for table in TABLES:
-        rows = await connection.fetch(f"SELECT * FROM paidonce.{table}")
-        found[table] = [dict(row) for row in rows]
-    return Books(found)
-
-
-# --- judging -------------------------------------------------------------------------------------
-
-
-def judge(
-    stripe: Stripe,
-    books: Books,
-    orders: Sequence[Order],
-    asked: Sequence[Asked],
-    *,
-    is_settled: bool,
-) -> list[Finding]:
-    """Everything that is wrong. `is_settled`: recovery has had its time, so whatever is still open
-    or not written down is wrong as well."""
-    by_order: dict[str, list[Asked]] = {order.id: [] for order in orders}
-    for ask in asked:
-        by_order[ask.order_id].append(ask)
-    found: list[Finding] = []
-    world = _World(stripe, books)
-    for order in orders:
-        case = _Case(order, world, by_order[order.id])
-        found += [Finding(rule, order.id, words) for rule, words in case.findings(is_settled)]
-    found += _unknown_charges(stripe, {order.id for order in orders})
-    found += _customers(stripe, orders)
-    found += _in_clear(books)
-    return found
-
-
 Findings = Iterator[tuple[str, str]]
 
 
-class _World:
+class World:
     """Everything, grouped once, so that an order costs the same however many there are."""
 
     def __init__(self, stripe: Stripe, books: Books) -> None:
@@ -286,10 +43,10 @@ def _order_named(thing: Json) -> Any:
     return thing["metadata"].get("order_id")
 
 
-class _Case:
+class Case:
     """One order, with everything that Stripe, our books and the clients say about it."""
 
-    def __init__(self, order: Order, world: _World, asked: list[Asked]) -> None:
+    def __init__(self, order: Order, world: World, asked: list[Asked]) -> None:
         self.order, self.asked = order, sorted(asked, key=lambda ask: ask.begun)
         self.keys = world.keys
         self.intents = world.intents.get(order.id, [])
@@ -518,35 +275,3 @@ def _charged_of(row: Mapping[str, Any]) -> int:
 def _card_of(charge: Json) -> Json:
     card: Json = (charge.get("payment_method_details") or {}).get("card") or {}
     return card
-
-
-def _unknown_charges(stripe: Stripe, known: set[str]) -> Iterator[Finding]:
-    for charge in stripe.charges:
-        intent = stripe.intents.get(charge["payment_intent"] or "", {})
-        order_id = intent.get("metadata", {}).get("order_id")
-        if charge["status"] == "succeeded" and order_id not in known:
-            yield Finding("I2", order_id, f"{charge['id']} belongs to no order of this run")
-
-
-def _customers(stripe: Stripe, orders: Sequence[Order]) -> Iterator[Finding]:
-    owners = {c["id"]: c["metadata"].get("user_id") for c in stripe.customers}
-    counts = Counter(owner for owner in owners.values() if owner)
-    for user_id, count in counts.items():
-        if count > 1:
-            yield Finding("I3", None, f"user {user_id} has {count} customers")
-    users = {order.id: order.user_id for order in orders}
-    for intent in stripe.intents.values():
-        order_id = intent["metadata"].get("order_id")
-        owner = owners.get(intent["customer"])
-        if order_id in users and owner is not None and owner != users[order_id]:
-            yield Finding("I5", order_id, f"{intent['id']} stands on the customer of {owner}")
-
-
-def _in_clear(books: Books) -> Iterator[Finding]:
-    for table, rows in books.tables.items():
-        for row in rows:
-            for column, value in row.items():
-                if isinstance(value, str) and IN_CLEAR.search(value):
-                    yield Finding(
-                        "I14", None, f"a secret or card number stands in {table}.{column}"
-                    )
