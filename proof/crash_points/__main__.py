@@ -7,6 +7,7 @@ import multiprocessing
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -69,7 +70,7 @@ def _options() -> argparse.ArgumentParser:
         action="store_true",
         help="go on in all four ways after each death, on each database: twice the runs",
     )
-    parser.add_argument("--sample", action="store_true", help="every step once")
+    parser.add_argument("--sample", action="store_true", help="every step of a flow once")
     parser.add_argument("--only", help="FLOW:POINT[,POINT]:AFTER, as a violation names it")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", metavar="FILE")
@@ -113,8 +114,8 @@ def ways(database: str, moment: str) -> tuple[str, str]:
 
 
 def _sample_cases(clean: Iterable[Result]) -> Iterator[Case]:
-    """Every step once (`sampled`), the moments and what comes after taking turns."""
-    died_at: set[str] = set()
+    """Every step of every flow once (`sampled`), the moments and what comes after taking turns."""
+    died_at: Counter[str] = Counter()
     moments_in_turn = itertools.cycle(MOMENTS)
     afters_in_turn = itertools.cycle(AFTER)
     for result in clean:
@@ -126,15 +127,20 @@ def _sample_cases(clean: Iterable[Result]) -> Iterator[Case]:
                 next(afters_in_turn)  # or the same way would always meet the same moment
 
 
-def sampled(steps: list[str], died_at: set[str]) -> Iterator[str]:
-    """All steps of a flow, but of a worker's looks that found nothing to do, and of the intake of
-    events, only those that no flow has died at yet (`died_at`): they are the same everywhere."""
+def sampled(steps: list[str], died_at: Counter[str]) -> Iterator[str]:
+    """Each step of a flow once, however often it is passed: the first time of it in one flow, the
+    second in the next (`died_at`: in how many flows before). Of a worker's looks that found nothing
+    to do, and of the intake of events, only those that no flow has died at yet: they are the same
+    everywhere."""
+    times: dict[str, list[str]] = {}
     for step, following in zip(steps, [*steps[1:], ""], strict=True):
         name = step.partition("#")[0]
         is_idle = name.startswith(LOOKS) and (not following or following.startswith(LOOKS))
-        if not (is_idle or name == INTAKE) or name not in died_at:
-            yield step
-        died_at.add(name)
+        if not (is_idle or name == INTAKE) or not died_at[name]:
+            times.setdefault(name, []).append(step)
+    for name, passed in times.items():
+        yield passed[died_at[name] % len(passed)]
+        died_at[name] += 1
 
 
 def _pair_cases(singles: list[Result], count: int, seed: int) -> list[Case]:

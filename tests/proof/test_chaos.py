@@ -1,5 +1,5 @@
-"""The seeded simulation: it finds nothing in a sound pipeline, plays the same history again, and
-finds a planted bug. `make chaos` runs the thousands."""
+"""The seeded simulation: it finds nothing in a sound pipeline and plays the same history again.
+`make chaos` runs the thousands, and `test_planted` shows that it finds a planted bug."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from proof.chaos.run import run_seed
-from proof.planted import BUGS, ROOT, try_bug
+from proof.planted import ROOT
 
 SEEDS = 50
 pytestmark = pytest.mark.timeout(300)
@@ -31,12 +31,6 @@ def test_a_seed_plays_the_same_history_again_in_any_process() -> None:
 
 def test_another_seed_is_another_history() -> None:
     assert run_seed(7).digest != run_seed(8).digest
-
-
-def test_a_planted_bug_is_caught() -> None:
-    bug = next(bug for bug in BUGS if bug.name == "lease-trusted")
-    verdict = try_bug(bug)
-    assert verdict.is_caught, verdict.how
 
 
 def _chaos(*args: str, hash_seed: str) -> "subprocess.CompletedProcess[str]":

@@ -1,12 +1,14 @@
 """Every step of every flow is died at once, in a real process, on SQLite.
 
-`make crash-points` does all of it: before and after every step, with somebody who comes back and
-with nobody, on both databases, and crashes after crashes.
+A step that a flow passes several times is died at at one of them, before or after it, and goes on
+in one way. `make crash-points` does all of it: every time, before and after, with somebody who
+comes back and with nobody, on both databases, and crashes after crashes.
 """
 
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,9 @@ from proof.crash_points.flows import FLOWS, LEFT_OUT
 from proof.crash_points.life import MOMENTS
 from proof.crash_points.names import UnknownName, list_steps
 from proof.crash_points.runs import AFTER, COMING_BACK, STAYING_AWAY
-from proof.planted import BUGS, try_bug
 
 ROOT = Path(__file__).parents[2]
 PAIRS = 10
-PLANTED_HERE = ("outbox-in-a-second-commit", "send-not-recorded")
-"""Two of the planted bugs, since each takes some seconds."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -50,7 +49,7 @@ def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:
 
     rows = data["databases"]["sqlite"]["flows"]
     assert [row["flow"] for row in rows] == list(FLOWS)
-    died_at: set[str] = set()
+    died_at: Counter[str] = Counter()
     for row in rows:
         assert row["steps"], row
         wanted = list(sampled(row["steps"], died_at))
@@ -60,7 +59,7 @@ def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:
     passed = {step.partition("#")[0] for row in rows for step in row["steps"]}
     assert list_steps() - passed == set(LEFT_OUT)
     assert passed <= list_steps()
-    assert passed == died_at
+    assert passed == set(died_at)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -70,13 +69,6 @@ def test_the_full_run_goes_on_in_every_way_at_each_point(moment: str) -> None:
         assert comes_back in COMING_BACK
         assert stays_away in STAYING_AWAY
     assert sorted(way for pair in tried.values() for way in pair) == sorted(AFTER)
-
-
-@pytest.mark.parametrize("name", PLANTED_HERE)
-def test_a_planted_bug_is_found(name: str) -> None:
-    (bug,) = [bug for bug in BUGS if bug.name == name]
-    verdict = try_bug(bug)
-    assert verdict.is_caught, verdict.how
 
 
 def test_a_point_that_is_never_reached_is_no_success() -> None:

@@ -23,7 +23,8 @@ NAMED = {
     "503-after-an-earlier-send",
 }
 CONTROLS = {"broken-server", "attach-then-create", "random-key"}
-RUN_HERE = ("lease-trusted", "send-not-recorded")
+RUN_HERE = ("lease-trusted", "send-not-recorded", "outbox-in-a-second-commit")
+"""One that chaos catches and two that the crash points catch."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: str(bug.name))
