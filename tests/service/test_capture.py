@@ -118,7 +118,11 @@ def test_a_card_that_comes_back_late_lets_go_of_no_hold(service: Running) -> Non
     ]
 
 
-def test_a_challenge_that_is_passed_holds_the_money(service: Running) -> None:
+@pytest.mark.parametrize("method", ["automatic", "manual"])
+def test_a_challenge_that_is_passed_holds_the_money(
+    start_service: StartService, method: str
+) -> None:
+    service = start_service(capture_method="manual", stripe_confirmation_method=method)
     order_id = service.order()
     action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
     service.simulator.authenticate(action["paymentIntentId"], "success")

@@ -3,7 +3,7 @@
 from paidonce.domain import errors
 from paidonce.domain.intent import CardRefusal, Failure, IntentStatus, Reason
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState
-from paidonce.payments import evidence, record
+from paidonce.payments import evidence, holds, record
 from paidonce.payments.context import LAST_SEND_SECONDS, Context, Job, Verdict, Visitor
 from paidonce.payments.requests import reconfirm_request
 from paidonce.store import attempts, orders
@@ -37,6 +37,8 @@ async def confirm_again(ctx: Context, job: Job, visitor: Visitor) -> Verdict | F
         return await _failed(ctx, job, answer)
     if answer.status is IntentStatus.SUCCEEDED:
         return await record.record_success(ctx, job.payment, job.attempt, answer)
+    if answer.status is IntentStatus.REQUIRES_CAPTURE and not answer.is_replayed:
+        return await holds.record_authorized(ctx, job.payment, job.attempt, answer)
     if answer.status is IntentStatus.REQUIRES_ACTION:
         await _next_key(ctx, job)
         return await record.answer_action(ctx, job, answer)
