@@ -22,6 +22,8 @@ from support.service import (
     StartService,
     running_service,
 )
+from support.sheet import ask_sheet, open_sheet
+from support.tokens import make_token
 
 INTENT_LIES: dict[str, Any] = {
     "id": "pi_3OtherPayment",
@@ -29,6 +31,7 @@ INTENT_LIES: dict[str, Any] = {
     "amount_received": 0,
     "currency": "jpy",
     "livemode": True,
+    "client_secret": "pi_3OtherPayment_secret_x",
     "customer": "cus_SomebodyElse",
     "status": "paid_in_full",
     "latest_charge": None,
@@ -47,7 +50,18 @@ CHARGE_LIES: dict[str, Any] = {
     "latest_charge.status": "failed",
     "latest_charge.captured": False,
 }
-ALL_LIES = {**INTENT_LIES, **CHARGE_LIES}
+ALL_LIES = {**INTENT_LIES, **CHARGE_LIES, "payment_method.customer": "cus_SomebodyElse"}
+SOME_LIES = {
+    name: ALL_LIES[name]
+    for name in (
+        "id",
+        "client_secret",
+        "amount_received",
+        "metadata.order_id",
+        "latest_charge.amount",
+    )
+}
+"""Of a look, where the same function looks as in a place that has them all."""
 LOOK = {"method": "GET", "path": "/v1/payment_intents/*"}
 CONFIRM = {"method": "POST", "path": "/v1/payment_intents/*/confirm"}
 
@@ -79,6 +93,23 @@ def by_confirm(service: Running, tell: Callable[[], None]) -> str:
     tell()
     expect_unknown(service.pay(order_id, service.simulator.create_card(GOOD)))
     return order_id
+
+
+def by_token(service: Running, tell: Callable[[], None]) -> str:
+    """The answer to the confirm of a ConfirmationToken, and the look behind it."""
+    order_id, token = service.order(), make_token(service)
+    tell()
+    expect_unknown(service.pay(order_id, token))
+    return order_id
+
+
+def by_sheet(service: Running, tell: Callable[[], None]) -> str:
+    """The app has confirmed by itself, and asks for the sheet again."""
+    sheet = open_sheet(service, service.order())
+    assert sheet.confirm()[0] == 200
+    tell()
+    expect_unknown(ask_sheet(service, sheet.order_id))
+    return sheet.order_id
 
 
 def by_look(service: Running, tell: Callable[[], None]) -> str:
@@ -183,9 +214,11 @@ ENDED = frozenset({"id", "livemode"})
 NOT_ADOPTED = frozenset({"customer", "metadata.order_id", "metadata.namespace", "metadata"})
 PLACES = {
     "confirm": Place(by_confirm, INTENT_LIES, (CONFIRM, LOOK)),
+    "token": Place(by_token, INTENT_LIES, (CONFIRM, LOOK)),
+    "sheet": Place(by_sheet, SOME_LIES),
     "look": Place(by_look, ALL_LIES),
-    "pay/confirm": Place(by_pay_confirm, ALL_LIES),
-    "view": Place(by_view, ALL_LIES),
+    "pay/confirm": Place(by_pay_confirm, SOME_LIES),
+    "view": Place(by_view, SOME_LIES),
     "webhook": Place(by_webhook, ALL_LIES),
     "recovery": Place(by_recovery, INTENT_LIES, (CONFIRM, LOOK)),  # it sends the confirm again
     "cancel": Place(by_cancel, ALL_LIES),

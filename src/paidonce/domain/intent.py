@@ -254,6 +254,7 @@ class SetupAttempt:
     card's fingerprint where Stripe tells it, else the PaymentMethod's id."""
 
     id: str
+    setup_intent: str | None
     is_over: bool
     is_declined: bool
     is_succeeded: bool

@@ -158,16 +158,6 @@ class StripeGateway:
         path = f"/v1/payment_intents/{intent_id}/cancel"
         return about(intent_id, _intent(await self._post("cancel", path, request, time_left)))
 
-    async def create_customer_session(self, request: Keyed, time_left: float) -> str | Failure:
-        """POST /v1/customer_sessions; its client secret, which is shown only here."""
-        answer = await self._post("customer_session", "/v1/customer_sessions", request, time_left)
-        return _translated(answer, lambda data: str(data["client_secret"]))
-
-    async def create_ephemeral_key(self, request: Keyed, time_left: float) -> str | Failure:
-        """POST /v1/ephemeral_keys for the version of `request`; its secret, shown only here."""
-        answer = await self._post("ephemeral_key", "/v1/ephemeral_keys", request, time_left)
-        return _translated(answer, lambda data: str(data["secret"]))
-
     async def delete_customer(self, customer_id: str, time_left: float) -> Customer | Failure:
         """DELETE /v1/customers/:id, for good; its methods can never be used again. A Failure with
         404 when it was deleted before."""

@@ -182,6 +182,7 @@ def translate_setup_attempt(data: Mapping[str, Any]) -> SetupAttempt:
     details = (data.get("payment_method_details") or {}).get("card") or {}
     return SetupAttempt(
         id=data["id"],
+        setup_intent=_id(data.get("setup_intent")),
         is_over=data["status"] in ("succeeded", "failed", "abandoned"),
         is_declined=data["status"] == "failed" and error.get("code") != SETUP_NOT_AUTHENTICATED,
         is_succeeded=data["status"] == "succeeded",

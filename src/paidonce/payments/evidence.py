@@ -7,13 +7,24 @@ stays unknown until Stripe says something that agrees.
 
 import json
 
-from paidonce.domain.intent import Charge, Failure, Intent, IntentStatus, Method, Reason
+from paidonce.domain.intent import (
+    Charge,
+    Failure,
+    Intent,
+    IntentStatus,
+    Method,
+    Reason,
+    SetupAttempt,
+    SetupIntent,
+    SetupIntentStatus,
+)
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import record_contradiction
 from paidonce.payments.context import Context, new_id
+from paidonce.payments.requests import setup_metadata
 from paidonce.store import events
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
-from paidonce.store.rows import PaymentRow
+from paidonce.store.rows import PaymentRow, SetupRow
 
 TEST_FACTORY = "pm_card_"
 """Stripe's test ids (docs.stripe.com/testing) make a new PaymentMethod with every use."""
@@ -62,10 +73,22 @@ def contradictions(ctx: Context, payment: PaymentRow, intent: Intent) -> list[st
         **{f"metadata.{name}": (intent.metadata.get(name), ours[name]) for name in ours},
     }
     wrong = [name for name, (told, wanted) in pairs.items() if told != wanted]
+    wrong += _of_secret_and_method(intent, payment.stripe_customer_id)
     if intent.status is IntentStatus.UNRECOGNIZED:
         wrong.append("status")
     if intent.status is IntentStatus.SUCCEEDED:
         wrong += _of_success(payment, intent)
+    return wrong
+
+
+def _of_secret_and_method(intent: Intent | SetupIntent, customer_id: str | None) -> list[str]:
+    """The secret lets the app confirm the intent that it names (the SDKs read the id from it); a
+    method is the customer's, or nobody's."""
+    wrong = []
+    if intent.client_secret and not intent.client_secret.startswith(f"{intent.id}_secret_"):
+        wrong.append("client_secret")
+    if intent.method is not None and intent.method.customer not in (None, customer_id):
+        wrong.append("payment_method.customer")
     return wrong
 
 
@@ -116,6 +139,43 @@ def checked_method(answer: Method | Failure, method_id: str, customer_id: str) -
     log.critical("stripe.contradicted", object="payment_method", fields=fields)
     record_contradiction("payment_method")
     return Failure(Reason.CONTRADICTED, "it contradicts the attach", param=fields[0])
+
+
+def checked_setup(
+    ctx: Context, setup: SetupRow, answer: SetupIntent | Failure
+) -> SetupIntent | Failure:
+    """What Stripe answered about a setup's SetupIntent, or Failure(CONTRADICTED)."""
+    if isinstance(answer, Failure):
+        return answer
+    ours = setup_metadata(ctx, setup.user_id, setup.id)
+    pairs = {
+        "id": (answer.id, setup.stripe_setup_intent_id or answer.id),
+        "customer": (answer.customer, setup.stripe_customer_id),
+        "livemode": (answer.is_live, ctx.settings.mode == "live"),
+        **{f"metadata.{name}": (answer.metadata.get(name), ours[name]) for name in ours},
+    }
+    fields = [name for name, (told, wanted) in pairs.items() if told != wanted]
+    fields += _of_secret_and_method(answer, setup.stripe_customer_id)
+    if answer.status is SetupIntentStatus.UNRECOGNIZED:
+        fields.append("status")
+    if not fields:
+        return answer
+    log.critical("setup.contradicted", setup_id=setup.id, intent=answer.id, fields=fields)
+    record_contradiction("setup_intent")
+    return Failure(Reason.CONTRADICTED, "it contradicts the setup", param=fields[0])
+
+
+def checked_attempts(
+    setup: SetupRow, listed: list[SetupAttempt] | Failure
+) -> list[SetupAttempt] | Failure:
+    """The SetupAttempts of a setup's SetupIntent: those of another one count for nobody."""
+    if isinstance(listed, Failure):
+        return listed
+    if all(attempt.setup_intent == setup.stripe_setup_intent_id for attempt in listed):
+        return listed
+    log.critical("setup.contradicted", setup_id=setup.id, fields=["setup_intent"])
+    record_contradiction("setup_attempt")
+    return Failure(Reason.CONTRADICTED, "they are another's", param="setup_intent")
 
 
 async def _note(ctx: Context, payment: PaymentRow, fields: list[str]) -> None:

@@ -8,6 +8,7 @@ that one client secret tries no cards without end.
 """
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from paidonce.domain.clock import Deadline
@@ -20,6 +21,7 @@ from paidonce.gateway.setups import (
     retrieve_setup_intent,
 )
 from paidonce.observability import get_logger
+from paidonce.payments import evidence
 from paidonce.payments.context import (
     CLOCKS_APART,
     LEASE_SECONDS,
@@ -48,14 +50,14 @@ async def look_at_setup(ctx: Context, setup: SetupRow, time_left: float) -> Setu
     """Ask Stripe, and write down what is new. The row's SetupIntent is recorded."""
     deadline = Deadline.after(ctx.clock, time_left)
     intent_id = setup.stripe_setup_intent_id or ""
-    seen = await retrieve_setup_intent(ctx.gateway, intent_id, deadline.left)
+    told = await retrieve_setup_intent(ctx.gateway, intent_id, deadline.left)
+    seen = evidence.checked_setup(ctx, setup, told)
     if isinstance(seen, Failure):
         return seen
-    if _contradicts(ctx, setup, seen):
-        return Failure(Reason.UNKNOWN, "Stripe showed another SetupIntent than ours")
     attempts: list[SetupAttempt] = []
     if seen.latest_attempt not in (None, setup.settled_attempt_id):
-        listed = await list_setup_attempts(ctx.gateway, intent_id, deadline.left)
+        all_of_it = await list_setup_attempts(ctx.gateway, intent_id, deadline.left)
+        listed = evidence.checked_attempts(setup, all_of_it)
         if isinstance(listed, Failure):
             return listed
         attempts = listed
@@ -63,20 +65,6 @@ async def look_at_setup(ctx: Context, setup: SetupRow, time_left: float) -> Setu
     if is_over or any(attempt.is_over for attempt in attempts):
         await ctx.db.transaction("setup", lambda tx: _record(ctx, tx, setup.id, seen, attempts))
     return seen
-
-
-def _contradicts(ctx: Context, setup: SetupRow, seen: SetupIntent) -> bool:
-    """Stripe's own answer is checked before a card becomes a user's."""
-    wanted = setup_metadata(ctx, setup.user_id, setup.id)
-    is_ours = (
-        seen.id == setup.stripe_setup_intent_id
-        and seen.customer == setup.stripe_customer_id
-        and wanted.items() <= seen.metadata.items()
-        and seen.is_live == (ctx.settings.mode == "live")
-    )
-    if not is_ours:
-        log.critical("setup.contradicted", setup_id=setup.id)
-    return not is_ours
 
 
 async def _record(
@@ -215,11 +203,17 @@ async def _cancel(ctx: Context, setup: SetupRow) -> bool:
         intent_ids = [each.id for each in found if each.status is not SetupIntentStatus.CANCELED]
     for intent_id in intent_ids:
         request = setup_cancel_request(ctx, setup)
-        answer = await cancel_setup_intent(ctx.gateway, intent_id, request, deadline.left)
-        is_canceled = isinstance(answer, SetupIntent) or answer.http_status == 404
-        if not is_canceled:  # it may have succeeded just now: the next look tells
-            return False
+        told = await cancel_setup_intent(ctx.gateway, intent_id, request, deadline.left)
+        asked = replace(setup, stripe_setup_intent_id=intent_id)
+        if not _is_canceled(evidence.checked_setup(ctx, asked, told)):
+            return False  # it may have succeeded just now: the next look tells
     return True
+
+
+def _is_canceled(answer: SetupIntent | Failure) -> bool:
+    if isinstance(answer, Failure):
+        return answer.http_status == 404
+    return answer.status is SetupIntentStatus.CANCELED
 
 
 async def _close(ctx: Context, tx: Transaction, setup_id: str) -> None:

@@ -16,7 +16,7 @@ from paidonce.domain.model import CardSetup, SetUpCard
 from paidonce.domain.states import SetupState
 from paidonce.gateway.setups import create_setup_intent
 from paidonce.observability import get_logger
-from paidonce.payments import customers, harmless
+from paidonce.payments import customers, evidence, harmless
 from paidonce.payments.context import REQUEST_SECONDS, Again, Context, new_id
 from paidonce.payments.limits import check_limits, device_hash
 from paidonce.payments.requests import setup_params, setup_request
@@ -133,9 +133,10 @@ async def _create(
     ctx: Context, setup: SetupRow, deadline: Deadline
 ) -> CardSetup | ServiceError | Again:
     request = setup_request(ctx, setup)
-    answer = await harmless.send_harmless(
+    told = await harmless.send_harmless(
         ctx, deadline, lambda left: create_setup_intent(ctx.gateway, request, left)
     )
+    answer = evidence.checked_setup(ctx, setup, told)
     if isinstance(answer, SetupIntent):
         made, first_look_at = answer, ctx.clock.now() + CHECK_PAUSES[0]
         await ctx.db.transaction(

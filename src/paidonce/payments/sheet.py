@@ -17,6 +17,7 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.model import Paid
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
+from paidonce.gateway.sheets import create_customer_session, create_ephemeral_key
 from paidonce.payments import (
     customers,
     evidence,
@@ -226,7 +227,7 @@ async def _give_access(
         return Access()
     session_request = customer_session_request(ctx, customer_id)
     session = harmless.send_harmless(
-        ctx, deadline, lambda left: ctx.gateway.create_customer_session(session_request, left)
+        ctx, deadline, lambda left: create_customer_session(ctx.gateway, session_request, left)
     )
     session_secret, key_secret = await asyncio.gather(
         session, _make_key(ctx, asked, customer_id, deadline)
@@ -253,7 +254,7 @@ async def _make_key(
         return None
     request = ephemeral_key_request(ctx, customer_id, asked.stripe_version)
     answer = await harmless.send_harmless(
-        ctx, deadline, lambda left: ctx.gateway.create_ephemeral_key(request, left)
+        ctx, deadline, lambda left: create_ephemeral_key(ctx.gateway, request, left)
     )
     if isinstance(answer, Failure) and answer.reason is Reason.INVALID:
         raise errors.invalid_request("stripeVersion is not a version that Stripe knows.")
