@@ -22,7 +22,8 @@ class SettingsError(Exception):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Environment variables, upper case, by the names of the fields."""
+    """Environment variables, upper case, by the names of the fields. Addresses may hold a password,
+    so they are left out of what a traceback could show, like secrets."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
@@ -41,7 +42,7 @@ class DatabaseSettings(EnvironmentSettings):
     """What a migration needs."""
 
     database_url: str = Field(
-        "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…"
+        "sqlite:///paidonce.db", description="sqlite:///file.db or postgresql://…", repr=False
     )
     database_pool_size: int = Field(
         10, ge=1, le=100, description="PostgreSQL: connections of one process, at most"
@@ -74,7 +75,9 @@ class TokenSettings(EnvironmentSettings):
     auth_jwt_secret: SecretStr = Field(
         SecretStr(""), description="HS256 secret of the app's tokens, at least 32 bytes"
     )
-    auth_jwks_url: str = Field("", description="JWKS URL of the app's RS256 or ES256 tokens")
+    auth_jwks_url: str = Field(
+        "", description="JWKS URL of the app's RS256 or ES256 tokens", repr=False
+    )
     auth_audience: str = Field("", description="checked when set")
     auth_issuer: str = Field("", description="checked when set")
 
@@ -113,7 +116,7 @@ class StripeSettings(EnvironmentSettings):
     """What a call to Stripe needs."""
 
     stripe_secret_key: SecretStr = Field(description="test or live secret key")
-    stripe_api_base: str = Field("", description="empty: Stripe itself")
+    stripe_api_base: str = Field("", description="empty: Stripe itself", repr=False)
 
     @property
     def mode(self) -> Mode:
@@ -212,7 +215,9 @@ class Settings(OperatorSettings, TokenSettings):
         1.0, ge=0, le=300, description="how long requests are still taken in after SIGTERM"
     )
     event_endpoints: str = Field(
-        "", description="where outgoing events go: an https URL, or name=URL, comma separated"
+        "",
+        description="where outgoing events go: an https URL, or name=URL, comma separated",
+        repr=False,
     )
     event_secrets: SecretStr = Field(
         SecretStr(""), description="their signing secrets: whsec_…, or name=whsec_…"

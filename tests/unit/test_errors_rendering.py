@@ -19,7 +19,7 @@ from paidonce.settings import Settings
 
 SAMPLES: dict[str, Any] = {
     "detail": "the detail",
-    "product_id": "p1",
+    "position": 1,
     "reason": "it is canceled",
     "limit_bytes": 65536,
     "smallest_minor": 50,

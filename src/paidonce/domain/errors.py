@@ -134,9 +134,13 @@ def card_number_rejected() -> Refused:
     )
 
 
-def product_not_found(product_id: str) -> Refused:
+def product_not_found(position: int) -> Refused:
+    """Named by its place: what was sent is not said again, and not kept with the answer."""
     return Refused(
-        "product_not_found", f"No such product: {product_id!r}", 400, NextStep.FIX_REQUEST
+        "product_not_found",
+        f"items[{position}].productId is not in the price list.",
+        400,
+        NextStep.FIX_REQUEST,
     )
 
 

@@ -41,7 +41,7 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
     """A pending order of the user; its customer and intent are prepared behind the answer."""
 
     async def work(tx: Transaction) -> tuple[OrderRow, bool]:
-        items = [await _priced(tx, item) for item in basket.items]
+        items = [await _priced(tx, item, place) for place, item in enumerate(basket.items)]
         currencies = {product.currency for product, _ in items}
         if len(currencies) != 1:
             raise errors.invalid_request("items must all have one currency.")
@@ -146,10 +146,10 @@ def order_view(row: OrderRow) -> Order:
     return _order(row, _payment_status(row, has_failed=False))
 
 
-async def _priced(tx: Transaction, item: BasketItem) -> tuple[Product, int]:
+async def _priced(tx: Transaction, item: BasketItem, place: int) -> tuple[Product, int]:
     product = await orders.get_product(tx, item.product_id)
     if product is None:
-        raise errors.product_not_found(item.product_id)
+        raise errors.product_not_found(place)
     return product, item.quantity
 
 
