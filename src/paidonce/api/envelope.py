@@ -19,8 +19,8 @@ from paidonce.domain.errors import NextStep
 
 REQUEST_ID = "paidonce.request_id"  # in the ASGI scope, set by the shell
 
-# Client secrets pass through here: nobody on the way may keep an answer.
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer. Client secrets pass through here: nobody on the way may keep one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def respond_encoded(
     return Response(
         body,
         status_code=status,
-        headers={**_HEADERS, "Request-Id": request_id, **(headers or {})},
+        headers={**HEADERS, "Request-Id": request_id, **(headers or {})},
         media_type="application/json",
     )
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api.card_numbers import Handler, without_card_numbers
+from paidonce.api.envelope import HEADERS
 from paidonce.api.statuses import MEANINGS, list_errors
 from paidonce.domain.errors import NextStep
 from paidonce.domain.money import MAX_AMOUNT_MINOR
@@ -243,7 +244,7 @@ def add_document(app: FastAPI) -> None:
         return json.dumps(describe(app), separators=(",", ":")).encode()
 
     async def answer(_request: Request) -> Response:
-        return Response(document(), media_type="application/json")
+        return Response(document(), media_type="application/json", headers=HEADERS)
 
     app.add_route("/openapi.json", answer, include_in_schema=False)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from paidonce.api.admission import WEBHOOK_PATH
 from paidonce.api.bodies import BODY
 from paidonce.api.card_numbers import without_card_numbers
-from paidonce.api.envelope import respond, success
+from paidonce.api.envelope import HEADERS, respond, success
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.observability import METRICS_CONTENT_TYPE, get_logger, render_metrics
@@ -69,4 +69,5 @@ class OperationsRoutes:
             await self._use_cases.measure()
         except Exception as error:  # noqa: BLE001 - the others are told without it
             log.warning("metrics.incomplete", error=type(error).__name__)
-        return Response(render_metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE})
+        headers = {**HEADERS, "Content-Type": METRICS_CONTENT_TYPE}
+        return Response(render_metrics(), headers=headers)

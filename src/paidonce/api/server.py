@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
+from paidonce.api.envelope import HEADERS
 from paidonce.api.errors import answer_for
 from paidonce.domain import errors
 
@@ -33,7 +34,7 @@ system allows fewer than MAX_FILES, there are fewer connections of clients."""
 HEAD_SECONDS = 10.0
 """For the request line and headers; a body has its own limit (`bodies.BODY_SECONDS`)."""
 MAX_HEAD_BYTES = 64 * 1024
-"""So many bytes in a row that neither are of a body nor begin or end a request."""
+"""Of a whole head; and so many bytes in a row that neither are of a body nor end a request."""
 SEND_SECONDS = 30.0
 """For a client to take what it is sent; the app gives up then."""
 FRESH_SECONDS = 0.5
@@ -45,6 +46,10 @@ _waiting: WeakKeyDictionary[uvicorn.Config, dict["EnvelopeProtocol", float]] = W
 """The connections of each server that have sent no whole request, or do not take what they are
 sent: longest first, and since when by the loop's clock."""
 CLOSE = (b"connection", b"close")
+_HEADERS = [(b"content-type", b"application/json")] + [
+    (name.lower().encode(), value.encode()) for name, value in HEADERS.items()
+]
+"""Of the answers that are made here."""
 
 
 class RequestParser(httptools.HttpRequestParser):
@@ -73,6 +78,9 @@ class EnvelopeProtocol(HttpToolsProtocol):
     _head_timer: TimerHandle | None = None
     _send_timer: TimerHandle | None = None
     _head_bytes = 0
+    _begun_bytes = 0
+    """Of what is read now, when it begins a request."""
+    _is_between = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -105,6 +113,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
+        self._begun_bytes = len(data) if self._is_between else 0
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -115,10 +124,13 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = 0
+        self._head_bytes, self._begun_bytes, self._is_between = self._begun_bytes, 0, False
         self._expect_head()
 
     def on_headers_complete(self) -> None:
+        if len(self.url) + sum(map(_length, self.headers)) > MAX_HEAD_BYTES:
+            raise ValueError("too large a head")  # the parser stops, and 400 is answered
+        self._head_bytes = 0
         self._stop_head_timer()
         if not self.has_offer:
             super().on_headers_complete()
@@ -128,7 +140,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._head_bytes = 0
+        self._head_bytes, self._is_between = 0, True
         if not self.has_offer:
             self._stop_waiting()
             super().on_message_complete()
@@ -187,14 +199,9 @@ class EnvelopeProtocol(HttpToolsProtocol):
             return
         request_id = str(uuid4()).encode()
         body = _body(answer_for(errors.invalid_request(msg)).encode(), request_id)
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\n"
-            b"content-type: application/json\r\n"
-            b"cache-control: no-store\r\n"
-            b"request-id: %b\r\n"
-            b"content-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (request_id, len(body), body)
-        )
+        headers = [*_HEADERS, (b"request-id", request_id), (b"content-length", b"%d" % len(body))]
+        lines = [b"%b: %b" % header for header in [*headers, CLOSE]]
+        self.transport.write(b"\r\n".join([b"HTTP/1.1 400 Bad Request", *lines, b"", body]))
         self.transport.close()
         self._expect_taken()
 
@@ -228,14 +235,18 @@ class EnvelopeProtocol(HttpToolsProtocol):
             self._send_timer = None
 
 
+def _length(header: tuple[bytes, bytes]) -> int:
+    name, value = header
+    return len(name) + len(value) + 4
+
+
 async def refuse_connection(_scope: Scope, _receive: Receive, send: Send) -> None:
     """The answer on a connection that is one too many."""
     request_id = str(uuid4()).encode()
     answer = answer_for(errors.service_overloaded())
     body = _body(answer.encode(), request_id)
     headers = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"no-store"),
+        *_HEADERS,
         (b"request-id", request_id),
         (b"content-length", str(len(body)).encode()),
         (b"retry-after", answer.headers["Retry-After"].encode()),
