@@ -9,7 +9,7 @@ import pytest
 
 from paidonce.payments import notices
 from paidonce.payments.notices import DisputeFacts, RefundFacts
-from paidonce.store import orders
+from paidonce.store import orders, payments
 from paidonce.store.engine import Transaction
 from stripesim.testing import SimulatorProcess
 from support.envelope import assert_error, assert_requires_action, assert_success
@@ -110,6 +110,23 @@ def test_a_decline_after_the_challenge_says_so(
     assert_error(service.confirm(order_id), 402, "card_declined")
     kinds = [(kind, data.get("code")) for kind, data in entries(service, order_id)]
     assert kinds == [("payment.action_required", None), ("payment.failed", "card_declined")]
+
+
+def test_a_fact_that_a_restored_database_learns_anew_has_the_same_id(service: Running) -> None:
+    order_id = service.order()
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    [told] = service.rows("SELECT id FROM outbox")
+
+    async def learn_anew(tx: Transaction) -> None:
+        await tx.execute("DELETE FROM outbox")
+        payment = await payments.get_standing_payment(tx, order_id)
+        assert payment is not None
+        await notices.order_paid(service.context, tx, payment)
+        await notices.order_canceled(service.context, tx, order_id)
+
+    service.run(service.context.db.transaction("test", learn_anew))
+    [paid, canceled] = service.rows("SELECT id FROM outbox ORDER BY position")
+    assert paid["id"] == told["id"] != canceled["id"]
 
 
 def test_a_canceled_order_is_an_entry_once(service: Running) -> None:

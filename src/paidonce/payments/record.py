@@ -71,7 +71,7 @@ async def _record_in_one_trip(
         attempt_id=attempt.id,
         stripe_charge_id=intent.latest_charge,
         now=now,
-        outbox_id=new_id(),
+        outbox_id=notices.event_id(payment.order_id, notices.ORDER_PAID),
         outbox_payload=notices.paid_payload(payment),
         event_id=new_id(),
         event_data=json.dumps(
