@@ -21,6 +21,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """What the older version does not know of goes."""
-    if naming.schema():
-        op.execute(f"DELETE FROM {naming.schema()}.outbox WHERE subject <> ''")
-        op.create_unique_constraint(NAME, "outbox", ["order_id", "kind"], schema=naming.schema())
+    schema = naming.schema()
+    if schema:
+        gone = f"SELECT id FROM {schema}.outbox WHERE subject <> ''"
+        op.execute(f"DELETE FROM {schema}.event_deliveries WHERE event_id IN ({gone})")
+        op.execute(f"DELETE FROM {schema}.outbox WHERE subject <> ''")
+        op.create_unique_constraint(NAME, "outbox", ["order_id", "kind"], schema=schema)
