@@ -257,6 +257,11 @@ def test_gone_disables_the_endpoint_until_a_person_enables_it(
     receiver.answer = lambda _event: 200
     deliver(service, 100_000)
     assert len(receiver.told) == 1 and states(service) == ["pending", "pending"]
+    steps: list[str] = []
+    set_step_hook(lambda name, _when: steps.append(name))
+    deliver(service)
+    set_step_hook(None)
+    assert steps == [], "nobody takes what may not be sent, twice a second"
     (row,) = service.rows("SELECT disabled_at, note FROM event_endpoints")
     assert row["disabled_at"] is not None and row["note"] == "answered 410"
     enable = service.context.db.transaction("x", lambda tx: outbox.enable_endpoint(tx, "main"))

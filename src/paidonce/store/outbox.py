@@ -106,11 +106,12 @@ async def enable_endpoint(tx: Transaction, name: str) -> bool:
 
 
 async def has_work(tx: Transaction, endpoint: str, now: datetime) -> bool:
-    """A look that takes no lock: something happened, or something is due."""
+    """A look that takes no lock: something happened, or something is due that may be sent."""
     row = await tx.fetch_one(
         "SELECT 1 AS one FROM outbox WHERE spread_at IS NULL UNION ALL"
-        " SELECT 1 FROM event_deliveries WHERE endpoint = $1 AND state = 'pending'"
-        " AND next_try_at <= $2 LIMIT 1",
+        " SELECT 1 FROM event_deliveries d JOIN event_endpoints p ON p.name = d.endpoint"
+        " WHERE d.endpoint = $1 AND d.state = 'pending' AND d.next_try_at <= $2"
+        " AND p.disabled_at IS NULL AND (p.paused_until IS NULL OR p.paused_until <= $2) LIMIT 1",
         endpoint,
         now,
     )
