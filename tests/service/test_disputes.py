@@ -196,18 +196,23 @@ def test_an_older_look_does_not_overwrite_a_later_one(service: Running) -> None:
     assert [row["status"] for row in rows(service)] == ["needs_response"]
 
 
-def test_a_decision_that_an_appeal_turns_is_told_too(service: Running) -> None:
-    order_id = paid_order(service, IS_DISPUTED)
+def test_an_inquiry_that_becomes_a_dispute_and_an_appeal_are_told_too(service: Running) -> None:
+    order_id = paid_order(service, IS_ASKED_ABOUT)
     hear(service)
     [opened] = rows(service)
     seen = service.run(retrieve_dispute(service.context.gateway, opened["id"], 5))
-    for status in ("lost", "lost", "appeal_under_review", "won"):
+    for status in (
+        "warning_under_review", "needs_response", "under_review", "lost", "appeal_needs_response",
+        "appeal_under_review", "won",
+    ):  # fmt: skip
         service.clock.added += HOUR
         now = service.clock.now()
         service.run(record_dispute(service.context, replace(seen, status=status), now))
     assert notices(service, order_id) == [
+        ("dispute.opened", "warning_needs_response"),
         ("dispute.opened", "needs_response"),
         ("dispute.closed", "lost"),
+        ("dispute.opened", "appeal_needs_response"),
         ("dispute.closed", "won"),
     ]
 

@@ -23,6 +23,8 @@ from paidonce.store.rows import DisputeRow, PaymentRow
 CLOSED = frozenset({"won", "lost", "warning_closed", "prevented"})
 """Statuses after which nothing is expected (https://docs.stripe.com/api/disputes/object); one that
 we do not know counts as open."""
+ASKING = frozenset({"warning_needs_response", "needs_response", "appeal_needs_response"})
+"""An answer is asked for: an inquiry may become a dispute, and one that is lost an appeal."""
 LOOK_AGAIN = timedelta(hours=1)
 """Between two looks at an open dispute that nobody reports."""
 FIRST_WINDOW = timedelta(days=120)
@@ -130,8 +132,8 @@ def _row(
 
 
 async def _tell(ctx: Context, tx: Transaction, row: DisputeRow, *, is_new: bool) -> None:
-    """A dispute has a new status: into the history, and to the merchant when it is opened and
-    when it is decided."""
+    """A dispute has a new status: into the history, and to the merchant when an
+    answer is asked for and when it is decided."""
     kind = "dispute.opened" if is_new else f"dispute.{row.status}"
     await history.note(
         ctx, tx, kind, row.order_id, row.payment_id, dispute=row.id, status=row.status
@@ -139,7 +141,7 @@ async def _tell(ctx: Context, tx: Transaction, row: DisputeRow, *, is_new: bool)
     facts = notices.DisputeFacts(
         row.id, row.amount_minor, row.currency, row.status, row.reason, row.evidence_due_at
     )
-    if is_new:
+    if is_new or row.status in ASKING:
         await notices.dispute_opened(ctx, tx, row.order_id, row.payment_id, facts)
     if row.closed_at is not None:
         await notices.dispute_closed(ctx, tx, row.order_id, row.payment_id, facts)

@@ -152,8 +152,9 @@ async def refund_failed(
 async def dispute_opened(
     ctx: Parts, tx: Transaction, order_id: str, payment_id: str, dispute: DisputeFacts
 ) -> None:
-    """The card holder's bank asks for the money; evidence is due by a day."""
-    await _write(ctx, tx, order_id, "dispute.opened", dispute.id, _of_dispute(payment_id, dispute))
+    """The card holder's bank asks for the money, or asks anew; evidence is due by a day."""
+    subject = f"{dispute.id}:{dispute.status}"
+    await _write(ctx, tx, order_id, "dispute.opened", subject, _of_dispute(payment_id, dispute))
 
 
 async def dispute_closed(
