@@ -175,6 +175,15 @@ def test_the_timeline_tells_who_paid_with_what_and_what_stripe_said(service: Run
     request_ids = {item["request_id"] for item in requests}
     for kind in ("intent.recorded", "attempt.declined", "attempt.action", "payment.succeeded"):
         assert by_kind[kind]["stripeRequestId"] in request_ids, kind
+    attaches = [item for item in requests if item["path"].endswith("/attach")]
+    attached = [entry for entry in data["timeline"] if entry["kind"] == "attempt.attached"]
+    assert [entry["stripeRequestId"] for entry in attached] == [
+        item["request_id"] for item in attaches
+    ]
+    assert [entry["attemptId"] for entry in attached] == [
+        declined["attemptId"],
+        succeeded["attemptId"],
+    ]
     assert (
         sent[declined["idempotencyKey"]]["request_id"]
         == (by_kind["attempt.declined"]["stripeRequestId"])

@@ -220,6 +220,8 @@ class Method:
     cardholder_name: str | None = None
     allow_redisplay: str | None = None
     """`always` where its holder agreed to have it shown again; attached by us it says nothing."""
+    stripe_request_id: str | None = None
+    """Of the answer, where it was that of an attach."""
 
 
 class SetupIntentStatus(StrEnum):

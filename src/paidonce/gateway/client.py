@@ -141,7 +141,10 @@ class StripeGateway:
         """POST /v1/payment_methods/:id/attach. A card that declines is refused here with a 402."""
         path = f"/v1/payment_methods/{method_id}/attach"
         answer = await self._post("attach", path, request, time_left)
-        return _translated(answer, translate_method)
+        method = _translated(answer, translate_method)
+        if isinstance(method, Failure) or isinstance(answer, Failure):
+            return method
+        return replace(method, stripe_request_id=answer.request_id)
 
     async def detach_method(
         self, method_id: str, request: Keyed, time_left: float

@@ -5,7 +5,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Method, Reason
 from paidonce.domain.states import AttemptState, MethodState
-from paidonce.payments import customers, evidence, harmless, record, settle
+from paidonce.payments import customers, evidence, harmless, history, record, settle
 from paidonce.payments.context import Again, Context, Job, Verdict, Visitor, new_id
 from paidonce.payments.limits import check_limits
 from paidonce.payments.requests import attach_request
@@ -109,6 +109,8 @@ async def _save_method(ctx: Context, job: Job, customer_id: str, method: Method)
             tx, f"spm_{new_id()}", job.order.user_id, customer_id, method, ctx.clock.now()
         )
         await attempts.set_method(tx, job.attempt.id, method.id)
+        ids = (job.order.id, job.payment.id, job.attempt.id)
+        await history.note(ctx, tx, "attempt.attached", *ids, request=method.stripe_request_id)
 
     await ctx.db.transaction("method", work)
 
