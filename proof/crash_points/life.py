@@ -30,6 +30,7 @@ from paidonce.main import backfill_customers, backfill_events, preflight
 from paidonce.observability.steps import set_step_hook
 from paidonce.payments import restore
 from paidonce.payments.context import Context
+from paidonce.payments.erasure import erase_user
 from paidonce.reconcile import Fixer, Reconcile
 from paidonce.settings import Settings
 from paidonce.store.scratch import Scratch
@@ -39,6 +40,8 @@ DRIVE = "/_drive/"
 MOMENTS = ("before", "after")
 READY_SECONDS = 60
 NEVER = 1e6
+ERASED_USER = "ann@shop.example"
+"""Whom the command erases; with his e-mail, since erasing looks for it at Stripe."""
 LOOK_SECONDS = 1e-6
 
 
@@ -165,6 +168,8 @@ class Driven:
                     report=lambda _counts: None,
                     stop=asyncio.Event(),
                 )
+            case "erase_user":
+                await erase_user(ctx, ERASED_USER, is_sure=True)
             case "mark":
                 await restore.mark(ctx)
             case "reconcile":

@@ -123,6 +123,10 @@ class Shop(Phone):
         """The newest customer at Stripe."""
         return str(self.stage.simulator.get("/v1/customers?limit=1")["data"][0]["id"])
 
+    def customers(self) -> list[str]:
+        """Those that stand at Stripe."""
+        return [each["id"] for each in self.stage.simulator.get("/v1/customers?limit=9")["data"]]
+
     def charge_id(self) -> str:
         """The newest charge at Stripe."""
         return str(self.stage.simulator.get("/v1/charges?limit=1")["data"][0]["id"])
@@ -166,6 +170,12 @@ class Shop(Phone):
     def expect(self, what: str, found: object, wanted: object) -> None:
         if found != wanted:
             self.complaints.append(f"{what}: {found}, not {wanted}")
+
+    def personal_traces(self, user: str) -> list[str]:
+        """Where our books still have the user's e-mail, or what a card looks like."""
+        tables = self.stage.store.read().tables
+        cards = [row["id"] for row in tables["payment_methods"] if row["last4"]]
+        return [row["id"] for row in tables["users"] if row["email"] == user] + cards
 
     def expected_orders(self) -> list[Order]:
         price = PRICE_MINOR * QUANTITY

@@ -6,7 +6,7 @@ that everybody writes, those that only a crash brings to light, and each rule of
 out. A bug whose text does not match the source any more is an error: it has to be planted anew.
 """
 
-from proof.planted import controls, crashes, holds, money_back, named, rules
+from proof.planted import app, controls, crashes, holds, money_back, named, rules, telling
 from proof.planted.bug import Bug
 from proof.planted.run import ROOT, DoesNotMatch, Verdict, plant, try_bug
 
@@ -17,6 +17,8 @@ BUGS: tuple[Bug, ...] = (
     *crashes.BUGS,
     *money_back.BUGS,
     *holds.BUGS,
+    *app.BUGS,
+    *telling.BUGS,
 )
 
 __all__ = ["BUGS", "ROOT", "Bug", "DoesNotMatch", "Verdict", "plant", "try_bug"]

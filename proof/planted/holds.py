@@ -1,6 +1,6 @@
 """Ways to hold an order's money twice, or to lose a hold."""
 
-from proof.planted.bug import Bug, Edit, suite
+from proof.planted.bug import Bug, Edit, crash, suite
 
 CAPTURE = "tests/service/test_capture.py"
 BUGS: tuple[Bug, ...] = (
@@ -51,5 +51,31 @@ BUGS: tuple[Bug, ...] = (
         ("a_hold_whose_time_is_over_by_our_clock_stands_until_stripe_says_so",),
         suite(CAPTURE, "a_hold_whose_time_is_over_by_our_clock_stands_until_stripe_says_so"),
         model="a clock ends a hold",
+    ),
+    Bug(
+        "capture-takes-all",
+        "a capture takes what the merchant asked for",
+        (
+            Edit(
+                "paidonce/payments/capture.py",
+                "    amount = payment.amount_minor if amount_minor is None else amount_minor\n",
+                "    amount = payment.amount_minor\n",
+            ),
+        ),
+        ("I4",),
+        crash("capture_resumed:stripe.capture#1:after:asks"),
+    ),
+    Bug(
+        "hold-expires-with-its-order",
+        "an order whose money is held does not expire",
+        (
+            Edit(
+                "paidonce/payments/cancel.py",
+                "    if is_expired and (is_held or is_asking):\n",
+                "    if is_expired and is_asking:\n",
+            ),
+        ),
+        ("money_that_is_held_does_not_expire",),
+        suite("tests/service/test_expiry.py", "money_that_is_held_does_not_expire"),
     ),
 )

@@ -43,4 +43,20 @@ BUGS: tuple[Bug, ...] = (
         ("what_was_given_back_in_the_dashboard_counts_before_anybody_has_told_us",),
         suite(REQUESTS, "what_was_given_back_in_the_dashboard_counts_before_anybody_has_told_us"),
     ),
+    Bug(
+        "disputed-money-given-back",
+        "what the bank has taken back already is not given back a second time",
+        (
+            Edit(
+                "paidonce/payments/refund_request.py",
+                "    if await dispute_rows.has_unrefundable(tx, payment.id):\n"
+                "        raise errors.payment_disputed()\n",
+                "",
+            ),
+        ),
+        ("a_known_dispute_keeps_a_refund_from_being_asked_for",),
+        suite(
+            "tests/service/test_disputes.py", "a_known_dispute_keeps_a_refund_from_being_asked_for"
+        ),
+    ),
 )

@@ -24,6 +24,7 @@ from support.service import (
 from support.sheet import Sheet, sheet_path
 
 PROXY = {"trusted_proxies": "127.0.0.1"}
+ONLY_DECLINES = {"cards_without_delay": 99, "cards_per_user_and_hour": 99}
 MANY = 1000
 ORDER_OF = "SELECT id FROM orders WHERE user_id = $1"
 
@@ -101,12 +102,12 @@ def test_the_same_card_again_and_again_is_held_to_the_declines(
 def test_requests_at_the_same_time_do_not_slip_past(
     database_url: str, stripe_simulator: Any
 ) -> None:
-    with running_service(database_url, stripe_simulator, cards_without_delay=99) as service:
+    with running_service(database_url, stripe_simulator, **ONLY_DECLINES) as service:
         check_together(service)
 
 
 def test_nor_do_they_on_postgresql(postgres_url: str, stripe_simulator: Any) -> None:
-    with running_service(postgres_url, stripe_simulator, cards_without_delay=99) as service:
+    with running_service(postgres_url, stripe_simulator, **ONLY_DECLINES) as service:
         check_together(service)
 
 

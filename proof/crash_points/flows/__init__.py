@@ -9,6 +9,7 @@ from proof.crash_points.flows import (
     canceling,
     cards,
     challenges,
+    erasing,
     events,
     holds,
     money_back,
@@ -42,6 +43,7 @@ SUBJECTS = (
     sheets,
     telling,
     tokens,
+    erasing,
 )
 """Imported, so that their flows stand in the table."""
 
@@ -59,10 +61,6 @@ LEFT_OUT = {
     " tests/service/test_outgoing_desk.py",
     "commit.drop_untold": "the same",
     "commit.forget_notices": ONE_COMMIT,
-    "commit.erase_begin": "a person's command, which goes on when it is run again;"
-    " tests/service/test_erasure.py",
-    "commit.erase_finish": "the same",
-    "stripe.delete_customer": "the same",
     "commit.dismiss": "a person's command: one commit, and nothing at Stripe;"
     " tests/service/test_reconcile_dismiss.py",
     "commit.capture_refused": "Stripe refuses a capture that it could make: nothing leads there;"
