@@ -19,13 +19,14 @@ from proof.fuzz.play import Player
 from proof.fuzz.stories import play_stories
 from proof.fuzz.target import SECRETS, Target, running_target
 
+REQUESTS = 1_000_000
 STORIES = 0.02
 """Of all requests; schemathesis thinks longer than the server does."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", type=Path)

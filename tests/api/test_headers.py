@@ -49,6 +49,8 @@ SENT: dict[str, tuple[int, str]] = {
     "a length and chunks": (400, CHUNKED.replace("\r\n\r\n", "\r\nContent-Length: 3\r\n\r\n")),
     "a tunnel": (400, "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
 }
+SAID_IN_DOCS = {"kinds of answer": len(SENT) + 1}
+"""What docs/security.md says."""
 EVERYWHERE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 NOWHERE = ("server", "x-powered-by", "set-cookie", "location", "via")
 

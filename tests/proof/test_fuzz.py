@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from proof.fuzz.__main__ import REQUESTS as IN_A_RUN
 from proof.fuzz.__main__ import fuzz
 from proof.fuzz.answers import Answer, Judge
 from proof.fuzz.target import running_target
 
 REQUESTS = 1200
+SAID_IN_DOCS = {"requests in a run": IN_A_RUN, "requests per database in the suite": REQUESTS}
+"""What docs/security.md says."""
 RIGHT = {
     "status": "error",
     "message": "No.",

@@ -227,6 +227,10 @@ PLACES = {
 }
 
 
+SAID_IN_DOCS = {"lies": sum(len(place.lies) for place in PLACES.values())}
+"""What docs/security.md says."""
+
+
 def is_paid(service: Running, order_id: str) -> bool:
     rows = service.rows("SELECT status FROM orders WHERE id = $1", order_id)
     states = service.rows("SELECT state FROM payments WHERE order_id = $1", order_id)

@@ -29,6 +29,9 @@ LIES: dict[str, Any] = {
 }
 ATTEMPTS = {"method": "GET", "path": "/v1/setup_attempts"}
 LATER = 700
+SAID_IN_DOCS = {"lies": 4 * (len(LIES) + 1) + len(LIES) + (len(LIES) + 1) + 3}
+"""What docs/security.md says: by the four who look, when one is made, when one is closed; and the
+SetupAttempts, the customer session, the ephemeral key."""
 
 
 @pytest.fixture

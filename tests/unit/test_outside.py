@@ -84,6 +84,9 @@ NO_URLS = [
     "https://shop.example.com,https://127.0.0.1/",
 ]
 
+SAID_IN_DOCS = {"hosts": len(INSIDE), "addresses that are none": len(NO_URLS)}
+"""What docs/security.md says."""
+
 OUTSIDE = [
     "https://shop.example.com",
     "https://shop.example.com/",
