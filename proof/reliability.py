@@ -136,6 +136,7 @@ PARTS: tuple[tuple[str, str, str, Callable[[Json], Iterable[str]]], ...] = (
     ("The model", "make spec", "spec.json", spec),
     ("Bugs planted on purpose", "make planted", "planted.json", planted),
     ("Restarted, overloaded, left hanging", "make ha", "ha.json", ha),
+    ("An upgrade under load", "make upgrade", "upgrade.json", ha),
     ("How soon our books say paid", "python bench/bench_recorded.py", "recorded.json", recorded),
 )
 
