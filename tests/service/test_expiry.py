@@ -9,6 +9,7 @@ import pytest
 from paidonce import recovery
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.service import GOOD, NEEDS_3DS, Running, StartService
+from support.sheet import open_sheet
 
 HOUR = 3600
 
@@ -89,6 +90,39 @@ def test_a_challenge_that_may_still_be_passed_is_waited_for(service: Running) ->
     service.simulator.authenticate(action["paymentIntentId"], "success")
     assert_success(service.confirm(order_id))
     assert status_of(service, order_id) == "paid"
+
+
+def test_a_challenge_in_the_payment_sheet_is_waited_for_as_long_as_one_of_ours(
+    service: Running,
+) -> None:
+    passed, left = open_sheet(service, service.order()), open_sheet(service, service.order())
+    for sheet in (passed, left):
+        assert sheet.confirm(NEEDS_3DS)[1]["status"] == "requires_action"
+    service.clock.added += 2 * HOUR + 60
+    service.run(recovery.expire_once(service.context))
+    assert {status_of(service, sheet.order_id) for sheet in (passed, left)} == {"pending"}
+    service.simulator.authenticate(passed.intent_id, "success")
+    service.clock.added += 15 * 60
+    service.run(recovery.expire_once(service.context))
+    assert status_of(service, passed.order_id) == "paid"
+    assert status_of(service, left.order_id) == "canceled"
+
+
+def test_money_that_is_held_by_the_payment_sheet_does_not_expire(
+    start_service: StartService,
+) -> None:
+    """No event has said so, and Stripe does not answer the first look."""
+    service = start_service(order_expires_after_hours=2, capture_method="manual")
+    sheet = open_sheet(service, service.order())
+    assert sheet.confirm()[1]["status"] == "requires_capture"
+    look = {"method": "GET", "path": "/v1/payment_intents/*", "times": 1}
+    service.simulator.add_fault(kind="drop_request", match=look)
+    service.clock.added += 3 * HOUR
+    for _ in range(2):
+        service.run(recovery.expire_once(service.context))
+        service.clock.added += 60
+    assert_success(service.merchant("POST", f"/api/orders/{sheet.order_id}/capture"))
+    assert status_of(service, sheet.order_id) == "paid"
 
 
 def test_a_lost_answer_is_waited_for(service: Running) -> None:

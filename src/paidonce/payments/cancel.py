@@ -6,13 +6,14 @@ from datetime import timedelta
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Failure, Intent, IntentStatus, Reason
+from paidonce.domain.model import ActionRequired
 from paidonce.domain.states import AttemptState, OrderStatus, PaymentState
 from paidonce.payments import evidence, follow_up, history, notices, record, restore
 from paidonce.payments.context import LEASE_SECONDS, Context, Role, Visitor, new_id, visitor_for
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, captures, orders, payments
 from paidonce.store.engine import Transaction
-from paidonce.store.rows import PaymentRow
+from paidonce.store.rows import OrderRow, PaymentRow
 
 
 async def cancel_order(ctx: Context, order_id: str) -> None:
@@ -39,11 +40,34 @@ async def take_expired(ctx: Context, limit: int) -> list[str]:
 
 async def expire_order(ctx: Context, order_id: str) -> None:
     """Cancel it, unless a payment of it may still succeed, or its money is held: then later."""
+    if await _is_under_way_in_app(ctx, order_id):
+        return
     refusal = await ctx.db.transaction(
         "expiring", lambda tx: _begin(ctx, tx, order_id, is_expired=True)
     )
     if refusal is None:
         await finish_canceling(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
+
+
+async def _is_under_way_in_app(ctx: Context, order_id: str) -> bool:
+    """The app may confirm by itself: a look shows a challenge there, which is waited for as long as
+    one of ours, or records money that is held by now. Without an answer nothing is known."""
+
+    async def work(tx: Transaction) -> tuple[OrderRow | None, bool]:
+        payment = await payments.get_standing_payment(tx, order_id)
+        is_out = payment is not None and follow_up.is_secret_out(payment)
+        attempt = await attempts.get_live_attempt(tx, payment.id) if payment and is_out else None
+        return await orders.get_order(tx, order_id), is_out and attempt is None
+
+    order, is_apps = await ctx.db.read(work)
+    if order is None or order.expires_at is None or not is_apps:
+        return False
+    visitor = visitor_for(ctx, Role.WORKER, new_id())
+    verdict = await follow_up.look_at_standing_payment(ctx, order_id, visitor)
+    if isinstance(verdict, ActionRequired):
+        window = timedelta(seconds=ctx.settings.authentication_window_seconds)
+        return ctx.clock.now() < order.expires_at + window
+    return verdict is not None
 
 
 async def finish_canceling(ctx: Context, order_id: str, visitor: Visitor) -> ServiceError | None:

@@ -142,7 +142,7 @@ async def conclude_without_attempt(
             return ActionRequired(payment.id, intent.id, intent.client_secret)
         case IntentStatus.PROCESSING if is_apps:
             return errors.payment_processing()
-        case IntentStatus.REQUIRES_PAYMENT_METHOD if intent.last_error and _is_secret_out(payment):
+        case IntentStatus.REQUIRES_PAYMENT_METHOD if intent.last_error and is_secret_out(payment):
             if await client_confirms.note_decline(ctx, payment, intent.last_error):
                 await _end_trying(ctx, payment)
     return None
@@ -245,10 +245,11 @@ async def payment_status(ctx: Context, user_id: str, order_id: str) -> PaymentSt
 async def _may_be_confirmed_by_app(tx: Transaction, order: OrderRow) -> bool:
     """It was given the client secret of the live intent."""
     payment = await payments.get_standing_payment(tx, order.id)
-    return payment is not None and _is_secret_out(payment)
+    return payment is not None and is_secret_out(payment)
 
 
-def _is_secret_out(payment: PaymentRow) -> bool:
+def is_secret_out(payment: PaymentRow) -> bool:
+    """The app has the client secret of the live intent, and may confirm it by itself."""
     return payment.state is PaymentState.LIVE and payment.next_look_at is not None
 
 
