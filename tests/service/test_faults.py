@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from paidonce.gateway import client as gateway_client
+from paidonce.payments.requests import attach_request
+from paidonce.store import attempts
 from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
 from support.processes import free_port
 from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
@@ -181,6 +183,17 @@ def test_an_attach_gets_its_next_key_after_a_saved_error(service: Running) -> No
     assert [key.rpartition(":")[2] for key in keys] == ["0", "0", "1"]
     assert len({key.rpartition(":")[0] for key in keys}) == 1
     assert service.charges(order_id) == 1
+
+
+def test_an_attach_to_another_customer_has_another_key(service: Running) -> None:
+    """The process died behind the attach, and the customer was deleted at Stripe meanwhile."""
+    order_id = service.order()
+    service.pay(order_id, service.simulator.create_card(GOOD))
+    attempt = service.run(
+        service.context.db.read(lambda tx: attempts.get_latest_attempt(tx, order_id))
+    )
+    keys = {attach_request(service.context, attempt, each).key for each in ("cus_1", "cus_2")}
+    assert len(keys) == 2
 
 
 def test_a_confirm_never_gets_another_key_after_a_saved_error(service: Running) -> None:
@@ -466,6 +479,22 @@ def test_a_customer_whose_answer_was_lost_a_day_ago_is_adopted(service: Running)
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert service.simulator.audit()["totals"]["customers"] == 1
     assert service.charges(order_id) == 1
+
+
+@pytest.mark.parametrize("hours", [5, 30])
+def test_a_customer_made_behind_a_saved_error_is_found_however_late(
+    service: Running, hours: float
+) -> None:
+    """Nothing arrived at first; hours later the create is executed, and Stripe saves a 500."""
+    service.simulator.add_fault(match=CUSTOMER, kind="drop_request")
+    order_id = service.order()
+    assert service.simulator.audit()["totals"]["customers"] == 0
+    service.simulator.clear_faults()
+    service.clock.added += hours * 3600
+    service.simulator.advance_clock(hours * 3600)
+    service.simulator.add_fault(match={**CUSTOMER, "times": 1}, kind="error_after")
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.simulator.audit()["totals"]["customers"] == 1
 
 
 # --- changed by hand at Stripe -------------------------------------------------------------------

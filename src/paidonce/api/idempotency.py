@@ -61,6 +61,8 @@ class Idempotency:
     async def _keep(self, scope: str, key: str, body_hash: str, answer: Answer) -> None:
         try:
             await self._use_cases.keep_answer(scope, key, body_hash, answer.status, answer.encode())
+        except ServiceError as error:  # the database is away; the work is done all the same
+            log.warning("idempotency.answer_not_kept", error=error.message)
         except Exception:  # the work is done: its answer must get out
             log.exception("idempotency.answer_not_kept")
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from paidonce.domain import errors
 from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import ServiceError
-from paidonce.domain.intent import Failure
+from paidonce.domain.intent import Failure, Reason
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import record_contradiction
 from paidonce.payments.context import KEY_LIFE_HOURS, Parts
@@ -19,6 +19,11 @@ MAX_ROUNDS = 4
 log = get_logger(__name__)
 KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)
 LATE_EXECUTION = timedelta(hours=1)
+LAST_SEND = KEY_LIFE + LATE_EXECUTION
+"""After its first send a key is sent for the last time so much later: then the next one is taken,
+so that whatever was made under a key was made within a day of its first send."""
+
+NEXT_KEY = Failure(Reason.NOT_EXECUTED, "the key is forgotten, and nothing was made under it")
 
 
 async def ensure_customer(
@@ -42,7 +47,7 @@ async def ensure_customer(
         answer = await _find_or_create_customer(ctx, user, deadline, may_be_hosts)
         if isinstance(answer, str):
             await _save_customer(ctx, user, answer)
-        elif answer.is_saved_error or answer.param == "email":
+        elif answer.is_saved_error or answer is NEXT_KEY or answer.param == "email":
             await _next_customer_key(ctx, user, is_email_refused=answer.param == "email")
         else:
             return unavailable(answer)
@@ -76,10 +81,12 @@ async def _find_or_create_customer(
         found = await _find_hosts_customer(ctx, user, deadline)
         if found is not None:
             return found
-    if requested_at is not None and ctx.clock.now() - requested_at > KEY_LIFE:
+    if requested_at is not None and (age := ctx.clock.now() - requested_at) > KEY_LIFE:
         found = await _find_customer(ctx, user, requested_at, deadline)
         if found is not None:
             return found
+        if age > LAST_SEND:
+            return NEXT_KEY
     request = customer_request(ctx, user)
     answer = await send_harmless(
         ctx, deadline, lambda left: ctx.gateway.create_customer(request, left)
@@ -119,7 +126,7 @@ async def _find_customer(
     return await ctx.gateway.find_customer(
         customer_metadata(ctx, user),
         first - timedelta(minutes=5),
-        first + LATE_EXECUTION,
+        first + LAST_SEND + LATE_EXECUTION,
         deadline.left,
     )
 

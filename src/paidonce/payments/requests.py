@@ -84,8 +84,10 @@ def intent_request(ctx: Context, payment: PaymentRow) -> Keyed:
 
 
 def attach_request(ctx: Context, attempt: AttemptRow, customer_id: str) -> Keyed:
-    """One key per attempt: one per method and customer would replay a saved decline for a day."""
-    key = f"att:{ctx.installation.namespace}:{attempt.id}:{attempt.attach_key_no}"
+    """One key per attempt: one per method and customer would replay a saved decline for a day. And
+    per customer, since the customer of an attempt is replaced when he was deleted at Stripe."""
+    of_attempt = f"{attempt.id}:{attempt.attach_key_no}"
+    key = f"att:{ctx.installation.namespace}:{customer_id}:{of_attempt}"
     return Keyed(key, attempt.stripe_version, {"customer": customer_id})
 
 
