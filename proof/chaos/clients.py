@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from contextvars import Context as Scope
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proof.auditor import Asked, Order
@@ -45,11 +45,15 @@ class Request:
     ended: int | None = None
     status: int | None = None
     body: Json = field(default_factory=dict)
+    key: str = ""
+    amount_minor: int | None = None
 
     def told(self) -> Asked:
-        return Asked(
-            self.order_id, self.kind, self.method, self.begun, self.ended, self.status, self.body
-        )
+        return Asked(**vars(self))
+
+    def unheard(self, begun: int) -> "Request":
+        """The same once more, whose answer nobody hears."""
+        return replace(self, begun=begun, ended=None, status=None, body={})
 
 
 @dataclass
@@ -97,20 +101,32 @@ class Clients:
     # --- asking
 
     async def ask(
-        self, placed: Placed, kind: str, method: str | None, dice: random.Random
+        self,
+        placed: Placed,
+        kind: str,
+        method: str | None,
+        dice: random.Random,
+        *,
+        key: str = "",
+        amount_minor: int | None = None,
     ) -> Request:
         """One request of the app (or the merchant's server) about an order."""
         await self._sleep_tonight(dice)
-        request = Request(placed.id, kind, method, self._next())
+        begun = self._next()
+        request = Request(placed.id, kind, method, begun, key=key, amount_minor=amount_minor)
         self.asked.append(request)
-        order = f"{MOBILE}/orders/{placed.id}"
+        order, ours = f"{MOBILE}/orders/{placed.id}", f"/api/orders/{placed.id}"
+        amount = {} if amount_minor is None else {"amountMinor": amount_minor}
         calls: dict[str, tuple[str, str, Json | None]] = {
             "pay": ("POST", f"{order}/pay", _pay_body(method, dice)),
             "confirm": ("POST", f"{order}/pay/confirm", {}),
             "look": ("GET", f"{order}/payment", None),
-            "cancel": ("POST", f"/api/orders/{placed.id}/cancel", {}),
+            "cancel": ("POST", f"{ours}/cancel", {}),
+            "capture": ("POST", f"{ours}/capture", amount),
+            "give_back": ("POST", f"{ours}/refunds", amount),
         }
-        token = MERCHANT_API_KEY if kind == "cancel" else self.fleet.token(placed.user.name)
+        is_merchants = kind in ("cancel", "capture", "give_back")
+        token = MERCHANT_API_KEY if is_merchants else self.fleet.token(placed.user.name)
         who = f"{placed.user.name} {placed.id[:8]}"
         self.world.note(who, f"asks {kind} {method or ''}".rstrip())
         self.world.counts["requests"] += 1
@@ -152,6 +168,8 @@ class Clients:
     ) -> tuple[int, Json] | None:
         """Through the network, both ways. None: no answer came."""
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        if request is not None and request.key:
+            headers["idempotency-key"] = request.key
         content = b"" if body is None else json.dumps(body).encode()
         loop = self.world.loop
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -175,9 +193,7 @@ class Clients:
                 send(there, answer)
                 send(there + late_seconds(net), unheard)
                 if request is not None:  # the second one is a request whose answer nobody hears
-                    self.asked.append(
-                        Request(request.order_id, request.kind, request.method, self._next())
-                    )
+                    self.asked.append(request.unheard(self._next()))
             case _:
                 send(there, answer)
         is_silent = fate in ("lost_request", "lost_answer", "late_request")

@@ -14,7 +14,7 @@ from typing import Any
 from paidonce import worker
 from paidonce.payments.context import Context
 from proof.auditor import books_of, judge, read_stripe
-from proof.chaos import clerk, hand
+from proof.chaos import clerk, hand, merchant
 from proof.chaos.clients import Clients
 from proof.chaos.courier import Courier
 from proof.chaos.habits import UNIT_MINOR, Shopper
@@ -32,6 +32,8 @@ MOST_ROUNDS = 400
 UNFINISHED = (
     "SELECT (SELECT count(*) FROM paidonce_payment_attempts WHERE state IN ('open', 'action'))"
     " + (SELECT count(*) FROM paidonce_orders WHERE status = 'canceling')"
+    " + (SELECT count(*) FROM paidonce_captures WHERE state = 'requested')"
+    " + (SELECT count(*) FROM paidonce_refunds WHERE state = 'requested')"
 )
 OPEN_ENDS = UNFINISHED + (
     " + (SELECT count(*) FROM paidonce_stripe_events WHERE state = 'pending' AND tries < 6)"
@@ -113,6 +115,7 @@ class Shop:
             unknown_window_seconds=dice.choice([20, 60, 200]),
             authentication_window_seconds=dice.choice([30, 120, 400]),
             declines_per_user_and_hour=dice.choice([3, 10, 50]),
+            capture_method="manual" if merchant.holds_first(world) else "automatic",
         )
         self.connection = open_shared()
         self.stripe = StripeSide(world)
@@ -139,6 +142,13 @@ class Shop:
         ]
         if hand.is_there(self.world):
             people.append(asyncio.ensure_future(hand.live(self.world, self.stripe)))
+        if merchant.is_there(self.world):
+            is_holding = merchant.holds_first(self.world)
+            people.append(
+                asyncio.ensure_future(
+                    merchant.live(self.world, self.clients, is_holding=is_holding)
+                )
+            )
         has_clerk = clerk.is_there(self.world)
         if has_clerk:
             people.append(asyncio.ensure_future(clerk.live(self.world, self.clients)))
@@ -246,6 +256,11 @@ class Shop:
         if not wanted:
             said = f"{answer.status} {answer.body.get('code')}"
             self.world.bugs.append(f"order {placed.id} is {status}, and a good card hears {said}")
+        data = answer.body.get("data")
+        if isinstance(data, dict) and data.get("status") == "authorized":
+            taken = await self.clients.ask(placed, "capture", None, self.dice)
+            if taken.status != 200:
+                self.world.bugs.append(f"order {placed.id} is held, and a capture hears {taken}")
 
     def judge(self) -> list[str]:
         found = judge(
