@@ -188,7 +188,7 @@ class Service:
         return await outgoing.get_event(self.ctx, event_id)
 
     @_needs_database
-    async def resend_event(self, event_id: str) -> ToldEvent:
+    async def resend_event(self, event_id: str) -> tuple[ToldEvent, int]:
         return await outgoing.resend_event(self.ctx, event_id)
 
     @_needs_database

@@ -246,6 +246,8 @@ def test_what_an_endpoint_was_told_that_has_left_is_not_sent_to_it_again(
     desk = Desk(service.context.db, service.clock)
     assert service.run(desk.retire("shop")) == 0
     assert service.run(desk.resend(event["id"])) == 0
+    again = service.merchant("POST", f"/api/events/{event['id']}/resend").json()
+    assert again["message"] == "There is no endpoint to send to"
     assert service.run(desk.look()).waiting == 0
     now = service.clock.now()
     names = ["other", "third"]

@@ -70,15 +70,14 @@ class EventRoutes:
         return respond(request, success("Event retrieved successfully", event.as_json()))
 
     async def resend_event(self, request: Request) -> Response:
-        """Send an event again to every endpoint that it was for."""
+        """Send an event again to every endpoint that it was for and that is still there."""
         self._check(request)
         event_id = _event_id_of(request)
         raw, _ = read_json_object(request, is_empty_allowed=True)
 
         async def work() -> Answer:
-            event = await self._use_cases.resend_event(event_id)
-            has_endpoint = bool(event.deliveries)
-            message = "Event is sent again" if has_endpoint else "There is no endpoint to send to"
+            event, count = await self._use_cases.resend_event(event_id)
+            message = "Event is sent again" if count else "There is no endpoint to send to"
             return success(message, event.as_json())
 
         return await self._idempotency.answer(request, PRINCIPAL, raw, work)

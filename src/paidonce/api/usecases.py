@@ -78,8 +78,8 @@ class UseCases(Protocol):
         """Raises `event_not_found`."""
         ...
 
-    async def resend_event(self, event_id: str) -> ToldEvent:
-        """The event, on its way again; raises `event_not_found`."""
+    async def resend_event(self, event_id: str) -> tuple[ToldEvent, int]:
+        """The event, and to how many endpoints it is on its way again; raises `event_not_found`."""
         ...
 
     async def put_products(self, products: list[Product]) -> None: ...

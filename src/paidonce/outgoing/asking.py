@@ -28,7 +28,7 @@ async def get_event(ctx: Parts, event_id: str) -> ToldEvent:
     return found
 
 
-async def resend_event(ctx: Parts, event_id: str) -> ToldEvent:
-    """To every endpoint that it was for. Raises `event_not_found`."""
-    await Desk(ctx.db, ctx.clock).resend(event_id)
-    return await get_event(ctx, event_id)
+async def resend_event(ctx: Parts, event_id: str) -> tuple[ToldEvent, int]:
+    """The event, and to how many endpoints it goes. Raises `event_not_found`."""
+    count = await Desk(ctx.db, ctx.clock).resend(event_id)
+    return await get_event(ctx, event_id), count
