@@ -108,6 +108,7 @@ class Tries:
             yield Tried(f"query {name}", f"{self._path}?{name}={value}", self._headers)
         name = quote(next(self._spellings), safe="")
         yield Tried("name in the query", f"{self._path}?a=b&{name}=1", self._headers)
+        yield Tried("query as a form", f"{self._path}?a={'+'.join(GROUPS)}", self._headers)
 
     def _in_headers(self) -> Iterator[Tried]:
         ours = {"Idempotency-Key"} | {e["name"] for e in self._parameters if e["in"] == "header"}
