@@ -1,6 +1,8 @@
-"""The shop as a process of its own, on a database with the users of years, and a simulated Stripe.
+"""The shop as a process of its own, on a database with the users of years, and a simulated Stripe:
+one of each for a file of tests, in which every test has users and orders of its own.
 
-The fixture `stripe_simulator` comes with paidonce's distribution.
+`stripe_simulator` is the fixture of paidonce's distribution, which empties it for every test. Here
+it keeps what it has, as Stripe does.
 """
 
 import os
@@ -10,10 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
+
+from stripesim.testing import SimulatorThread
 
 SHOP = Path(__file__).parents[1]
 WEBHOOK_SECRET = "whsec_of_the_shops_tests"
@@ -27,17 +30,34 @@ def event_secret() -> str:
     return EVENT_SECRET
 
 
+@pytest.fixture(scope="module")
+def stripe_simulator() -> Iterator[SimulatorThread]:
+    with SimulatorThread() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop") / "shop.db"
+
+
 @pytest.fixture
-def shop(tmp_path: Path, stripe_simulator: Any) -> Iterator[str]:
-    """The address of a running shop."""
+def shop(running_shop: str, stripe_simulator: SimulatorThread) -> str:
+    """The address of a running shop that hears from Stripe."""
+    stripe_simulator.set_webhook_target(f"{running_shop}/api/webhooks/stripe", WEBHOOK_SECRET)
+    return running_shop
+
+
+@pytest.fixture(scope="module")
+def running_shop(shop_database: Path, stripe_simulator: SimulatorThread) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     environment = {
         "PATH": os.environ["PATH"],
-        "SHOP_DATABASE": str(tmp_path / "shop.db"),
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}",
+        "SHOP_DATABASE": str(shop_database),
+        "DATABASE_URL": f"sqlite:///{shop_database}",
         "USERS_TABLE": "users",
         "STRIPE_API_BASE": stripe_simulator.url,
         "STRIPE_SECRET_KEY": stripe_simulator.secret_key,
@@ -51,11 +71,11 @@ def shop(tmp_path: Path, stripe_simulator: Any) -> Iterator[str]:
         "SHOP_EVENT_SECRET": EVENT_SECRET,
     }
     command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port)]
-    with (tmp_path / "shop.log").open("w") as log:
+    log_file = shop_database.with_suffix(".log")
+    with log_file.open("w") as log:
         process = subprocess.Popen(command, cwd=SHOP, env=environment, stdout=log, stderr=log)
         try:
-            _wait_for(url, process, tmp_path / "shop.log")
-            stripe_simulator.set_webhook_target(f"{url}/api/webhooks/stripe", WEBHOOK_SECRET)
+            _wait_for(url, process, log_file)
             yield url
         finally:
             process.terminate()
