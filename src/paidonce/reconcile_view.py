@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from paidonce.domain.intent import IntentStatus
 from paidonce.domain.states import OrderStatus
 from paidonce.reconcile import ADVICE, IN_FLIGHT, Counts, Dismissal, Finding, Kind
+from paidonce.records_view import in_cell, printable
 
 COLUMNS = (
     "kind", "order_id", "payment_id", "user_id", "stripe_id", "amount_minor", "currency", "detail",
@@ -58,7 +59,7 @@ class TableView(View):
         order_id = finding.order_id or "-"
         detail = finding.detail
         if finding.user_id and not finding.order_id:
-            detail = f"user {_printable(finding.user_id)}: {detail}"
+            detail = f"user {printable(finding.user_id)}: {detail}"
         self._line(_row(finding.kind, order_id, finding.stripe_id or "-", amount, detail))
         if finding.done:
             self._line(f"    {'fixed' if finding.is_fixed else 'not fixed'}: {finding.done}")
@@ -111,7 +112,7 @@ class CsvView(View):
         self._writer.writeheader()
 
     def show(self, finding: Finding) -> None:
-        self._writer.writerow(_values(finding))
+        self._writer.writerow({name: in_cell(value) for name, value in _values(finding).items()})
         self._out.flush()
 
     def end(self, counts: Counts, *, is_complete: bool) -> None:
@@ -163,7 +164,3 @@ def _by_kind(counts: Counts) -> list[tuple[Kind, int]]:
 
 def _row(kind: str, order_id: str, stripe_id: str, amount: str, detail: str) -> str:
     return f"{kind:<21} {order_id:<36} {stripe_id:<28} {amount:>12}  {detail}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TextIO
 
+FORMULA_SIGNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 MOST_LINES = 50
 """Of each kind in a table: whoever wants all of them reads JSON or CSV."""
 
@@ -45,7 +46,7 @@ class RecordsView:
             case Format.JSON:
                 self._lines([f"{',' if count > 1 else self._head} {json.dumps(dict(record))}"])
             case Format.CSV:
-                self._writer.writerow({name: _in_cell(record[name]) for name in self._columns})
+                self._writer.writerow({name: in_cell(record[name]) for name in self._columns})
                 self._out.flush()
 
     def end(
@@ -70,9 +71,22 @@ class RecordsView:
 
     def _lines(self, lines: Sequence[str]) -> None:
         for line in lines:
-            print(line if line.isprintable() else repr(line), file=self._out)
+            print(printable(line), file=self._out)
         self._out.flush()
 
 
-def _in_cell(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+def in_cell(value: Any) -> Any:
+    """A list as words. E-mails, ids and metadata are written by strangers: a text that would be a
+    formula in a spreadsheet gets an apostrophe before it
+    (https://owasp.org/www-community/attacks/CSV_Injection), and one that cannot be printed is
+    written as in a table, with its line ends and control characters spelled out."""
+    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    if not isinstance(text, str):
+        return text
+    if text.lstrip()[:1] in FORMULA_SIGNS:
+        text = f"'{text}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
