@@ -69,7 +69,7 @@ def resend(
 
 @notices_app.command()
 def enable(name: Name) -> None:
-    """An endpoint that answered 410 Gone is told again, first what has waited for it."""
+    """An endpoint that answered 410 Gone is told again, at once what has waited for it."""
     if not _use_outbox(lambda desk: desk.enable(name)):
         fail(f"no endpoint {name} was ever seen.", INCOMPLETE)
     print(f"{name} is told again.")  # noqa: T201

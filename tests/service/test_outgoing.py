@@ -14,9 +14,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from paidonce import outgoing
 from paidonce.endpoints import new_secret
 from paidonce.observability import set_step_hook
+from paidonce.outgoing.desk import Desk
 from paidonce.outgoing.lane import LEASE
 from paidonce.outgoing.retries import MOST_TRIES, PAUSES_SECONDS
-from paidonce.store import outbox
 from support.envelope import assert_error, assert_success
 from support.receiver import EventReceiver, event_receiver
 from support.service import (
@@ -264,8 +264,8 @@ def test_gone_disables_the_endpoint_until_a_person_enables_it(
     assert steps == [], "nobody takes what may not be sent, twice a second"
     (row,) = service.rows("SELECT disabled_at, note FROM event_endpoints")
     assert row["disabled_at"] is not None and row["note"] == "answered 410"
-    enable = service.context.db.transaction("x", lambda tx: outbox.enable_endpoint(tx, "main"))
-    assert service.run(enable)
+    desk = Desk(service.context.db, service.clock)
+    assert service.run(desk.enable("main"))
     deliver(service)
     assert states(service) == ["delivered", "delivered"]
 

@@ -15,6 +15,7 @@ from paidonce.outgoing.retries import PAUSES_SECONDS
 from paidonce.store import outbox
 from support.envelope import assert_error, assert_success
 from support.launcher import shared_launcher
+from support.money_back import ask
 from support.processes import script
 from support.receiver import EventReceiver, event_receiver
 from support.service import DECLINED_AT_CHARGE, GOOD, Running, StartService, running_service
@@ -211,6 +212,27 @@ def test_what_was_delivered_is_forgotten_after_90_days_and_the_rest_is_kept(
     assert service.run(outgoing.forget_once(service.context)) == 1
     assert [event["data"]["orderId"] for event in listed(service)] == [waiting, dead]
     assert len(service.rows("SELECT event_id FROM event_deliveries")) == 1
+
+
+def test_an_endpoint_that_is_enabled_is_told_at_once_and_in_order(
+    service: Running, receiver: EventReceiver
+) -> None:
+    """Also what failed before it answered 410, and what waits behind that."""
+    order_id = paid(service)
+    receiver.answer = lambda _event: 500
+    deliver(service)
+    service.clock.added += PAUSES_SECONDS[0] * 1.2 + 1
+    receiver.answer = lambda _event: 410
+    deliver(service)
+    assert ask(service, order_id).status_code == 200
+    receiver.answer = lambda _event: 204
+    deliver(service, 1)
+    assert receiver.types() == ["order.paid"] * 2
+    desk = Desk(service.context.db, service.clock)
+    assert service.run(desk.enable("nobody")) is False
+    assert service.run(desk.enable("shop")) is True
+    deliver(service)
+    assert receiver.types() == ["order.paid"] * 3 + ["order.refunded"]
 
 
 def test_an_endpoint_that_left_for_good_leaves_nothing_that_waits(

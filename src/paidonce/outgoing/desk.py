@@ -52,9 +52,10 @@ class Desk:
         )
 
     async def enable(self, name: str) -> bool:
-        """After 410 Gone. False: no such endpoint."""
+        """After 410 Gone: at once, whatever was to be tried later. False: no such endpoint."""
+        now = self._clock.now()
         return await self._db.transaction(
-            "enable_endpoint", lambda tx: outbox.enable_endpoint(tx, name)
+            "enable_endpoint", lambda tx: outbox.enable_endpoint(tx, name, now)
         )
 
     async def retire(self, name: str) -> int | None:

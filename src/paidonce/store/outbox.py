@@ -92,12 +92,18 @@ async def disable_endpoint(tx: Transaction, name: str, note: str, now: datetime)
     return changed == 1
 
 
-async def enable_endpoint(tx: Transaction, name: str) -> bool:
-    """False when there is no such endpoint."""
+async def enable_endpoint(tx: Transaction, name: str, now: datetime) -> bool:
+    """What was to be tried later is due too. False when there is no such endpoint."""
     changed = await tx.execute(
         "UPDATE event_endpoints SET disabled_at = NULL, paused_until = NULL, note = NULL"
         " WHERE name = $1",
         name,
+    )
+    await tx.execute(
+        "UPDATE event_deliveries SET next_try_at = $2, lease_owner = NULL"
+        " WHERE endpoint = $1 AND state = 'pending' AND next_try_at > $2",
+        name,
+        now,
     )
     return changed == 1
 
