@@ -2,11 +2,12 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 import jwt
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from paidonce.endpoints import Endpoint, endpoints_of, parse_endpoints, parse_secrets
@@ -14,6 +15,7 @@ from paidonce.observability import has_card_number
 
 Mode = Literal["test", "live"]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SHORTEST_MERCHANT_KEY = 16
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -22,10 +24,13 @@ class SettingsError(Exception):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Environment variables, upper case, by the names of the fields. Addresses may hold a password,
-    so they are left out of what a traceback could show, like secrets."""
+    """Environment variables, upper case, by the names of the fields; an empty one is not set.
+    Addresses may hold a password, so they are left out of what a traceback could show, like
+    secrets."""
 
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     @model_validator(mode="after")
     def _no_card_numbers(self) -> Self:
@@ -262,6 +267,15 @@ class Settings(OperatorSettings, TokenSettings):
             raise ValueError("must be empty or comma separated secrets (whsec_…)")
         return value
 
+    @field_validator("merchant_api_key")
+    @classmethod
+    def _merchant_key(cls, value: SecretStr) -> SecretStr:
+        keys = _split(value.get_secret_value())
+        if any(len(key) < SHORTEST_MERCHANT_KEY for key in keys):  # it opens refunds
+            each = "in each of its keys" if len(keys) > 1 else "(openssl rand -hex 32 makes one)"
+            raise ValueError(f"must have at least {SHORTEST_MERCHANT_KEY} characters {each}")
+        return value
+
     @field_validator("event_endpoints")
     @classmethod
     def _endpoints(cls, value: str) -> str:
@@ -344,8 +358,25 @@ def load(kind: type[AnySettings]) -> AnySettings:
         name = str(first["loc"][0]).upper() if first["loc"] else ""
         if first["type"] == "missing":
             raise SettingsError(f"{name} is required but not set.") from None
-        reason = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        allowed = _allowed(kind.model_fields[name.lower()]) if name else None
+        reason = allowed or first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{name} {reason}".strip().removesuffix("…") + ".") from None
+
+
+def _allowed(field: FieldInfo) -> str | None:
+    """What a switch, a choice or a number may be; None for text, whose own check says it."""
+    if field.annotation is bool:
+        return "must be true or false"
+    if get_origin(field.annotation) is Literal:
+        return f"must be {' or '.join(get_args(field.annotation))}"
+    if field.annotation not in (int, float):
+        return None
+    word = "whole number" if field.annotation is int else "number"
+    least, most = (
+        next((getattr(bound, name) for bound in field.metadata if hasattr(bound, name)), None)
+        for name in ("ge", "le")
+    )
+    return f"must be a {word} from {least}" + (f" to {most}" if most is not None else "")
 
 
 def _split(value: str) -> list[str]:

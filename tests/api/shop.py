@@ -19,7 +19,7 @@ from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.settings import Settings
 
 JWT_SECRET = "a shared secret of 64 bytes, so that HS512 could be tried as well"
-MERCHANT_KEY = "mk_first_key"
+MERCHANT_KEY, SECOND_MERCHANT_KEY = "mk_first_key_of_the_shop", "mk_second_key_of_the_shop"
 ORDER_ID = "7d8b1e0c-52e3-4f6e-9c3f-1a2b3c4d5e6f"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def settings_with(**changes: Any) -> Settings:
         "stripe_webhook_secret": "whsec_1",
         "payment_return_url": "https://shop.example/return",
         "auth_jwt_secret": JWT_SECRET,
-        "merchant_api_key": f"{MERCHANT_KEY}, mk_second_key",
+        "merchant_api_key": f"{MERCHANT_KEY}, {SECOND_MERCHANT_KEY}",
         "trusted_proxies": "",
     }
     return Settings(**{**values, **changes})

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from paidonce.endpoints import new_secret
-from paidonce.settings import SettingsError, load_settings
+from paidonce.settings import Settings, SettingsError, load_settings
 
 GOOD = {
     "STRIPE_SECRET_KEY": "sk_test_1",
@@ -57,6 +57,9 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"AUTH_JWT_SECRET": None, "AUTH_JWKS_URL": "https:/jwks"}, "AUTH_JWKS_URL"),
         ({"AUTH_JWT_SECRET": PUBLIC_KEY}, "AUTH_JWT_SECRET must be a shared secret"),
         ({"AUTH_JWT_SECRET": '{"kty": "RSA", "n": "0123456789abcdef"}'}, "AUTH_JWT_SECRET"),
+        ({"MERCHANT_API_KEY": "quite-short-key"}, "MERCHANT_API_KEY must have at least 16 char"),
+        ({"MERCHANT_API_KEY": f"{'long' * 9}, quite-short-key "}, "MERCHANT_API_KEY must have at"),
+        ({"MERCHANT_API_KEY": " quite-short-key"}, "MERCHANT_API_KEY must have at least 16 char"),
         ({"STRIPE_SECRET_KEY": "pk_test_1"}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_SECRET_KEY": ""}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_PUBLISHABLE_KEY": "sk_test_1"}, "STRIPE_PUBLISHABLE_KEY"),
@@ -111,9 +114,53 @@ def test_a_wrong_setting_is_named_in_one_line_without_its_value(
         load_settings()
     sentence = str(refused.value)
     assert named in sentence and "\n" not in sentence and sentence.endswith(".")
-    for name in ("AUTH_JWT_SECRET", "EVENT_SECRETS"):
+    for name in ("AUTH_JWT_SECRET", "EVENT_SECRETS", "MERCHANT_API_KEY"):
         secret = changes.get(name)
-        assert secret is None or secret not in sentence
+        assert secret is None or secret.strip(" ,") not in sentence
+    assert "quite-short" not in sentence
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_an_empty_setting_is_one_that_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As `NAME=` in a compose file or a shell means it."""
+    outcomes = []
+    for value in (None, ""):
+        _environment(monkeypatch, {name.upper(): value})
+        try:
+            outcomes.append(load_settings().model_dump())
+        except SettingsError as refused:
+            outcomes.append({"refused": str(refused)})
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rest"),
+    [
+        ("STRIPE_USE_SDK", "perhaps", "must be true or false."),
+        ("EVENT_ALLOW_LOOPBACK", "2", "must be true or false."),
+        ("CAPTURE_METHOD", "sometimes", "must be automatic or manual."),
+        ("PAYMENT_METHOD_POLICY", "Attach", "must be attach or single_use."),
+        ("MAX_REQUESTS", "many", "must be a whole number from 1 to 1000."),
+        ("MAX_REQUESTS", "2.5", "must be a whole number from 1 to 1000."),
+        ("MAX_REQUESTS", "1001", "must be a whole number from 1 to 1000."),
+        ("SAME_ORDER_WITHIN_SECONDS", "-1", "must be a whole number from 0 to 86400."),
+        ("CARDS_WITHOUT_DELAY", "0", "must be a whole number from 1."),
+        ("DRAIN_DELAY_SECONDS", "nan", "must be a number from 0 to 300."),
+        ("DRAIN_DELAY_SECONDS", "301", "must be a number from 0 to 300."),
+        ("PAYMENT_METHOD_TYPES", "card, link", "must be comma separated types, card for one."),
+        ("TRUSTED_PROXIES", "somewhere", "must be comma separated addresses or networks."),
+        ("DATABASE_URL", "shop.db", "must be sqlite:///file.db or postgresql://."),
+    ],
+)
+def test_a_refusal_says_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, rest: str
+) -> None:
+    _environment(monkeypatch, {name: value})
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name} {rest}"
 
 
 def test_endpoints_have_names_and_secrets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,13 +193,13 @@ def test_lists_are_split_and_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch
         monkeypatch,
         {
             "STRIPE_WEBHOOK_SECRET": "whsec_a, whsec_b",
-            "MERCHANT_API_KEY": "one,,two ",
+            "MERCHANT_API_KEY": f"{'one' * 6},,{'two' * 6} ",
             "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         },
     )
     settings = load_settings()
     assert settings.webhook_secrets == ["whsec_a", "whsec_b"]
-    assert settings.merchant_api_keys == ["one", "two"]
+    assert settings.merchant_api_keys == ["one" * 6, "two" * 6]
     assert [str(network) for network in settings.trusted_proxy_networks] == [
         "10.0.0.0/8",
         "::1/128",
