@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from paidonce import outgoing, webhooks
 from paidonce.api.drain import Drain
+from paidonce.api.usecases import OK, Readiness
 from paidonce.domain import errors
 from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
 from paidonce.domain.model import (
@@ -265,17 +266,19 @@ class Service:
         await measure_disputes(ctx)
         set_holds_ending(await count_ending(ctx))
 
-    async def readiness(self) -> dict[str, str]:
+    async def readiness(self) -> Readiness:
         if self._drain.begun.is_set():
-            return {"process": "is ending"}
+            return Readiness({"process": "is ending"}, is_ready=False)
         ctx = self.ctx
-        circuit = "the circuit is open" if ctx.gateway.is_circuit_open else "ok"
+        is_open = ctx.gateway.is_circuit_open
+        stripe = "the circuit is open" if is_open else ctx.gateway.key_complaint or OK
         try:
             await ctx.db.read(lambda tx: tx.fetch_one("SELECT namespace FROM installation"))
         except DatabaseUnavailable as error:
             log.warning("database.unavailable", error=str(error))
-            return {"database": "cannot be reached", "stripe": circuit}
-        return {"database": "ok", "stripe": circuit, "migrations": "ok"}
+            return Readiness({"database": "cannot be reached", "stripe": stripe}, is_ready=False)
+        checks = {"database": OK, "stripe": stripe, "migrations": OK}
+        return Readiness(checks, is_ready=not is_open)
 
     @_needs_database
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:

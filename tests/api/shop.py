@@ -16,6 +16,7 @@ import uvicorn
 
 from paidonce.api import build_api
 from paidonce.api.server import UVICORN_OPTIONS
+from paidonce.domain import errors
 from paidonce.settings import Settings
 
 JWT_SECRET = "a shared secret of 64 bytes, so that HS512 could be tried as well"
@@ -52,6 +53,10 @@ class NoUseCase:
             raise AssertionError(f"{name} was reached")
 
         return reached
+
+    async def receive_webhook(self, body: bytes, signature: str) -> None:
+        """No signature is good here."""
+        raise errors.invalid_signature()
 
     async def measure(self) -> None:
         """Nothing to measure: asked for by every look at the metrics."""

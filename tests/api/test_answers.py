@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.shop import ORDER_ID, NoUseCase, Shop, StartShop
+from paidonce.api.usecases import Readiness
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import (
@@ -410,10 +411,11 @@ def test_a_webhook_hands_on_the_raw_bytes(given: Shop) -> None:
 
 
 def test_readiness_is_200_or_503_with_what_is_missing(given: Shop) -> None:
-    given.use_cases.answers += [{"database": "ok"}, {"database": "ok", "stripe": "circuit open"}]
-    assert assert_success(given.call("GET", "/readyz", token=None)) == {"database": "ok"}
+    sick = {"database": "ok", "stripe": "not well"}
+    given.use_cases.answers += [Readiness(sick, is_ready=True), Readiness(sick, is_ready=False)]
+    assert assert_success(given.call("GET", "/readyz", token=None)) == sick
     body = assert_error(given.call("GET", "/readyz", token=None), 503, "service_unavailable")
-    assert body["errors"] == ["stripe: circuit open"]
+    assert body["errors"] == ["stripe: not well"]
 
 
 FINAL = [

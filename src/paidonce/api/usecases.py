@@ -1,5 +1,7 @@
 """What the routes ask for: the use cases, as the HTTP side sees them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from paidonce.domain.merchant import MerchantPayment, OrderFilter, PaymentFilter, Timeline
@@ -24,6 +26,21 @@ from paidonce.domain.model import (
 from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, RefundView
 from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the service stands on: name -> "ok" or what is wrong with it, which need not be so bad
+    that nobody should be sent here."""
+
+    checks: Mapping[str, str]
+    is_ready: bool
+
+    @property
+    def complaints(self) -> list[str]:
+        return [f"{name}: {state}" for name, state in self.checks.items() if state != OK]
 
 
 class UseCases(Protocol):
@@ -113,13 +130,14 @@ class UseCases(Protocol):
     async def set_default_method(self, user_id: str, method_id: str) -> SavedMethod: ...
 
     async def receive_webhook(self, body: bytes, signature: str) -> None:
-        """Verify and store an event; raises `invalid_signature`."""
+        """Verify and store an event; raises `invalid_signature`. Without one header of that name
+        `signature` is empty."""
 
     async def measure(self) -> None:
         """Bring those metrics up to date that are not counted as things happen."""
 
-    async def readiness(self) -> dict[str, str]:
-        """What the service stands on: name -> "ok" or what is wrong with it."""
+    async def readiness(self) -> Readiness:
+        """What the service stands on."""
         ...
 
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:

@@ -27,6 +27,7 @@ from paidonce.domain.intent import (
 )
 from paidonce.gateway.circuit import Circuit
 from paidonce.gateway.contradictions import about, contradiction, id_of_customer
+from paidonce.gateway.key_alarm import KeyAlarm
 from paidonce.gateway.lists import PAGE_SIZE, last_of_page, list_page, list_query
 from paidonce.gateway.pace import Pace
 from paidonce.gateway.translate import (
@@ -81,6 +82,7 @@ class StripeGateway:
         self._transport = transport or AiohttpTransport()
         self._clock = clock or SystemClock()
         self._circuit = Circuit(self._clock.monotonic)
+        self._key_alarm = KeyAlarm(self._clock.monotonic)
         self._is_live = settings.mode == "live"
         self._client = stripe.StripeClient(
             settings.stripe_secret_key.get_secret_value(),
@@ -98,6 +100,11 @@ class StripeGateway:
     @property
     def is_circuit_open(self) -> bool:
         return self._circuit.is_open
+
+    @property
+    def key_complaint(self) -> str | None:
+        """What Stripe has against our key, as long as it has."""
+        return self._key_alarm.complaint
 
     async def close(self) -> None:
         await self._transport.close_async()  # type: ignore[no-untyped-call]
@@ -380,6 +387,7 @@ class StripeGateway:
         finally:
             call_timeout_seconds.reset(token)
         self._circuit.note_answer()
+        self._key_alarm.note_success(name)
         data = answer.data
         if not isinstance(data, dict) or not data.keys() & {"id", "data", "client_secret"}:
             return self._failed(name, Failure(Reason.UNKNOWN, "Stripe's answer is no object"))
@@ -395,6 +403,7 @@ class StripeGateway:
             self._circuit.note_answer()
         else:
             self._circuit.note_fault()
+        self._key_alarm.note_failure(name, failure)
         log.info(
             "stripe.call_failed",
             call=name,

@@ -113,6 +113,28 @@ _contradictions = Counter(
     ("object",),
     registry=registry,
 )
+_key_refused = Counter(
+    "paidonce_stripe_key_refusals",
+    "Calls that Stripe refused for our key: it is not taken (401), or may not do this (403).",
+    ("status",),
+    registry=registry,
+)
+_webhooks_refused = Counter(
+    "paidonce_webhooks_refused",
+    "Webhooks that were not taken, by the reason: nothing signed them, or they are not for us.",
+    ("reason",),
+    registry=registry,
+)
+
+
+def record_webhook_refused(reason: str) -> None:
+    """Count one; `reason` comes from the code."""
+    _webhooks_refused.labels(reason).inc()
+
+
+def record_key_refused(http_status: int) -> None:
+    """Count one call: 401 or 403."""
+    _key_refused.labels(str(http_status)).inc()
 
 
 def set_outgoing(*, waiting: int, dead: int, oldest_waiting_seconds: float) -> None:

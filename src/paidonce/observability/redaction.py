@@ -10,7 +10,7 @@ REDACTED = "[redacted]"
 
 # Every pattern keeps what says which kind of secret it was, and drops the secret itself.
 _SECRETS = (
-    (re.compile(r"\b((?:sk|rk|pk|ek)_(?:test|live)_)[A-Za-z0-9_]+"), r"\1" + REDACTED),
+    (re.compile(r"\b((?:sk|rk|pk|ek)_(?:test|live)_)[A-Za-z0-9_*]+"), r"\1" + REDACTED),
     (re.compile(r"\b(whsec_)[A-Za-z0-9+/=_-]+"), r"\1" + REDACTED),
     (re.compile(r"(\w_secret_)[A-Za-z0-9_]+"), r"\1" + REDACTED),
     (re.compile(r"\b(Bearer)\s+[^\s\"',;]+", re.IGNORECASE), r"\1 " + REDACTED),

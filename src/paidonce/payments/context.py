@@ -1,6 +1,6 @@
 """What every use case works with, who is asking, and what a piece of the pipeline can end in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from uuid import uuid4
@@ -9,6 +9,7 @@ from paidonce.domain.clock import Clock, Deadline
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.gateway import StripeGateway
+from paidonce.observability.seldom import Seldom
 from paidonce.payments.background import Background
 from paidonce.payments.gate import Gate
 from paidonce.settings import Settings
@@ -48,6 +49,7 @@ class Context(Parts):
     settings: Settings
     background: Background
     gate: Gate
+    webhook_complaints: Seldom = field(default_factory=lambda: Seldom(most=3))
 
 
 class Role(StrEnum):

@@ -6,7 +6,7 @@ begun again: what is known already is only counted.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from paidonce.payments.context import REQUEST_SECONDS, Parts
 from paidonce.payments.hints import WANTED_TYPES
 from paidonce.store import inbox
 from paidonce.store.engine import Transaction
-from paidonce.webhooks.intake import is_event, judge
+from paidonce.webhooks.intake import find_stranger, is_event, read_event
 from paidonce.when import parse_time
 
 LISTED_FOR = timedelta(days=30)
@@ -121,7 +121,9 @@ class EventsBackfill:
     async def _take(self, payloads: list[dict[str, Any]]) -> None:
         """Oldest first, a page in one transaction."""
         now = self._ctx.clock.now()
-        events = [event for each in reversed(payloads) if (event := self._judge(each))]
+        home = self._ctx.installation
+        ours = [each for each in payloads if is_event(each) and find_stranger(home, each) is None]
+        events = [read_event(home, each) for each in reversed(ours)]
 
         async def insert(tx: Transaction) -> int:
             return sum([await inbox.insert_event_once(tx, event, now) for event in events])
@@ -134,9 +136,6 @@ class EventsBackfill:
         if events:
             self.counts.until = events[-1].event_created_at
         self._report(self.counts)
-
-    def _judge(self, payload: Mapping[str, Any]) -> inbox.InboxEvent | None:
-        return judge(self._ctx.installation, payload) if is_event(payload) else None
 
 
 def _is_refused(failure: Failure) -> bool:

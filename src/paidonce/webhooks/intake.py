@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paidonce.domain import errors
-from paidonce.gateway.signature import is_signed
+from paidonce.gateway.signature import find_fault
 from paidonce.observability import get_logger, has_card_number
+from paidonce.observability.metrics import record_webhook_refused
 from paidonce.payments.context import Context
 from paidonce.store import inbox
 from paidonce.store.inbox import InboxEvent
@@ -19,18 +20,24 @@ log = get_logger(__name__)
 
 async def receive(ctx: Context, body: bytes, signature: str) -> bool:
     """Store an event; the answer may leave only afterwards. False: nothing new to work on.
+    `signature` is the header, empty where there is none.
 
     Raises invalid_signature, or invalid_request when what was signed is no event.
     """
     secrets = ctx.settings.webhook_secrets
-    if not is_signed(body, signature, secrets, ctx.clock.now()):
+    fault = find_fault(body, signature, secrets, ctx.clock.now())
+    if fault is not None:
+        _complain(ctx, "webhook.refused", fault)
         raise errors.invalid_signature()
     payload = parse(body)
     if payload is None:
+        _complain(ctx, "webhook.refused", "no_event")
         raise errors.invalid_request("The body is not a Stripe event.")
-    event = judge(ctx.installation, payload)
-    if event is None:
+    stranger = find_stranger(ctx.installation, payload)
+    if stranger is not None:
+        _complain(ctx, "event.dropped", stranger, event_id=payload["id"], type=payload["type"])
         return False
+    event = read_event(ctx.installation, payload)
     return await ctx.db.transaction(
         "event", lambda tx: inbox.insert_event_once(tx, event, ctx.clock.now())
     )
@@ -62,13 +69,24 @@ def is_event(payload: Any) -> bool:
         return False
 
 
-def judge(installation: Installation, payload: Mapping[str, Any]) -> InboxEvent | None:
-    """What is kept of an event; None for one of the other mode or another account."""
-    is_other_mode = payload["livemode"] is not (installation.mode == "live")
+def _complain(ctx: Context, said: str, reason: str, **about: str) -> None:
+    """Each is counted; a wrong secret or an endpoint of the other mode sends many, and the log
+    says it a few times a minute. Nothing of what was sent is shown but an event's id and type."""
+    record_webhook_refused(reason)
+    if ctx.webhook_complaints.may_say(ctx.clock.monotonic()):
+        log.warning(said, reason=reason, **about)
+
+
+def find_stranger(installation: Installation, payload: Mapping[str, Any]) -> str | None:
+    """Why an event is not for us: it is of the other mode, or of another account."""
+    if payload["livemode"] is not (installation.mode == "live"):
+        return "other_mode"
     account = payload.get("account")  # stands only in events of connected accounts
-    if is_other_mode or account not in (None, installation.stripe_account_id):
-        log.warning("event.dropped", event_id=payload["id"], type=payload["type"])
-        return None
+    return None if account in (None, installation.stripe_account_id) else "other_account"
+
+
+def read_event(installation: Installation, payload: Mapping[str, Any]) -> InboxEvent:
+    """What is kept of an event that is for us."""
     subject = payload["data"]["object"]
     metadata = subject.get("metadata") or {}
     is_ours = metadata.get("namespace") == installation.namespace
