@@ -44,6 +44,58 @@ def test_what_is_no_usable_json_object_is_invalid(shop: Shop, raw: bytes) -> Non
     assert body["errors"]
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (rb'{"paymentToken": "pm_\u0000"}', "paymentToken contains a NUL character."),
+        (rb'{"a": [{"b": "x"}, {"b": "\u0000"}]}', "a[1].b contains a NUL character."),
+        (rb'{"metadata": {"my note": "\u0000"}}', "metadata contains a NUL character."),
+        (rb'{"metadata": {"x\u0000": 1}}', "metadata contains a NUL character."),
+        (rb'{"x\u0000": 1}', "The body contains a NUL character."),
+        (rb'{"notes": "\ud800"}', "notes contains half of a surrogate pair."),
+        (rb'{"' + b"n" * 41 + rb'": "\ud800"}', "The body contains half of a surrogate pair."),
+        (b'{"x": {"amount": 7, "b": 1, "amount": 8}}', "amount stands twice in the same object."),
+        (b'{"my note": 1, "my note": 2}', "A field stands twice in the same object."),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_named_without_its_value(
+    shop: Shop, raw: bytes, said: str
+) -> None:
+    body = assert_error(shop.call("POST", PAY, raw=raw), 400, "invalid_request")
+    assert body["errors"] == [said]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "paymentMethodId",
+        "paymentToken",
+        "stripePaymentMethodId",
+        "confirmationToken",
+        "paymentMethod",
+    ],
+)
+def test_what_is_no_payment_method_is_named_by_the_field_that_was_sent(
+    shop: Shop, field: str
+) -> None:
+    sent = {field: "pm_/../../v1/customers"}
+    body = assert_error(shop.call("POST", PAY, body=sent), 400, "invalid_request")
+    assert body["errors"] == [f"{field} is not the id of a PaymentMethod."]
+
+
+def test_what_is_missing_is_said_in_one_way(shop: Shop) -> None:
+    for path, sent, field in (
+        ("/api/orders", {"amountMinor": 1, "currency": "usd"}, "userId"),
+        ("/api/orders", {"userId": None, "amountMinor": 1, "currency": "usd"}, "userId"),
+        ("/api/orders", {"userId": "u", "currency": "usd"}, "amountMinor"),
+        ("/api/orders", {"userId": "u", "amountMinor": 1}, "currency"),
+    ):
+        body = assert_error(shop.merchant("POST", path, body=sent), 400, "invalid_request")
+        assert body["errors"] == [f"{field} is required."]
+    body = assert_error(shop.call("POST", ORDERS, body={}), 400, "invalid_request")
+    assert body["errors"] == ["items is required."]
+
+
 def test_an_empty_body_is_invalid_on_pay(shop: Shop) -> None:
     assert_error(shop.call("POST", PAY), 400, "invalid_request")
 

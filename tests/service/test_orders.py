@@ -156,6 +156,34 @@ def test_a_product_without_a_usable_price_is_refused(service: Running) -> None:
     assert_error(service.call("POST", ORDERS, basket), 400, "product_not_found")
 
 
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "code"),
+    [
+        (12_345, "kwd", "invalid_amount"),
+        (150, "isk", "invalid_amount"),
+        (100_000_000, "usd", "amount_too_large"),
+    ],
+)
+def test_a_price_that_nobody_could_pay_is_refused_with_its_product(
+    service: Running, amount_minor: int, currency: str, code: str
+) -> None:
+    good = {"productId": "cup", "name": "Cup", "amountMinor": 200, "currency": "usd"}
+    bad = {**good, "productId": "pot", "amountMinor": amount_minor, "currency": currency}
+    answer = service.merchant("PUT", "/api/products", {"products": [good, bad]})
+    refused = assert_error(answer, 400, code, "fix_request")
+    assert refused["errors"][0].startswith("products[1].amountMinor (pot): ")
+    basket = {"items": [{"productId": "cup", "quantity": 1}]}
+    assert_error(service.call("POST", ORDERS, basket), 400, "product_not_found")
+
+
+def test_a_price_below_the_smallest_charge_is_paid_in_pieces(service: Running) -> None:
+    sweet = {"productId": "sweet", "name": "Sweet", "amountMinor": 10, "currency": "usd"}
+    assert_success(service.merchant("PUT", "/api/products", {"products": [sweet]}))
+    one = {"items": [{"productId": "sweet", "quantity": 1}]}
+    assert_error(service.call("POST", ORDERS, one), 400, "amount_too_small")
+    assert order_of(service, ("sweet", 5))["amountMinor"] == 50
+
+
 def test_an_unknown_product_is_named(service: Running) -> None:
     basket = {"items": [{"productId": "tea", "quantity": 1}, {"productId": "gone", "quantity": 1}]}
     body = assert_error(service.call("POST", ORDERS, basket), 400, "product_not_found")
@@ -295,7 +323,8 @@ def test_another_merchant_order_under_the_same_id_is_a_conflict(service: Running
     ]
     for changed in changes:
         answer = service.merchant("POST", "/api/orders", {**body, **changed})
-        assert_error(answer, 409, "order_conflict", "fix_request")
+        refused = assert_error(answer, 409, "order_conflict", "fix_request")
+        assert refused["errors"] == ["orderId is the id of an order with other contents."]
     assert assert_success(service.merchant("GET", f"/api/orders/{body['orderId']}")) == before
 
 
@@ -303,7 +332,11 @@ def test_an_order_number_is_taken_once(service: Running) -> None:
     first = merchant_order()
     assert_success(service.merchant("POST", "/api/orders", first))
     second = merchant_order(orderNumber=first["orderNumber"])
-    assert_error(service.merchant("POST", "/api/orders", second), 409, "order_conflict")
+    without_id = {name: value for name, value in first.items() if name != "orderId"}
+    for again in (second, without_id):
+        answer = service.merchant("POST", "/api/orders", again)
+        refused = assert_error(answer, 409, "order_conflict")
+        assert refused["errors"] == ["orderNumber is the number of another order."]
     assert_error(
         service.merchant("GET", f"/api/orders/{second['orderId']}"), 404, "order_not_found"
     )

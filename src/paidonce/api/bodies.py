@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -21,6 +22,9 @@ DEEPEST_NESTING = 32
 LARGEST_INTEGER_DIGITS = 30
 BODY = "paidonce.body"  # in the ASGI scope, set by the shell: the whole body, as bytes
 
+Place = tuple["Place", str | int] | None
+"""Where something stands in a JSON value: the way there, and the field or the number in a list."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
 _JSON_TYPE = re.compile(
     r"application/json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?;?\s*", re.IGNORECASE
 )
@@ -124,32 +128,51 @@ def parse_json(raw: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         raise errors.invalid_request("The body is not valid JSON.") from None
-    for text in _strings_of(value):
-        _check_string(text)
+    for text, place in _strings_of(value):
+        _check_string(text, place)
     return value
 
 
-def _check_string(text: str) -> None:
+def _check_string(text: str, place: Place) -> None:
     if "\0" in text:
-        raise errors.invalid_request("A string contains a NUL character.")
+        raise errors.invalid_request(f"{_said(place)} contains a NUL character.")
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise errors.invalid_request("A string contains half of a surrogate pair.")
+        raise errors.invalid_request(f"{_said(place)} contains half of a surrogate pair.")
 
 
-def _strings_of(value: Any) -> Iterator[str]:
-    """Every string and key in a JSON value, without recursion."""
-    waiting = [(value, 0)]
+def _said(place: Place) -> str:
+    """`items[0].productId`. A name is said when it looks like one: whatever else stands in its
+    place, the field that holds it is named."""
+    way: list[str | int] = []
+    while place is not None:
+        place, part = place
+        way.append(part)
+    said = ""
+    for part in reversed(way):
+        if isinstance(part, int):
+            said += f"[{part}]"
+        elif _NAME.fullmatch(part):
+            said += f".{part}" if said else part
+        else:
+            break
+    return said or "The body"
+
+
+def _strings_of(value: Any) -> Iterator[tuple[str, Place]]:
+    """Every string and key in a JSON value with its place, without recursion."""
+    waiting: list[tuple[Any, int, Place]] = [(value, 0, None)]
     while waiting:
-        current, depth = waiting.pop()
+        current, depth, place = waiting.pop()
         if depth > DEEPEST_NESTING:
             raise errors.invalid_request(f"The body is nested deeper than {DEEPEST_NESTING}.")
         if isinstance(current, str):
-            yield current
+            yield current, place
         elif isinstance(current, dict):
-            yield from current
-            waiting.extend((inner, depth + 1) for inner in current.values())
+            for name, inner in current.items():
+                yield name, (place, name)
+                waiting.append((inner, depth + 1, (place, name)))
         elif isinstance(current, list):
-            waiting.extend((inner, depth + 1) for inner in current)
+            waiting.extend((inner, depth + 1, (place, n)) for n, inner in enumerate(current))
 
 
 def _integer(literal: str) -> int:
@@ -173,5 +196,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """RFC 7493 forbids a key twice: whoever reads the other one sees another request."""
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise errors.invalid_request("An object has the same field twice.")
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        what = twice if _NAME.fullmatch(twice) else "A field"
+        raise errors.invalid_request(f"{what} stands twice in the same object.")
     return value

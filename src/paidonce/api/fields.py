@@ -90,6 +90,8 @@ class Fields:
     def objects(self, name: str, most: int) -> list["Fields"]:
         """A list of 1 to `most` objects."""
         listed = self._value.get(name)
+        if listed is None:
+            raise errors.invalid_request(f"{self.where}{name} is required.")
         if not isinstance(listed, list) or not 1 <= len(listed) <= most:
             raise errors.invalid_request(
                 f"{self.where}{name} must be a list of 1 to {most} objects."

@@ -47,7 +47,8 @@ class MerchantRoutes:
         return respond(request, success("Products saved successfully", data))
 
     async def create_order(self, request: Request) -> Response:
-        """Place an order of the host; the same call again answers the same order."""
+        """Place an order of the host. With an orderId or an Idempotency-Key the same call again
+        answers the same order."""
         self._check(request)
         raw, body = read_json_object(request)
 

@@ -103,6 +103,8 @@ def parse_merchant_order(body: dict[str, Any], key: RequestKey | None = None) ->
     """The host's own order. Raises `invalid_order_id` for an orderId that is no UUID."""
     fields = Fields(body)
     user_id, email, order_id = body.get("userId"), body.get("email"), body.get("orderId")
+    if user_id is None:
+        raise errors.invalid_request("userId is required.")
     if not is_user_id(user_id):
         raise errors.invalid_request(
             f"userId must be a string of 1 to {LONGEST_USER_ID} printable characters."
@@ -132,18 +134,18 @@ def payment_method_of(body: dict[str, Any]) -> str | None:
     name a kind of method).
     """
     fields = Fields(body)
-    named = [
-        fields.text(name, LONGEST_STRIPE_ID, is_empty_absent=True)
+    named = {
+        name: fields.text(name, LONGEST_STRIPE_ID, is_empty_absent=True)
         for name in (*_METHOD_FIELDS, "paymentMethod")
-    ]
-    if named[-1] is not None and not named[-1].startswith(("pm_", "ctoken_")):
-        named[-1] = None
-    for name in named:
-        if name is None:
+    }
+    if not (named["paymentMethod"] or "").startswith(("pm_", "ctoken_")):
+        del named["paymentMethod"]
+    for name, method_id in named.items():
+        if method_id is None:
             continue
-        if _PAYMENT_METHOD_ID.fullmatch(name) is None:
-            raise errors.invalid_request("paymentMethodId is not the id of a PaymentMethod.")
-        return name
+        if _PAYMENT_METHOD_ID.fullmatch(method_id) is None:
+            raise errors.invalid_request(f"{name} is not the id of a PaymentMethod.")
+        return method_id
     return None
 
 

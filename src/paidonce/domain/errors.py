@@ -252,12 +252,10 @@ def idempotency_mismatch() -> Refused:
     )
 
 
-def order_conflict() -> Refused:
+def order_conflict(detail: str) -> Refused:
+    """Another order has what only one may have; `detail` names the field."""
     return Refused(
-        "order_conflict",
-        "An order with this id exists with other contents.",
-        409,
-        NextStep.FIX_REQUEST,
+        "order_conflict", "Order exists already", 409, NextStep.FIX_REQUEST, details=[detail]
     )
 
 

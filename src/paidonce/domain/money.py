@@ -70,6 +70,14 @@ def check_charge(amount_minor: int, currency: str) -> None:
         raise errors.amount_too_large(largest(currency), currency)
 
 
+def check_price(amount_minor: int, currency: str) -> None:
+    """Whether a product can cost so much. Less than the smallest charge is fine: more pieces, and
+    other products, make it more. Raises amount_too_large, invalid_amount."""
+    check_step(amount_minor, currency)
+    if amount_minor > largest(currency):
+        raise errors.amount_too_large(largest(currency), currency)
+
+
 def check_step(amount_minor: int, currency: str) -> None:
     """A part of an amount has no minimum, and the same steps. Raises invalid_amount."""
     if amount_minor % increment(currency):

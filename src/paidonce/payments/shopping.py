@@ -28,7 +28,15 @@ from paidonce.store.rows import OrderRow
 
 
 async def put_products(ctx: Context, products: list[Product]) -> None:
-    """Add or replace lines of the price list. Orders made before keep their prices."""
+    """Add or replace lines of the price list. Orders made before keep their prices. Raises the
+    refusal of a price that nobody could ever pay, with the product's place and id."""
+    for place, product in enumerate(products):
+        try:
+            money.check_price(product.amount_minor, product.currency)
+        except errors.Refused as refusal:
+            where = f"products[{place}].amountMinor ({product.product_id})"
+            refusal.details = [f"{where}: {detail}" for detail in refusal.details]
+            raise
 
     async def work(tx: Transaction) -> None:
         for product in sorted(products, key=lambda item: item.product_id):
@@ -75,7 +83,8 @@ async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order
 
 
 async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
-    """The host's own order. The same call again answers the same order.
+    """The host's own order. The same call again answers the same order when it has an id or a key;
+    otherwise it makes another one.
 
     Raises order_conflict, and invalid_request for a user whom the host's table does not have.
     """
@@ -103,8 +112,10 @@ async def create_merchant_order(ctx: Context, new: NewMerchantOrder) -> Order:
                 raise errors.invalid_request("expiresAt must be in the future.")
             return row, True
         standing = await orders.get_order(tx, row.id)
-        if standing is None or not _is_same(standing, row, new):
-            raise errors.order_conflict()
+        if standing is None:
+            raise errors.order_conflict("orderNumber is the number of another order.")
+        if not _is_same(standing, row, new):
+            raise errors.order_conflict("orderId is the id of an order with other contents.")
         return standing, False
 
     if new.order_id is not None and not await restore.ensure_compared(ctx, restore.PAYER_SECONDS):
