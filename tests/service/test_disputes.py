@@ -284,7 +284,7 @@ def test_disputes_are_listed_by_pages_and_filters(service: Running) -> None:
     assert sorted(found) == sorted(order_ids) and rest["nextCursor"] is None
     [one] = listed(service, f"/api/disputes?orderId={order_ids[0]}")
     assert one["orderId"] == order_ids[0]
-    for wrong in ("status=Lost!", "orderId=1", "limit=101"):
+    for wrong in ("status=Lost!", "status=bogus", "orderId=1", "limit=101"):
         assert service.merchant("GET", f"/api/disputes?{wrong}").status_code == 400, wrong
 
 

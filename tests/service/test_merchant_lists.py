@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 
@@ -44,6 +45,30 @@ def test_orders_are_found_by_user_status_number_and_time(service: Running) -> No
     (row,) = listed(service, "orders", orderNumber=number)
     assert (row["orderId"], row["userId"], row["items"][0]["productId"]) == (first, "alice", "tea")
     assert listed(service, "orders", orderNumber="none", userId="") == []
+
+
+@pytest.mark.parametrize(
+    "path", ["orders", "payments", "refunds", "disputes", "events", f"orders/{uuid4()}/refunds"]
+)
+def test_a_parameter_that_a_list_does_not_have_is_refused_by_name(
+    service: Running, path: str
+) -> None:
+    """A mistyped filter must not list everything."""
+    for query, said in (
+        ("userid=alice", "userid is not one of limit, cursor"),
+        ("limit=5&%00secret=1", "A parameter is not one of limit, cursor"),
+        ("limit=5&limit=6", "limit stands twice in the query."),
+    ):
+        answer = service.merchant("GET", f"/api/{path}?{query}")
+        refused = assert_error(answer, 400, "invalid_request", "fix_request")
+        assert refused["errors"][0].startswith(said)
+
+
+def test_the_lists_of_the_app_ignore_parameters_that_they_do_not_have(service: Running) -> None:
+    """Whatever the shipped app sends."""
+    order_id = service.order()
+    answer = service.call("GET", "/api/mobile-app/orders?page=1&page=2&sort=newest")
+    assert [order["id"] for order in assert_success(answer)] == [order_id]
 
 
 def test_payments_are_found_by_what_became_of_them(service: Running) -> None:

@@ -13,7 +13,7 @@ from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
 from paidonce.api.idempotency import Idempotency
 from paidonce.api.merchant import PRINCIPAL
-from paidonce.api.schemas import as_order_id, page_of
+from paidonce.api.schemas import as_order_id, merchant_page_of
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.domain.outgoing import DeliveryState, EventFilter
@@ -58,7 +58,7 @@ class EventRoutes:
             raise errors.invalid_request("type must be the type of an event, as order.paid.")
         if wanted.state is not None and wanted.state not in STATES:
             raise errors.invalid_request(f"state must be one of {', '.join(STATES)}.")
-        page = await self._use_cases.list_events(wanted, *page_of(request))
+        page = await self._use_cases.list_events(wanted, *merchant_page_of(request, FILTERS))
         data = [event.as_json() for event in page.items]
         message = "Events retrieved successfully"
         return respond(request, success(message, data, nextCursor=page.next_cursor))

@@ -13,7 +13,13 @@ from paidonce.api.auth import LONGEST_USER_ID, Authentication, is_user_id
 from paidonce.api.envelope import respond, success
 from paidonce.api.fields import time_of
 from paidonce.api.merchant import PRINCIPAL
-from paidonce.api.schemas import LONGEST_ID, LONGEST_STRIPE_ID, as_order_id, order_id_of, page_of
+from paidonce.api.schemas import (
+    LONGEST_ID,
+    LONGEST_STRIPE_ID,
+    as_order_id,
+    merchant_page_of,
+    order_id_of,
+)
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.domain.merchant import (
@@ -69,7 +75,8 @@ class MerchantListRoutes:
             created_from=query.time("createdFrom"),
             created_to=query.time("createdTo"),
         )
-        page = await self._use_cases.list_merchant_orders(wanted, *page_of(request))
+        size = merchant_page_of(request, ORDER_FILTERS)
+        page = await self._use_cases.list_merchant_orders(wanted, *size)
         data = [views.merchant_order_detail(order) for order in page.items]
         message = "Orders retrieved successfully"
         return respond(request, success(message, data, nextCursor=page.next_cursor))
@@ -87,7 +94,8 @@ class MerchantListRoutes:
             created_from=query.time("createdFrom"),
             created_to=query.time("createdTo"),
         )
-        page = await self._use_cases.list_merchant_payments(wanted, *page_of(request))
+        size = merchant_page_of(request, PAYMENT_FILTERS)
+        page = await self._use_cases.list_merchant_payments(wanted, *size)
         data = [merchant_payment(payment) for payment in page.items]
         message = "Payments retrieved successfully"
         return respond(request, success(message, data, nextCursor=page.next_cursor))
@@ -105,7 +113,7 @@ class MerchantListRoutes:
 
 
 class _Query:
-    """Filters of a list; one that is empty filters nothing, one that is unknown is ignored."""
+    """Filters of a list; one that is empty filters nothing."""
 
     def __init__(self, request: Request) -> None:
         self._given = request.query_params

@@ -17,13 +17,13 @@ from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.money_back_views import dispute_view, refund_view
-from paidonce.api.schemas import as_order_id, order_id_of, page_of
+from paidonce.api.schemas import as_order_id, merchant_page_of, order_id_of
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
 from paidonce.domain.errors import NextStep
 from paidonce.domain.model import Page
 from paidonce.domain.money import MAX_AMOUNT_MINOR
-from paidonce.domain.money_back import REFUND_REASONS, RefundCommand, RefundView
+from paidonce.domain.money_back import DISPUTE_STATUSES, REFUND_REASONS, RefundCommand, RefundView
 
 REFUND_STATUSES = (
     "processing",
@@ -37,7 +37,6 @@ REFUND_STATUSES = (
 NOT_FINAL = frozenset({"processing", "pending", "requires_action"})
 LONGEST_STATUS = 40
 _PAYMENT_ID = re.compile(r"pay_[0-9a-f]{32}", re.ASCII)
-_WORD = re.compile(r"[a-z_]+", re.ASCII)
 _REFUND_BODY: openapi.Schema = {
     "type": "object",
     "properties": {
@@ -53,7 +52,7 @@ _REFUND_FILTERS: openapi.Schema = {
     "orderId": _ORDER_ID,
 }
 _DISPUTE_FILTERS: openapi.Schema = {
-    "status": {"type": "string", "maxLength": LONGEST_STATUS},
+    "status": {"type": "string", "enum": list(DISPUTE_STATUSES)},
     "orderId": _ORDER_ID,
 }
 
@@ -104,26 +103,27 @@ class MoneyBackRoutes:
         """The refunds of one order, newest first, whoever made them."""
         self._check(request)
         order_id = order_id_of(request)
-        page = await self._use_cases.list_refunds_of_order(order_id, *page_of(request))
+        page = await self._use_cases.list_refunds_of_order(order_id, *merchant_page_of(request))
         return _list(request, "Refunds", page, refund_view)
 
     async def list_refunds(self, request: Request) -> Response:
         """Refunds of all orders, newest first."""
         self._check(request)
-        status = request.query_params.get("status") or None
-        if status is not None and status not in REFUND_STATUSES:
-            raise errors.invalid_request(f"status must be one of {', '.join(REFUND_STATUSES)}.")
-        page = await self._use_cases.list_refunds(*page_of(request), _order_id(request), status)
+        page = await self._use_cases.list_refunds(
+            *merchant_page_of(request, _REFUND_FILTERS),
+            _order_id(request),
+            _status(request, REFUND_STATUSES),
+        )
         return _list(request, "Refunds", page, refund_view)
 
     async def list_disputes(self, request: Request) -> Response:
         """Disputes of all orders, newest first; `status` in Stripe's words."""
         self._check(request)
-        status = request.query_params.get("status") or None
-        is_word = status is None or (len(status) <= LONGEST_STATUS and _WORD.fullmatch(status))
-        if not is_word:
-            raise errors.invalid_request("status must be one of Stripe's words.")
-        page = await self._use_cases.list_disputes(*page_of(request), _order_id(request), status)
+        page = await self._use_cases.list_disputes(
+            *merchant_page_of(request, _DISPUTE_FILTERS),
+            _order_id(request),
+            _status(request, DISPUTE_STATUSES),
+        )
         return _list(request, "Disputes", page, dispute_view)
 
     def _check(self, request: Request) -> None:
@@ -147,6 +147,13 @@ def _command(order_id: str, key: str, body: Mapping[str, Any]) -> RefundCommand:
 def _order_id(request: Request) -> str | None:
     given = request.query_params.get("orderId") or None
     return None if given is None else as_order_id(given)
+
+
+def _status(request: Request, known: tuple[str, ...]) -> str | None:
+    status = request.query_params.get("status") or None
+    if status is not None and status not in known:
+        raise errors.invalid_request(f"status must be one of {', '.join(known)}.")
+    return status
 
 
 def _refund_answer(refund: RefundView) -> Answer:

@@ -1,6 +1,7 @@
 """Request bodies and parameters to what the use cases take; every refusal names the field."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from starlette.requests import Request
@@ -39,6 +40,7 @@ _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
 _STRIPE_VERSION = re.compile(  # https://docs.stripe.com/api/versioning, with betas behind it
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9](\.[a-z_]{1,40})?(; ?[a-z0-9_]{1,60}=v[0-9]{1,3})*", re.ASCII
 )
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
 _METHOD_FIELDS = ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "confirmationToken")
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 
@@ -64,6 +66,20 @@ def page_of(request: Request) -> tuple[int, str | None]:
     if cursor is not None and (len(cursor) > LONGEST_CURSOR or not cursor.isprintable()):
         raise errors.invalid_request("cursor is not one that was given by a list.")
     return int(limit), cursor
+
+
+def merchant_page_of(request: Request, filters: Collection[str] = ()) -> tuple[int, str | None]:
+    """The same of a list of the merchant's. A parameter that is none of its own is refused, and one
+    that stands twice: whoever writes `userid` must not get everybody's."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    known = ("limit", "cursor", *filters)
+    for name in names:
+        what = name if _PARAMETER.fullmatch(name) else "A parameter"
+        if name not in known:
+            raise errors.invalid_request(f"{what} is not one of {', '.join(known)}.")
+        if names.count(name) > 1:
+            raise errors.invalid_request(f"{what} stands twice in the query.")
+    return page_of(request)
 
 
 def parse_new_order(body: dict[str, Any], key: RequestKey | None = None) -> NewOrder:

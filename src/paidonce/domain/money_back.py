@@ -10,6 +10,21 @@ REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 """All that Stripe takes (https://docs.stripe.com/api/refunds/create, `reason`); `fraudulent` also
 puts the card and the e-mail on the account's block lists."""
 
+DISPUTE_STATUSES = (
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "won",
+    "lost",
+    "prevented",
+    "appeal_needs_response",
+    "appeal_under_review",
+)
+"""Stripe's (https://docs.stripe.com/api/disputes/object). A new one of theirs is
+stored and shown like any, and cannot be asked for by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class RefundCommand:
