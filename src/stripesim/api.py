@@ -183,7 +183,7 @@ class Api:
             ephemeral_keys.authorize(call, route.name, ids, raw, key.ephemeral)
         if key.is_publishable and not route.allows_publishable:
             raise keys.secret_key_required()
-        key.check_permission(request.method)
+        key.check_permission(request.method, request.path)
         saved = self._saved_outcome(call, request, raw)
         if saved is None and fault and fault.kind == "error_saved":
             # Documented (docs.stripe.com/api/idempotent_requests): a 500 is saved like any answer.

@@ -40,11 +40,8 @@ NOT_A_FORM_MESSAGE = (
     "you have any questions, we can help at https://support.stripe.com/."
 )
 
-# [C] Its beginning; Stripe goes on with the account and the permission that is missing.
-NOT_PERMITTED_MESSAGE = (
-    "Permission denied. The provided key '{key}' does not have the required permissions for this "
-    "endpoint."
-)
+# [I] From `rak_subscription_read` (tylerjrichards/st-paywall#36): what a restricted key lacks.
+WRITE_PERMISSION = "rak_{noun}_write"
 
 # --- customers ------------------------------------------------------------------------------------
 

@@ -97,6 +97,24 @@ def test_a_restricted_key_reads_everything_and_writes_nothing(wire):
         answer = requests.request(verb, url, headers=headers, timeout=5)
         error = answer.json()["error"]
         assert (answer.status_code, error["type"]) == (403, "invalid_request_error")
-        assert error["message"].startswith("Permission denied. The provided key 'rk_test_*****")
+        assert error["message"].startswith("The provided key 'rk_test_*****")
+        assert error["message"].endswith(
+            "' does not have the required permissions for this endpoint on account "
+            f"'acct_1Paid1SimOneAcct'. Having the 'rak_{path.split('/')[0][:-1]}_write' permission"
+            " would allow this request to continue."
+        )
         assert "thatIsRestricted" not in answer.text
     assert wire.simulator.audit() == before
+
+
+def test_a_restricted_key_may_not_say_whose_it_is(wire):
+    """Recorded with every permission that there is (stripe-node#2246, singer-io/tap-stripe#38)."""
+    headers = {"Authorization": "Bearer rk_test_thatIsRestrictedAbCd"}
+    answer = requests.get(f"{wire.simulator.url}/v1/account", headers=headers, timeout=5)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], "code" in error) == (
+        403,
+        "invalid_request_error",
+        False,
+    )
+    assert "'rak_accounts_kyc_id_numbers_read'" in error["message"]

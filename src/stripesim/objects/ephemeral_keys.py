@@ -13,18 +13,13 @@ from typing import Any
 from stripesim import guesses
 from stripesim.ids import ACCOUNT_ID
 from stripesim.wire.errors import StripeError, invalid_request
-from stripesim.wire.keys import masked
+from stripesim.wire.keys import masked, not_permitted
 from stripesim.world import Call
 
 Json = dict[str, Any]
 KIND = "ephemeral_key"
 LIFETIME_SECONDS = 3600  # recorded: expires - created
 SECRET = "secret"  # noqa: S105  the field's name
-# Recorded (stripe/stripe-android#7747).
-NOT_PERMITTED = (
-    "The provided key '{key}' does not have the required permissions for this endpoint on account "
-    "'{account}'. Having more permissions would allow this request to continue."
-)
 
 
 def create(call: Call, params: Json) -> Json:
@@ -78,7 +73,7 @@ def authorize(call: Call, route: str, ids: list[str], params: Json, secret: str)
     """Raises StripeError 403 for anything but its customer and that customer's methods."""
     check = PERMITTED.get(route)
     if check is None or not check(call, ids, params):
-        raise StripeError(403, NOT_PERMITTED.format(key=masked(secret), account=ACCOUNT_ID))
+        raise not_permitted(secret, "more permissions")
 
 
 def _names_customer(call: Call, ids: list[str], params: Json) -> bool:

@@ -1,5 +1,5 @@
 """API keys: every `sk_test_…` and `pk_test_…` means the one account of the simulator; `rk_test_…`
-reads all of it and writes nothing; `ek_test_…` are those that it made (`objects.ephemeral_keys`).
+reads what it has and writes nothing; `ek_test_…` are those that it made (`objects.ephemeral_keys`).
 """
 
 import base64
@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from stripesim import guesses
+from stripesim.ids import ACCOUNT_ID
 from stripesim.wire.errors import StripeError
 
 KEY = re.compile(r"^(sk|pk|rk|ek)_test_[A-Za-z0-9_]+$")
@@ -21,6 +22,13 @@ PUBLISHABLE_NOT_ALLOWED = (
     "This API call cannot be made with a publishable API key. Please use a secret API key. You can "
     "find a list of your API keys at https://dashboard.stripe.com/account/apikeys."
 )
+# Recorded (stripe/stripe-android#7747, stripe/stripe-node#2246).
+NOT_PERMITTED = (
+    "The provided key '{key}' does not have the required permissions for this endpoint on account "
+    "'{account}'. Having {what} would allow this request to continue."
+)
+# Recorded (stripe/stripe-node#2246) of a key with every permission to read.
+NEVER_PERMITTED = {("GET", "/v1/account"): "rak_accounts_kyc_id_numbers_read"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,13 @@ class ApiKey:
     ephemeral: str | None = None
     restricted: str | None = None
 
-    def check_permission(self, method: str) -> None:
-        """Raises StripeError 403 where a restricted key is to write."""
-        if self.restricted is not None and method != "GET":
-            text = guesses.NOT_PERMITTED_MESSAGE.format(key=masked(self.restricted))
-            raise StripeError(403, text)
+    def check_permission(self, method: str, path: str) -> None:
+        """Raises StripeError 403 where a restricted key is to write, or to tell its account."""
+        missing = NEVER_PERMITTED.get((method, path))
+        if missing is None and method != "GET":
+            missing = guesses.WRITE_PERMISSION.format(noun=path.split("/")[2].removesuffix("s"))
+        if self.restricted is not None and missing is not None:
+            raise not_permitted(self.restricted, f"the '{missing}' permission")
 
 
 def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
@@ -49,6 +59,10 @@ def read_key(authorization: str | None, key_param: object = None) -> ApiKey:
         raise StripeError(401, f"Invalid API Key provided: {masked(text)}")
     ephemeral, restricted = (text if text.startswith(kind) else None for kind in ("ek_", "rk_"))
     return ApiKey(text.startswith("pk_"), ephemeral, restricted)
+
+
+def not_permitted(key: str, what: str) -> StripeError:
+    return StripeError(403, NOT_PERMITTED.format(key=masked(key), account=ACCOUNT_ID, what=what))
 
 
 def secret_key_required() -> StripeError:
