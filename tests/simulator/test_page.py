@@ -181,6 +181,21 @@ def test_a_fault_that_is_switched_on_strikes_is_counted_and_removed(wire, watche
 
 
 @pytest.mark.browser
+def test_a_lie_that_cannot_be_read_is_complained_about(wire, watcher):
+    watcher.page.set_viewport_size(DESK)
+    watcher.open()
+    form = watcher.controls.locator("form").filter(has_text="What goes wrong")
+    form.get_by_label("What goes wrong").select_option("lie")
+    form.get_by_label("Fields, as JSON").fill('{"amount": ')
+    form.get_by_role("button", name="Switch on").click()
+    expect(watcher.page.get_by_role("alert")).to_contain_text("JSON")
+    form.get_by_label("Fields, as JSON").fill('{"amount": 2}')
+    form.get_by_role("button", name="Switch on").click()
+    expect(watcher.controls.get_by_role("list", name="Fault rules")).to_contain_text("lie")
+    assert wire.simulator.faults()[0]["fault"]["fields"] == {"amount": 2}
+
+
+@pytest.mark.browser
 def test_an_event_is_shown_with_its_delivery_and_sent_again(wire, watcher, inbox):
     customer = wire.customer()
     inbox.wait_for("customer.created")

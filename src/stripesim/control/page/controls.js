@@ -15,7 +15,7 @@ export class Controls {
     this.onAct = onAct;
     this.challenges = el("ul", { class: "items" });
     this.challengeCard = panel("3-D Secure", this.challenges);
-    this.faultForm = new FaultForm((rule) => this.act(`fault ${rule.fault.kind} is added`, () => post("/faults", rule)));
+    this.faultForm = new FaultForm((kind, rule) => this.act(`fault ${kind} is added`, () => post("/faults", rule())));
     this.rules = el("ul", { class: "items", "aria-label": "Fault rules" });
     this.clearAll = button("Remove all", "small", () => this.act("all faults are removed", () => remove("/faults")));
     this.webhooks = el("form", { class: "form", onsubmit: (event) => this.setWebhooks(event) });

@@ -31,7 +31,7 @@ export class FaultForm {
     this.fields = field("Fields, as JSON", { name: "fields", value: '{"amount": 1}', spellcheck: "false" });
     this.node = el(
       "form",
-      { class: "form", onsubmit: (event) => { event.preventDefault(); onAdd(this.rule()); } },
+      { class: "form", onsubmit: (event) => { event.preventDefault(); onAdd(this.kind.value, () => this.rule()); } },
       el("label", { class: "wide" }, "What goes wrong", this.kind),
       el("label", {}, "Method", el("select", { name: "method" }, METHODS.map(([value, text]) => el("option", { value }, text)))),
       field("Path (* crosses /)", { name: "path", placeholder: "*", value: "*", spellcheck: "false" }),
