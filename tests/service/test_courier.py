@@ -217,6 +217,28 @@ async def test_an_answer_that_drips_ends_with_our_time(monkeypatch: pytest.Monke
         assert time.monotonic() - began < 1
 
 
+async def test_answers_before_the_answer_are_passed_over_while_they_are_few() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with talking(early * courier.MOST_EARLY_ANSWERS + OK) as (receiver, sender):
+        assert [await send(sender) for _ in range(2)] == [Sent(204), Sent(204)]
+        assert receiver.connections == 1
+
+
+async def test_answers_before_the_answer_do_not_come_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them is work, for as long as a request may last."""
+    monkeypatch.setattr(courier, "SEND_SECONDS", 2.0)
+
+    async def prattle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+            await writer.drain()
+
+    async with talking(prattle) as (_, sender):
+        assert await send(sender) == Sent(None, "the call failed: TooManyAnswers")
+
+
 async def test_a_body_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The status is the answer."""
     monkeypatch.setattr(courier, "ANSWER_SECONDS", 0.1)

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 
 from paidonce.endpoints import Endpoint
 from paidonce.outside import is_loopback, is_public
@@ -29,6 +30,8 @@ CONNECT_SECONDS = 5.0
 MOST_ANSWER_BYTES = 4096
 """Of a body, so that its connection can be used again; of a longer one the connection ends."""
 ANSWER_SECONDS = 1.0
+MOST_EARLY_ANSWERS = 10
+"""Of those that come before the answer, `100 Continue` and its like."""
 KEEP_ALIVE_SECONDS = 15.0
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
@@ -57,6 +60,10 @@ class Sent:
             return None
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max(0.0, (until - now).total_seconds())
+
+
+class TooManyAnswers(aiohttp.ClientError):
+    """The answer did not come for all that came before it."""
 
 
 class AddressDenied(OSError):
@@ -124,6 +131,7 @@ class Courier:
                     keepalive_timeout=KEEP_ALIVE_SECONDS,
                 ),
                 timeout=aiohttp.ClientTimeout(total=SEND_SECONDS, sock_connect=CONNECT_SECONDS),
+                response_class=_Response,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
@@ -168,6 +176,27 @@ class _CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """It holds nothing."""
+
+
+class _Response(aiohttp.ClientResponse):
+    """aiohttp reads over answers of the kind 1xx, however many there are."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol: Any = connection.protocol
+        read, left = protocol.read, MOST_EARLY_ANSWERS
+
+        async def read_few() -> Any:
+            nonlocal left
+            if left < 0:
+                raise TooManyAnswers
+            left -= 1
+            return await read()
+
+        protocol.read = read_few
+        try:
+            return await super().start(connection)
+        finally:
+            protocol.read = read
 
 
 async def _has_short_body(response: aiohttp.ClientResponse) -> bool:
