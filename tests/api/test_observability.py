@@ -7,15 +7,17 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+import jwt
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.shop import MERCHANT_KEY, ORDER_ID, Shop, running_shops
+from api.shop import JWT_SECRET, MERCHANT_KEY, ORDER_ID, Shop, running_shops
 from paidonce.observability import (
     TracingUnavailable,
     configure_logging,
@@ -67,16 +69,48 @@ def test_a_request_is_one_line_with_its_template_and_without_its_contents(
         assert_error(shop.call("GET", f"/path-text/{CARD}"), 400, "card_number_rejected")
         assert_error(shop.call("GET", "/api/mobile-app/orders"), 500, "internal_error")
         shop.merchant("PUT", "/api/products", body={})
+        shop.call("GET", "/api/mobile-app/orders/id-text")
     answered = [event for event in _events(lines) if event["event"] == "request.answered"]
     assert answered[0]["request_id"] == body["requestId"]
     assert answered[0]["route"] == "/api/mobile-app/orders/{orderId}/pay"
     assert (answered[0]["method"], answered[0]["status"]) == ("POST", 400)
     assert answered[0]["duration_ms"] >= 0
-    assert len(answered) == 4
+    assert (answered[0]["order_id"], answered[0]["code"]) == (ORDER_ID, "card_number_rejected")
+    assert len(answered) == 5 and "order_id" not in answered[-1]
+    assert answered[-1]["code"] == "invalid_order_id"
     text = lines.getvalue()
-    contents = ["query-text", "body-text", "header-text", "path-text", "the-key", ORDER_ID]
+    contents = ["query-text", "body-text", "header-text", "path-text", "the-key", "id-text"]
     for kept_out in [*contents, CARD, token, MERCHANT_KEY]:
         assert kept_out not in text
+
+
+def test_the_line_of_a_401_says_why_and_its_answer_does_not(lines: io.StringIO) -> None:
+    with running_shops() as start:
+        shop: Shop = start(auth_audience="shop", auth_issuer="https://issuer.example")
+        good = {"aud": "shop", "iss": "https://issuer.example"}
+        ago, ahead = shop.now - timedelta(hours=1), shop.now + timedelta(hours=1)
+        sent = {
+            "no_token": None,
+            "malformed": "not.a.token",
+            "signature": shop.token(key="another secret of at least 32 bytes", **good),
+            "algorithm": jwt.encode({"sub": "user-1"}, JWT_SECRET, "HS512"),
+            "expired": shop.token(**{**good, "exp": ago}),
+            "not_yet_valid": shop.token(**good, nbf=ahead),
+            "time": shop.token(**{**good, "exp": int(ahead.timestamp() * 1000)}),
+            "issuer": shop.token(**{**good, "iss": "another"}),
+            "audience": shop.token(**{**good, "aud": "another"}),
+            "subject": shop.token(**good, user_id=7),
+        }
+        path = f"/api/mobile-app/orders/{ORDER_ID.upper()}/pay"
+        bodies = [
+            assert_error(shop.call("POST", path, body={}, token=token), 401, "not_authenticated")
+            for token in sent.values()
+        ]
+        shop.merchant("GET", "/api/orders", token="mk_unknown")
+    answered = [event for event in _events(lines) if event["event"] == "request.answered"]
+    assert [line["reason"] for line in answered] == [*sent, "api_key"]
+    assert {line.get("order_id") for line in answered[:-1]} == {ORDER_ID}
+    assert len({json.dumps({**body, "requestId": ""}) for body in bodies}) == 1
 
 
 def test_a_bug_is_logged_with_its_request_id_and_its_stack(lines: io.StringIO) -> None:

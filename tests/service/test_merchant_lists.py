@@ -171,10 +171,13 @@ def test_the_timeline_tells_who_paid_with_what_and_what_stripe_said(service: Run
     order_id = service.order()
     bad = service.simulator.create_card(DECLINED_AT_CHARGE)
     good = service.simulator.create_card(NEEDS_3DS)
-    assert_error(service.pay(order_id, bad), 402, "card_declined")
-    action = assert_requires_action(service.pay(order_id, good))
+    answers = {"attempt.declined": service.pay(order_id, bad)}
+    assert_error(answers["attempt.declined"], 402, "card_declined")
+    answers["attempt.action"] = service.pay(order_id, good)
+    action = assert_requires_action(answers["attempt.action"])
     service.simulator.authenticate(action["paymentIntentId"], "success")
-    assert_success(service.confirm(order_id))
+    answers["payment.succeeded"] = service.confirm(order_id)
+    assert_success(answers["payment.succeeded"])
     data = timeline_of(service, order_id)
 
     (payment,) = data["payments"]
@@ -200,6 +203,8 @@ def test_the_timeline_tells_who_paid_with_what_and_what_stripe_said(service: Run
     request_ids = {item["request_id"] for item in requests}
     for kind in ("intent.recorded", "attempt.declined", "attempt.action", "payment.succeeded"):
         assert by_kind[kind]["stripeRequestId"] in request_ids, kind
+    for kind, answer in answers.items():
+        assert by_kind[kind]["requestId"] == answer.json()["requestId"], kind
     attaches = [item for item in requests if item["path"].endswith("/attach")]
     attached = [entry for entry in data["timeline"] if entry["kind"] == "attempt.attached"]
     assert [entry["stripeRequestId"] for entry in attached] == [
@@ -213,6 +218,20 @@ def test_the_timeline_tells_who_paid_with_what_and_what_stripe_said(service: Run
         sent[declined["idempotencyKey"]]["request_id"]
         == (by_kind["attempt.declined"]["stripeRequestId"])
     )
+
+
+def test_the_timeline_has_the_request_that_paid_with_a_known_card_too(service: Running) -> None:
+    card = service.simulator.create_card(GOOD)
+    for _ in range(2):  # the second one in one trip to the database, where it can
+        order_id = service.order()
+        answer = service.pay(order_id, card)
+        assert_success(answer)
+        ours = {
+            entry.get("requestId")
+            for entry in timeline_of(service, order_id)["timeline"]
+            if entry["kind"] in ("attempt.sent", "payment.succeeded")
+        }
+        assert ours == {answer.json()["requestId"]}
 
 
 def test_the_timeline_has_stripes_events_and_no_secret(

@@ -18,6 +18,7 @@ from paidonce.domain.errors import Money, NextStep, OutcomeUnknown, ServiceError
 from paidonce.settings import Settings
 
 SAMPLES: dict[str, Any] = {
+    "why": "a word for the log",
     "detail": "the detail",
     "position": 1,
     "reason": "it is canceled",

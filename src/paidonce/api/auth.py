@@ -1,6 +1,7 @@
 """Who is asking: the app's user by JWT, the merchant by API key.
 
-Everything wrong with a token is one answer, 401 `not_authenticated`, which does not say what.
+Everything wrong with a token is one answer, 401 `not_authenticated`, which does not say what; the
+log does, in a word.
 """
 
 import hmac
@@ -61,8 +62,10 @@ class Authentication:
             key = await self._keys.key_for(token.key_id)
             _check_signature(token, key)
             claims = token.claims()
-        except (NotAToken, UnknownKey):
-            raise errors.not_authenticated() from None
+        except NotAToken:
+            raise errors.not_authenticated("malformed") from None
+        except UnknownKey:
+            raise errors.not_authenticated("key_unknown") from None
         self._check_times(claims)
         self._check_parties(claims)
         return _principal(claims)
@@ -72,32 +75,34 @@ class Authentication:
         given = _bearer(request).encode("utf-8")
         matches = [hmac.compare_digest(given, key) for key in self._merchant_keys]
         if not any(matches):  # every key was compared: the time does not tell which came close
-            raise errors.not_authenticated()
+            raise errors.not_authenticated("api_key")
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         """`exp` is required. `iat` is not needed, but a token from the future is nobody's."""
         now = self._clock().timestamp()
         if _seconds(claims.get("exp")) + LEEWAY_SECONDS <= now:
-            raise errors.not_authenticated()
+            raise errors.not_authenticated("expired")
         for name in ("nbf", "iat"):
             if name in claims and _seconds(claims[name]) - LEEWAY_SECONDS > now:
-                raise errors.not_authenticated()
+                raise errors.not_authenticated("not_yet_valid")
 
     def _check_parties(self, claims: Mapping[str, Any]) -> None:
         """The issuer is one string, the audience one or a list of them (RFC 7519, 4.1)."""
         if self._issuer is not None and claims.get("iss") != self._issuer:
-            raise errors.not_authenticated()
+            raise errors.not_authenticated("issuer")
         audience = claims.get("aud")
         listed = audience if isinstance(audience, list) else [audience]
         if self._audience is None:
             return
         if self._audience not in listed or not all(isinstance(each, str) for each in listed):
-            raise errors.not_authenticated()
+            raise errors.not_authenticated("audience")
 
 
 def _check_signature(token: Token, key: VerificationKey) -> None:
-    if token.algorithm != key.algorithm or not key.has_signed(token.signed, token.signature):
-        raise errors.not_authenticated()
+    if token.algorithm != key.algorithm:
+        raise errors.not_authenticated("algorithm")
+    if not key.has_signed(token.signed, token.signature):
+        raise errors.not_authenticated("signature")
 
 
 def is_email(value: object) -> TypeGuard[str]:
@@ -116,23 +121,23 @@ def _bearer(request: Request) -> str:
     values = request.headers.getlist("authorization")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token.strip():
-        raise errors.not_authenticated()
+        raise errors.not_authenticated("no_token")
     return token.strip()
 
 
 def _seconds(value: object) -> float:
     """A NumericDate (RFC 7519), or `not_authenticated`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise errors.not_authenticated()
+        raise errors.not_authenticated("time")
     if value > LATEST_TIME:
-        raise errors.not_authenticated()
+        raise errors.not_authenticated("time")
     return value
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:
     user_id, email = claims.get("sub"), claims.get("email")
     if not is_user_id(user_id):
-        raise errors.not_authenticated()
+        raise errors.not_authenticated("subject")
     if has_card_number(user_id):  # it would stand in every table, and at Stripe
         raise errors.card_number_rejected()
     return Principal(user_id, email if is_email(email) and not has_card_number(email) else None)

@@ -18,6 +18,8 @@ from starlette.types import Scope
 from paidonce.domain.errors import NextStep
 
 REQUEST_ID = "paidonce.request_id"  # in the ASGI scope, set by the shell
+ORDER_ID = "paidonce.order_id"  # the same, of an order that the request has made
+CODE, WHY = "paidonce.code", "paidonce.why"  # the same, of an error, for the log line
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Of every answer. Client secrets pass through here: nobody on the way may keep one."""
@@ -55,6 +57,8 @@ def success(
 
 def respond(request: Request, answer: Answer) -> Response:
     """The response of this request."""
+    if "code" in answer.fields:
+        request.scope[CODE] = answer.fields["code"]
     return respond_encoded(request.scope, answer.status, answer.encode(), answer.headers)
 
 

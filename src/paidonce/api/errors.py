@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paidonce.api.envelope import Answer, respond
+from paidonce.api.envelope import WHY, Answer, respond
 from paidonce.domain import errors
 from paidonce.domain.errors import InvariantBroken, ServiceError
 from paidonce.observability import get_logger
@@ -52,7 +52,9 @@ def service_error_for(error: Exception) -> ServiceError:
 
 async def render_error(request: Request, error: Exception) -> Response:
     """The exception handler of the app."""
-    answer = answer_for(service_error_for(error))
+    known = service_error_for(error)
+    request.scope[WHY] = known.why
+    answer = answer_for(known)
     headers = dict(answer.headers)
     if isinstance(error, HTTPException) and error.headers:
         headers.update(error.headers)  # Allow, of a 405

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paidonce.api.envelope import Answer, respond, respond_encoded
+from paidonce.api.envelope import CODE, Answer, respond, respond_encoded
 from paidonce.api.errors import answer_for
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
@@ -45,6 +46,7 @@ class Idempotency:
         async with self._alone(scope, key):
             kept = await self._use_cases.find_answer(scope, key, body_hash)
             if kept is not None:
+                request.scope[CODE] = json.loads(kept.body).get("code")
                 return respond_encoded(
                     request.scope, kept.status, kept.body, {"Idempotent-Replayed": "true"}
                 )

@@ -8,7 +8,7 @@ from paidonce.api import openapi, views
 from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
-from paidonce.api.envelope import Answer, respond, success
+from paidonce.api.envelope import ORDER_ID, Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.money_back_views import money_back_view
@@ -54,7 +54,9 @@ class MerchantRoutes:
 
         async def work() -> Answer:
             new = parse_merchant_order(body, request_key_of(request, PRINCIPAL, raw))
-            return views.order_created(await self._use_cases.create_merchant_order(new))
+            order = await self._use_cases.create_merchant_order(new)
+            request.scope[ORDER_ID] = order.id
+            return views.order_created(order)
 
         return await self._idempotency.answer(request, PRINCIPAL, raw, work)
 

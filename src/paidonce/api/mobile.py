@@ -8,7 +8,7 @@ from paidonce.api import openapi, views
 from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
-from paidonce.api.envelope import REQUEST_ID, Answer, respond, success
+from paidonce.api.envelope import ORDER_ID, REQUEST_ID, Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.schemas import (
@@ -67,7 +67,9 @@ class MobileRoutes:
 
         async def work() -> Answer:
             basket = parse_new_order(body, request_key_of(request, principal, raw))
-            return views.order_created(await self._use_cases.create_order(user, basket))
+            order = await self._use_cases.create_order(user, basket)
+            request.scope[ORDER_ID] = order.id
+            return views.order_created(order)
 
         return await self._idempotency.answer(request, principal, raw, work)
 

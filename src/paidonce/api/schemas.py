@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeGuard
 
 from starlette.requests import Request
 
@@ -52,9 +52,14 @@ def order_id_of(request: Request) -> str:
 
 def as_order_id(value: object) -> str:
     """A UUID in its usual form, upper or lower case; raises `invalid_order_id`."""
-    if not isinstance(value, str) or _UUID.fullmatch(value) is None:
+    if not is_order_id(value):
         raise errors.invalid_order_id()
     return value.lower()
+
+
+def is_order_id(value: object) -> TypeGuard[str]:
+    """A UUID in its usual form."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def page_of(request: Request) -> tuple[int, str | None]:

@@ -16,8 +16,9 @@ from paidonce.api.admission import MACHINE_PATHS, PLACE, Admission, Place
 from paidonce.api.bodies import BODY, BodyTooLarge
 from paidonce.api.card_numbers import refuse_in_target
 from paidonce.api.client_address import ClientAddresses
-from paidonce.api.envelope import REQUEST_ID, respond_encoded
+from paidonce.api.envelope import CODE, ORDER_ID, REQUEST_ID, WHY, respond_encoded
 from paidonce.api.errors import answer_for, render_error
+from paidonce.api.schemas import is_order_id
 from paidonce.domain import errors
 from paidonce.observability import (
     Timeline,
@@ -136,6 +137,7 @@ async def _say_that_time_is_up(scope: Scope, receive: Receive, send: Send) -> No
 async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: int) -> None:
     """413 at once, then read on for a moment, then close."""
     answer = answer_for(errors.body_too_large(limit_bytes))
+    scope[CODE] = answer.fields["code"]
     response = respond_encoded(
         scope, answer.status, answer.encode(), {**answer.headers, "Connection": "close"}
     )
@@ -159,7 +161,8 @@ async def _refuse_body(scope: Scope, receive: Receive, send: Send, limit_bytes: 
 
 
 def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: Any) -> None:
-    """Log line, metrics and span: the route's template, never path, query, headers or body."""
+    """Log line, metrics and span: the route's template, never path, query, headers or body. Of the
+    path nothing but the id of an order, where it is a UUID."""
     route: Any = scope.get("route")
     template = getattr(route, "path", UNMATCHED)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -167,12 +170,19 @@ def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: An
     if span is not None:
         span.update_name(f"{method} {template}")
         span.set_attributes({"http.route": template, "http.response.status_code": status})
+    order_id = scope.get(ORDER_ID) or scope.get("path_params", {}).get("orderId")
+    about = {
+        "order_id": order_id.lower() if is_order_id(order_id) else None,
+        "code": scope.get(CODE),
+        "reason": scope.get(WHY),
+    }
     write = log.debug if template in MACHINE_PATHS else log.info
     write(
         "request.answered",
         method=method,
         route=template,
         status=status,
+        **{name: value for name, value in about.items() if value is not None},
         duration_ms=round(seconds * 1000, 1),
         steps=steps.lines(),
     )

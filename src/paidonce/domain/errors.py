@@ -42,7 +42,7 @@ class ServiceError(Exception):
 
     `code` is stable, lower snake case. `message` is the envelope's message, `details` its `errors`
     list (the message stands in when empty). `retry_after_seconds` is set where waiting helps.
-    `decline_code` is Stripe's, only on declines.
+    `decline_code` is Stripe's, only on declines. `why` is a word for the log, which no client sees.
     """
 
     code: str
@@ -53,6 +53,7 @@ class ServiceError(Exception):
     details: list[str] = field(default_factory=list)
     retry_after_seconds: int | None = None
     decline_code: str | None = None
+    why: str | None = None
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -150,8 +151,9 @@ def invalid_signature() -> Refused:
     )
 
 
-def not_authenticated(detail: str = "Authentication required") -> Refused:
-    return Refused("not_authenticated", detail, 401, NextStep.SIGN_IN)
+def not_authenticated(why: str = "user_unknown") -> Refused:
+    """Unless it is said otherwise the token is good, and the host's table has no such user."""
+    return Refused("not_authenticated", "Authentication required", 401, NextStep.SIGN_IN, why=why)
 
 
 def not_found() -> Refused:

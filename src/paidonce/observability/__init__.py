@@ -6,6 +6,7 @@ from paidonce.observability.logs import (
     configure_logging,
     get_logger,
     log_through_host,
+    present_request_id,
 )
 from paidonce.observability.metrics import (
     METRICS_CONTENT_TYPE,
@@ -37,6 +38,7 @@ __all__ = [
     "get_logger",
     "has_card_number",
     "log_through_host",
+    "present_request_id",
     "record_events_set_aside",
     "record_inbox",
     "record_outgoing",

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, MutableMapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar, TextIO
 
@@ -14,6 +15,8 @@ from paidonce.observability.redaction import redact_value
 
 # Loggers of libraries that repeat what we log ourselves, or say more than we want to keep.
 _QUIET = ("uvicorn.access", "stripe", "aiohttp.access", "asyncio")
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class _Stderr:
@@ -105,10 +108,17 @@ class _Logger:
 def bind_request_id(request_id: str) -> Iterator[None]:
     """Every log line inside carries the request's id."""
     tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+    token = _request_id.set(request_id)
     try:
         yield
     finally:
+        _request_id.reset(token)
         structlog.contextvars.reset_contextvars(**tokens)
+
+
+def present_request_id() -> str | None:
+    """Of the request that is worked on, or that began this work; None for the worker's own."""
+    return _request_id.get()
 
 
 def _renderer(stream: TextIO) -> Processor:

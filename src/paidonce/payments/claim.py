@@ -13,6 +13,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import AttemptState, MethodState, OrderStatus, PaymentState
+from paidonce.observability import present_request_id
 from paidonce.payments import history, limits, restore
 from paidonce.payments.context import (
     LEASE_SECONDS,
@@ -129,6 +130,7 @@ async def _claim_in_one_trip(
         event_id=new_id(),
         known_until=ctx.gate.known_until or now,
         device_hash=limits.device_hash(ctx, command.device_id),
+        request_id=present_request_id(),
     )
     return None if rows is None else Job(*rows)
 

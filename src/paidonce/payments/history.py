@@ -5,6 +5,7 @@ from typing import Any
 
 from paidonce.domain.intent import CardRefusal
 from paidonce.domain.states import AttemptState
+from paidonce.observability import present_request_id
 from paidonce.payments import notices
 from paidonce.payments.context import Context, Parts, new_id
 from paidonce.store import attempts, events
@@ -29,9 +30,15 @@ async def note(
         payment_id,
         attempt_id,
         kind,
-        json.dumps(data),
+        data_of(**data),
         ctx.clock.now(),
     )
+
+
+def data_of(**data: Any) -> str:
+    """What is said about a fact, and which request of ours has brought it."""
+    request_id = present_request_id()
+    return json.dumps(data if request_id is None else {**data, "requestId": request_id})
 
 
 async def close(

@@ -4,7 +4,6 @@ A negative fact is last checked against the order: paid meanwhile means success,
 meanwhile is answered from what closed it.
 """
 
-import json
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -74,10 +73,9 @@ async def _record_in_one_trip(
         outbox_id=notices.event_id(payment.order_id, notices.ORDER_PAID),
         outbox_payload=notices.paid_payload(payment),
         event_id=new_id(),
-        event_data=json.dumps(
-            {"charge": intent.latest_charge, "request": intent.stripe_request_id}
-        ),
+        event_data=history.data_of(charge=intent.latest_charge, request=intent.stripe_request_id),
         attempt_event_id=new_id(),
+        attempt_event_data=history.data_of(code=None),
     )
     if not is_recorded:
         return None

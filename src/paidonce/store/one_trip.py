@@ -80,7 +80,9 @@ WITH ready AS (
     RETURNING {columns(AttemptRow)}
 ), history AS (
     INSERT INTO payment_events (id, order_id, payment_id, attempt_id, kind, data, created_at)
-    SELECT $14, order_id, payment_id, id, 'attempt.sent', format('{{"n": %s}}', n), $10 FROM attempt
+    SELECT $14, order_id, payment_id, id, 'attempt.sent',
+           format('{{"n": %s%s}}', n, ', "requestId": ' || to_json($17::text)::text), $10
+      FROM attempt
 )
 SELECT ready.*, {_prefixed(AttemptRow, "attempt", "a_")} FROM ready, attempt
 """
@@ -118,7 +120,7 @@ WITH standing AS (
     SELECT $8, order_id, payment_id, attempt_id, 'payment.succeeded', $9, $5::timestamptz
       FROM standing
     UNION ALL
-    SELECT $10, order_id, payment_id, attempt_id, 'attempt.succeeded', '{"code": null}', $5
+    SELECT $10, order_id, payment_id, attempt_id, 'attempt.succeeded', $11, $5
       FROM standing
 )
 SELECT id FROM paid
@@ -144,6 +146,7 @@ async def claim_ready(
     event_id: str,
     known_until: datetime,
     device_hash: str = "",
+    request_id: str | None = None,
 ) -> tuple[OrderRow, PaymentRow, AttemptRow] | None:
     """T1 with the send recorded: attempt inserted, lease taken, confirm may be sent at once."""
     row = await db.statement(
@@ -165,6 +168,7 @@ async def claim_ready(
         event_id,
         known_until,
         device_hash,
+        request_id,
     )
     if row is None:
         return None
@@ -188,6 +192,7 @@ async def record_paid(
     event_id: str,
     event_data: str,
     attempt_event_id: str,
+    attempt_event_data: str,
 ) -> bool:
     """P7 after a success: attempt, payment, order, method and outbox in one commit."""
     row = await db.statement(
@@ -203,5 +208,6 @@ async def record_paid(
         event_id,
         event_data,
         attempt_event_id,
+        attempt_event_data,
     )
     return row is not None

@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -116,7 +117,7 @@ class SqliteDatabase:
     async def _submit(self, executor: ThreadPoolExecutor, run: Any, work: Work[Result]) -> Result:
         queued_at = time.monotonic()
         future = asyncio.get_running_loop().run_in_executor(
-            executor, self._in_turn, queued_at, run, work
+            executor, copy_context().run, self._in_turn, queued_at, run, work
         )
         result: Result = await asyncio.shield(future)
         return result
