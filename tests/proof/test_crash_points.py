@@ -18,6 +18,7 @@ from proof.crash_points.flows import FLOWS, LEFT_OUT
 from proof.crash_points.life import MOMENTS
 from proof.crash_points.names import UnknownName, list_steps
 from proof.crash_points.runs import AFTER, COMING_BACK, STAYING_AWAY
+from support.processes import run_with_all_it_starts
 
 ROOT = Path(__file__).parents[2]
 PAIRS = 10
@@ -26,14 +27,8 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def crash_points(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "proof.crash_points", "--databases", "sqlite", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=590,
-        check=False,
-    )
+    command = [sys.executable, "-m", "proof.crash_points", "--databases", "sqlite", *arguments]
+    return run_with_all_it_starts(command, cwd=ROOT, timeout_seconds=590)
 
 
 def test_no_promise_is_broken_wherever_the_service_dies(tmp_path: Path) -> None:

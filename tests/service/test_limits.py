@@ -19,7 +19,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from paidonce.api import bodies, jwks
+from paidonce.api import admission, bodies, jwks
 from paidonce.gateway import transport
 from paidonce.gateway.transport import AiohttpTransport, NeverSent
 from paidonce.payments import background
@@ -66,11 +66,14 @@ def fill(service: Running, threads: ThreadPoolExecutor, *users: str) -> "list[Fu
     return paying
 
 
+HALF = "half" * 250
+
+
 @contextlib.contextmanager
 def slow_bodies(service: Running, path: str, count: int, **headers: str) -> Iterator[list[Any]]:
-    """Connections on which half of a body was sent, and the rest does not come."""
+    """Connections on which half of a body was sent, 1,000 bytes; the rest does not come."""
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    sent = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n{head}\r\nhalf of it"
+    sent = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n{head}\r\n{HALF}"
     address = ("127.0.0.1", urlsplit(service.url).port or 0)
     with contextlib.ExitStack() as stack:
         found = [
@@ -167,23 +170,29 @@ def test_places_are_given_back_whatever_becomes_of_a_request(
     service.order()
 
 
-def test_slow_bodies_of_anybody_hold_no_place(start_service: StartService) -> None:
+def test_slow_bodies_of_anybody_hold_no_place(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MOST_ARRIVING_BYTES", 3900)
     service = start_service(max_requests=2)
     order_id, card = service.order(), service.simulator.create_card(GOOD)
     path = f"/api/mobile-app/orders/{order_id}/pay"
     with slow_bodies(service, path, 9) as strangers:
-        for connection in strangers[:-2]:  # those that came last are still waited for
+        for connection in strangers[:-3]:  # those that came last are still waited for
             assert b"503 Service Unavailable" in connection.recv(1000)
         assert_success(service.pay(order_id, card))
 
 
-def test_slow_webhooks_give_way_to_those_of_stripe(start_service: StartService) -> None:
+def test_slow_webhooks_give_way_to_those_of_stripe(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MOST_ARRIVING_BYTES", 3900)
     service = start_service(max_requests=2)
     with slow_bodies(service, WEBHOOK_PATH, 9, Stripe_Signature="t=1,v1=0") as strangers:
-        for connection in strangers[:-2]:
+        for connection in strangers[:-3]:
             assert b"503 Service Unavailable" in connection.recv(1000)
         deliver(service, make_event("charge.succeeded", {"id": "ch_1", "object": "charge"}))
-        strangers[-1].sendall(b"and the rest")  # 20 bytes, after Stripe's came and went
+        strangers[-1].sendall(HALF.encode())  # after Stripe's came and went
         assert b"400 Bad Request" in strangers[-1].recv(1000)
 
 

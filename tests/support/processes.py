@@ -213,6 +213,26 @@ def http_status(url: str) -> int | None:
         return None
 
 
+def run_with_all_it_starts(
+    command: Sequence[str], *, cwd: Path, timeout_seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """A command that starts processes of its own; when it does not end, all of them are killed."""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
 StartProcess = Callable[..., Process]
 
 

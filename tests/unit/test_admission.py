@@ -144,4 +144,4 @@ async def test_what_came_in_or_gave_way_counts_no_longer() -> None:
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     with pytest.raises(BodyTooLarge):
-        await Arrivals(10).read(SCOPE, pieces(b"12345", b"678901"))
+        await Arrivals(10, 100).read(SCOPE, pieces(b"12345", b"678901"))

@@ -8,7 +8,12 @@ before anything is done for him: he may send the same request again.
 
 from starlette.types import Scope
 
-from paidonce.api.bodies import MAX_BODY_BYTES, MAX_WEBHOOK_BODY_BYTES, Arrivals
+from paidonce.api.bodies import (
+    MAX_BODY_BYTES,
+    MAX_WEBHOOK_BODY_BYTES,
+    MOST_ARRIVING_BYTES,
+    Arrivals,
+)
 from paidonce.domain import errors
 
 MACHINE_LANE = 32
@@ -24,7 +29,7 @@ class Lane:
     def __init__(
         self, most: int, limit_bytes: int = MAX_BODY_BYTES, *, is_shared: bool = True
     ) -> None:
-        self.arrivals = Arrivals(limit_bytes)
+        self.arrivals = Arrivals(limit_bytes, MOST_ARRIVING_BYTES)
         self.is_shared = is_shared
         self.free = most
         self.held: dict[str, int] = {}

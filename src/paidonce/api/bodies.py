@@ -38,7 +38,7 @@ class Arrivals:
     """The bodies on their way. When they are more than `most_bytes` together, those that have been
     on their way longest give way, so that slow ones keep nobody out."""
 
-    def __init__(self, limit_bytes: int, most_bytes: int = MOST_ARRIVING_BYTES) -> None:
+    def __init__(self, limit_bytes: int, most_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._most_bytes = most_bytes
         self._bytes = 0
