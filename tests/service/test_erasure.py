@@ -2,9 +2,12 @@
 
 import json
 from typing import Any
+from uuid import uuid4
+
+import requests
 
 from migration.test_backfill import with_users
-from support.environment import environment
+from support.environment import MERCHANT_API_KEY, environment
 from support.legacy import Legacy, own_table
 from support.moving_in import Account, Done, reading, run
 from support.saved_methods import MASTERCARD
@@ -123,6 +126,45 @@ def test_an_erased_user_has_nothing_personal_left_and_the_books_still_balance(
         assert "tea" in order["items"]
         assert service.order_view(order_id)["paymentStatus"] == "paid"
         assert service.charges(order_id) == 1
+
+
+def test_metadata_of_an_erased_users_orders_stands_nowhere_and_is_told_to_nobody(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    """Nor in the merchant's answers that are kept under his keys, of the user's orders only."""
+    with a_shop(database_url, stripe_simulator) as service:
+        ids = {}
+        for user in ("alice", "bob"):
+            wanted = {
+                "userId": user,
+                "amountMinor": 500,
+                "currency": "usd",
+                "orderId": str(uuid4()),
+            }
+            wanted["metadata"] = {"gift": f"for a friend of {user}"}
+            order_id = ids[user] = wanted["orderId"]
+            assert service.merchant("POST", "/api/orders", wanted).status_code == 200
+            keyed(service, f"/api/orders/{order_id}/cancel")
+            path = f"/api/events?orderId={order_id}"
+            [event] = service.merchant("GET", path).json()["data"]
+            assert (event["data"]["userId"], event["data"]["metadata"]) == (
+                user,
+                wanted["metadata"],
+            )
+            keyed(service, f"/api/events/{event['id']}/resend")
+    assert str(everything(database_url)).count("for a friend of alice") == 3
+    users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    left = str(everything(database_url))
+    assert (left.count("for a friend of alice"), left.count("for a friend of bob")) == (0, 3)
+    with a_shop(database_url, stripe_simulator) as service:
+        path = f"/api/events?orderId={ids['alice']}"
+        [event] = service.merchant("GET", path).json()["data"]
+        assert (event["data"]["userId"], event["data"]["metadata"]) == ("alice", {})
+
+
+def keyed(service: Running, path: str) -> None:
+    headers = {"Authorization": f"Bearer {MERCHANT_API_KEY}", "Idempotency-Key": "once"}
+    assert requests.post(f"{service.url}{path}", headers=headers, timeout=40).status_code == 200
 
 
 def test_another_user_is_untouched(database_url: str, stripe_simulator: Any) -> None:

@@ -99,9 +99,11 @@ def test_a_paid_order_is_told_once_and_its_signature_holds(
         "data": {
             "orderId": order_id,
             "orderNumber": number,
+            "userId": "alice",
             "paymentId": payment_id,
             "amountMinor": PRICE_MINOR,
             "currency": "usd",
+            "metadata": {},
             "stripePaymentIntentId": service.intent_of(order_id),
         },
     }

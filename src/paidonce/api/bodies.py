@@ -24,7 +24,7 @@ BODY = "paidonce.body"  # in the ASGI scope, set by the shell: the whole body, a
 
 Place = tuple["Place", str | int] | None
 """Where something stands in a JSON value: the way there, and the field or the number in a list."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}", re.ASCII)
 _JSON_TYPE = re.compile(
     r"application/json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?;?\s*", re.IGNORECASE
 )

@@ -40,7 +40,7 @@ _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
 _STRIPE_VERSION = re.compile(  # https://docs.stripe.com/api/versioning, with betas behind it
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9](\.[a-z_]{1,40})?(; ?[a-z0-9_]{1,60}=v[0-9]{1,3})*", re.ASCII
 )
-_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}", re.ASCII)
 _METHOD_FIELDS = ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "confirmationToken")
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 

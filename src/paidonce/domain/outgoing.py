@@ -17,7 +17,8 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """What happened. `payload` is JSON text; what it does not say is in the order's row."""
+    """What happened. `payload` and `metadata` are JSON text; what the payload does not say is in
+    the order's row, as it is when the event is sent: without the metadata of an erased user."""
 
     id: str
     type: str
@@ -26,8 +27,10 @@ class OutgoingEvent:
     created_at: datetime
     order_id: str
     order_number: str
+    user_id: str
     amount_minor: int
     currency: str
+    metadata: str
 
     def as_json(self) -> dict[str, Any]:
         """As the merchant sees it, sent or asked for; `type`, `timestamp` (when it happened) and
@@ -35,8 +38,10 @@ class OutgoingEvent:
         of_order = {
             "orderId": self.order_id,
             "orderNumber": self.order_number,
+            "userId": self.user_id,
             "amountMinor": self.amount_minor,
             "currency": self.currency,
+            "metadata": json.loads(self.metadata),
         }
         return {
             "id": self.id,

@@ -122,7 +122,7 @@ async def _begin(ctx: Parts, tx: Transaction, user_id: str, found: list[str]) ->
 
 async def _finish(ctx: Parts, tx: Transaction, user_id: str, row: Erasure) -> None:
     await users.lock_user(tx, user_id)
-    await erasure.erase(tx, user_id, f" user={user_id}")
+    await erasure.erase(tx, user_id, f" user={user_id}", " merchant")
     await erasure.finish(tx, row.id, ctx.clock.now())
 
 

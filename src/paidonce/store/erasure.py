@@ -126,9 +126,10 @@ async def insert_erasure(tx: Transaction, erasure: Erasure, user_id: str, now: d
     )
 
 
-async def erase(tx: Transaction, user_id: str, scope: str) -> None:
+async def erase(tx: Transaction, user_id: str, scope: str, merchants_scope: str) -> None:
     """Everything personal goes; amounts, states, times and Stripe's ids stay. `scope` is what the
-    scopes of the user's kept answers end with."""
+    scopes of the user's kept answers end with, `merchants_scope` the merchant's: those that show
+    the metadata of an order name the order, or an event of it, in their path."""
     for statement in (
         "UPDATE users SET email = NULL WHERE id = $1",
         "UPDATE orders SET details = '{}', metadata = '{}' WHERE user_id = $1",
@@ -143,6 +144,13 @@ async def erase(tx: Transaction, user_id: str, scope: str) -> None:
         await tx.execute(statement, user_id)
     await tx.execute(
         "DELETE FROM answers WHERE substr(scope, length(scope) - length($1) + 1) = $1", scope
+    )
+    await tx.execute(
+        "DELETE FROM answers WHERE scope LIKE $2 AND EXISTS (SELECT 1 FROM orders o"
+        " WHERE o.user_id = $1 AND (scope LIKE '%/' || o.id || '/%' OR EXISTS (SELECT 1"
+        " FROM outbox e WHERE e.order_id = o.id AND scope LIKE '%/' || e.id || '/%')))",
+        user_id,
+        f"%{merchants_scope}",
     )
 
 

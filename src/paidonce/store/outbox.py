@@ -38,7 +38,7 @@ class EndpointState:
 
 EVENT_SQL = (
     "SELECT e.id, e.kind AS type, COALESCE(e.position, 0) AS sequence, e.payload, e.created_at,"
-    " e.order_id, o.order_number, o.amount_minor, o.currency"
+    " e.order_id, o.order_number, o.user_id, o.amount_minor, o.currency, o.metadata"
     " FROM outbox e JOIN orders o ON o.id = e.order_id"
 )
 
