@@ -41,6 +41,7 @@ from paidonce.payments import (
     merchant_lists,
     money_back,
     pay,
+    price_list,
     refund_request,
     release,
     saved,
@@ -194,7 +195,15 @@ class Service:
 
     @_needs_database
     async def put_products(self, products: list[Product]) -> None:
-        await shopping.put_products(self.ctx, products)
+        await price_list.put_products(self.ctx, products)
+
+    @_needs_database
+    async def list_products(self, limit: int, cursor: str | None) -> Page[Product]:
+        return await price_list.list_products(self.ctx, limit, cursor)
+
+    @_needs_database
+    async def delete_product(self, product_id: str) -> None:
+        await price_list.delete_product(self.ctx, product_id)
 
     @_needs_database
     async def pay(self, command: PayCommand) -> Paid | ActionRequired:

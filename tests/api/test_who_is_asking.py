@@ -99,6 +99,8 @@ def test_an_authorization_header_without_a_bearer_token_is_refused(shop: Shop, v
         ("DELETE", "/api/mobile-app/payments/methods/spm_1"),
         ("PUT", "/api/mobile-app/payments/methods/spm_1/default"),
         ("PUT", "/api/products"),
+        ("GET", "/api/products"),
+        ("DELETE", "/api/products/tea"),
     ]:
         response = shop.call(method, path, token=None, headers=headers)
         assert_error(response, 401, "not_authenticated", "sign_in")
@@ -154,6 +156,8 @@ def test_a_wrong_api_key_opens_nothing(shop: Shop, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}".encode()}
     for method, path in [
         ("PUT", "/api/products"),
+        ("GET", "/api/products"),
+        ("DELETE", "/api/products/tea"),
         ("POST", "/api/orders"),
         ("GET", f"/api/orders/{ORDER_ID}"),
         ("POST", f"/api/orders/{ORDER_ID}/cancel"),

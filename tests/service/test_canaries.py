@@ -153,7 +153,7 @@ def requests_to(
     service: Running, method: str, route: APIRoute, canaries: Canaries
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where the canary stands, and what is sent."""
-    described = service.app.openapi()["paths"].get(route.path, {}).get(method.lower(), {})
+    described = service.app.openapi()["paths"].get(route.path_format, {}).get(method.lower(), {})
     least = LEAST.get(route.path, {})
 
     def plant(place: str) -> str:
@@ -189,8 +189,9 @@ def ask(
     key = service.token() if is_app else service.settings.merchant_api_keys[0]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     headers["Idempotency-Key"] = str(uuid4())
-    path = route.path
-    ids = {"orderId": order_id, "id": "pm_nobodys", "eventId": order_id, **given.get("ids", {})}
+    path = route.path_format
+    ids = {"orderId": order_id, "id": "pm_nobodys", "eventId": order_id, "productId": "t"}
+    ids |= given.get("ids", {})
     for name, value in ids.items():
         path = path.replace(f"{{{name}}}", value)
     session = service.sessions.setdefault("", requests.Session())

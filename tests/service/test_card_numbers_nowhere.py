@@ -69,7 +69,8 @@ class Tries:
 
     def __init__(self, service: Running, route: APIRoute, method: str, order_id: str) -> None:
         self._route, self._method = route, method
-        described = service.app.openapi()["paths"].get(route.path, {}).get(method.lower(), {})
+        described = service.app.openapi()["paths"].get(route.path_format, {})
+        described = described.get(method.lower(), {})
         self._parameters = described.get("parameters", [])
         content = described.get("requestBody", {}).get("content", {})
         self._schema = content.get("application/json", {}).get("schema")
@@ -77,13 +78,13 @@ class Tries:
         token = service.token() if is_mobile else MERCHANT_API_KEY
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._headers["Idempotency-Key"] = f"key of {method} {route.path}"
-        self._ids = {"orderId": order_id, "id": "pm_nobodys", "eventId": order_id}
+        self._ids = {"orderId": order_id, "id": "pm_nobodys", "eventId": order_id, "productId": "t"}
         self._path = self._filled({})
         self._spellings = itertools.cycle(SPELLINGS.values())
         self._body = json.dumps(LEAST.get(route.path, {})).encode()
 
     def _filled(self, ids: dict[str, str]) -> str:
-        path = self._route.path
+        path = self._route.path_format
         for name, value in {**self._ids, **ids}.items():
             path = path.replace(f"{{{name}}}", value)
         return path

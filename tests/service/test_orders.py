@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from paidonce.payments.cursors import encode_cursor
 from support.envelope import assert_envelope, assert_error, assert_success
 from support.service import (
     DECLINED_AT_CHARGE,
@@ -145,6 +146,50 @@ def test_products_are_added_and_replaced_together(service: Running) -> None:
     assert order_of(service, ("tea", 1), ("cup", 2))["amountMinor"] == 500
     twice = {"products": [products[0], products[0]]}
     assert_error(service.merchant("PUT", "/api/products", twice), 400, "invalid_request")
+
+
+def test_the_price_list_is_read_by_pages(service: Running) -> None:
+    ids = ["\N{GRINNING FACE}" * 100, "a/b", "cup", "tea", "z", "Ärmel"]
+    line = {"name": "One", "amountMinor": 1_250, "currency": "kwd"}
+    products = [{"productId": each, **line} for each in ids if each != "tea"]
+    assert_success(service.merchant("PUT", "/api/products", {"products": products}))
+    walked, query = [], "?limit=1"
+    while True:
+        page = assert_envelope(service.merchant("GET", f"/api/products{query}"))
+        walked += page["data"]
+        if page["nextCursor"] is None:
+            break
+        query = f"?limit=1&cursor={page['nextCursor']}"
+    assert walked == assert_success(service.merchant("GET", "/api/products"))
+    assert sorted(each["productId"] for each in walked) == sorted(ids)
+    [cup] = [each for each in walked if each["productId"] == "cup"]
+    assert cup == {"productId": "cup", **line, "amount": 1.25}
+    orders_cursor = encode_cursor(service.clock.now(), str(uuid.uuid4()))
+    for wrong in ("limit=0", f"cursor={orders_cursor}", "cursor=cHJvZHVjdDoA", "name=tea"):
+        answer = service.merchant("GET", f"/api/products?{wrong}")
+        assert_error(answer, 400, "invalid_request")
+    other = service.merchant("GET", f"/api/orders?{query.partition('&')[2]}")
+    assert_error(other, 400, "invalid_request")
+
+
+def test_a_product_is_taken_out_and_its_orders_keep_their_price(service: Running) -> None:
+    order_id = service.order()
+    with_slash = {"productId": "a/b ä", "name": "n", "amountMinor": 100, "currency": "usd"}
+    assert_success(service.merchant("PUT", "/api/products", {"products": [with_slash]}))
+    for name, path in (("tea", "tea"), ("a/b ä", "a%2Fb%20%C3%A4")):
+        deleted = service.merchant("DELETE", f"/api/products/{path}")
+        assert assert_success(deleted) == {"productId": name}
+        again = service.merchant("DELETE", f"/api/products/{path}")
+        assert_error(again, 404, "product_not_listed", "fix_request")
+    for unknown in ("Tea", "%00", "", "x" * 101, "%ff", "tea/"):
+        answer = service.merchant("DELETE", f"/api/products/{unknown}")
+        assert_error(answer, 404, "product_not_listed")
+    assert assert_success(service.merchant("GET", "/api/products")) == []
+    basket = {"items": [{"productId": "tea", "quantity": 1}]}
+    assert_error(service.call("POST", ORDERS, basket), 400, "product_not_found")
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    view = service.order_view(order_id)
+    assert (view["items"][0]["productId"], view["amountMinor"]) == ("tea", 44_000)
 
 
 def test_a_product_without_a_usable_price_is_refused(service: Running) -> None:

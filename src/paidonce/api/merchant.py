@@ -12,7 +12,7 @@ from paidonce.api.envelope import ORDER_ID, Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
 from paidonce.api.money_back_views import money_back_view
-from paidonce.api.schemas import order_id_of, parse_merchant_order, parse_products
+from paidonce.api.schemas import order_id_of, parse_merchant_order
 from paidonce.api.usecases import UseCases
 from paidonce.domain.money import MAX_AMOUNT_MINOR
 
@@ -20,7 +20,7 @@ PRINCIPAL = "merchant"
 
 
 class MerchantRoutes:
-    """The price list, and orders of every user."""
+    """Orders of every user."""
 
     def __init__(
         self, use_cases: UseCases, authentication: Authentication, idempotency: Idempotency
@@ -31,20 +31,10 @@ class MerchantRoutes:
 
     def add_to(self, app: FastAPI | APIRouter) -> None:
         order = "/api/orders/{orderId}"
-        openapi.add(app, "PUT", "/api/products", self.put_products, openapi.PRODUCTS)
         openapi.add(app, "POST", "/api/orders", self.create_order, openapi.MERCHANT_ORDER)
         openapi.add(app, "GET", order, self.get_order)
         openapi.add(app, "POST", f"{order}/cancel", self.cancel_order, openapi.EMPTY)
         openapi.add(app, "POST", f"{order}/capture", self.capture_order, openapi.CAPTURE)
-
-    async def put_products(self, request: Request) -> Response:
-        """Add products to the price list, or replace them."""
-        self._check(request)
-        _, body = read_json_object(request)
-        products = parse_products(body)
-        await self._use_cases.put_products(products)
-        data = {"products": len(products)}
-        return respond(request, success("Products saved successfully", data))
 
     async def create_order(self, request: Request) -> Response:
         """Place an order of the host. With an orderId or an Idempotency-Key the same call again

@@ -167,13 +167,19 @@ _METHOD_ID: Schema = {
     "description": "The saved method's id (spm_…), or Stripe's (pm_…)",
     "schema": {"type": "string", "maxLength": 255},
 }
+_PRODUCT_ID: Schema = {
+    "name": "productId",
+    "in": "path",
+    "required": True,
+    "schema": {**_TEXT, "maxLength": 100},
+}
 _PAGE: list[Schema] = [
     {
         "name": "limit",
         "in": "query",
         "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
     },
-    {"name": "cursor", "in": "query", "schema": {"type": "string", "maxLength": 500}},
+    {"name": "cursor", "in": "query", "schema": {"type": "string", "maxLength": 600}},
 ]
 _COUNTED = ("/pay", "/payments/methods")
 _DEVICE_ID: Schema = {
@@ -205,6 +211,7 @@ def add(
     `filters` are a list's own parameters of the query, each with its schema."""
     parameters = [_ORDER_ID] if "{orderId}" in path else []
     parameters += [_EVENT_ID] if "{eventId}" in path else []
+    parameters += [_PRODUCT_ID] if "{productId" in path else []
     parameters += [_METHOD_ID] if "methods/{id}" in path else []
     parameters += _PAGE if is_list else []
     parameters += [

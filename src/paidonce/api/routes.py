@@ -14,6 +14,7 @@ from paidonce.api.merchant_lists import MerchantListRoutes
 from paidonce.api.mobile import MobileRoutes
 from paidonce.api.money_back import MoneyBackRoutes
 from paidonce.api.operations import OperationsRoutes
+from paidonce.api.products import ProductRoutes
 from paidonce.api.usecases import UseCases
 from paidonce.settings import Settings
 
@@ -32,6 +33,7 @@ def add_routes(
     idempotency = Idempotency(use_cases)
     MobileRoutes(use_cases, authentication, idempotency).add_to(to)
     if settings.merchant_api_keys:
+        ProductRoutes(use_cases, authentication).add_to(to)
         MerchantRoutes(use_cases, authentication, idempotency).add_to(to)
         MerchantListRoutes(use_cases, authentication).add_to(to)
         MoneyBackRoutes(use_cases, authentication, idempotency).add_to(to)

@@ -27,7 +27,7 @@ LONGEST_NAME = 250
 LONGEST_NOTES = 5000
 LONGEST_DEVICE_ID = 200
 LONGEST_STRIPE_ID = 255
-LONGEST_CURSOR = 500
+LONGEST_CURSOR = 600  # the id of a product, 100 characters of any script
 LONGEST_VERSION = 200
 MOST_LISTED, LISTED_BY_DEFAULT = 100, 20
 # Stripe's limits for metadata, kept here so that an order's metadata can travel along.
@@ -185,6 +185,14 @@ def saved_method_id_of(request: Request) -> str:
     given: str = request.path_params["id"]
     if len(given) > LONGEST_STRIPE_ID or _SAVED_METHOD_ID.fullmatch(given) is None:
         raise errors.payment_method_not_found()
+    return given
+
+
+def product_id_of(request: Request) -> str:
+    """The id in the path; raises `product_not_listed` for what is the id of no product."""
+    given: str = request.path_params["productId"]
+    if not 1 <= len(given) <= LONGEST_ID or not given.isprintable():
+        raise errors.product_not_listed()
     return given
 
 

@@ -13,6 +13,7 @@ from paidonce.domain.model import (
     Paid,
     PaymentStatus,
     PaymentSummary,
+    Product,
     SavedMethod,
 )
 from paidonce.domain.money import to_major
@@ -149,6 +150,15 @@ def payment_summary(payment: PaymentSummary) -> dict[str, Any]:
         "status": payment.status,
         "paymentDate": timestamp(payment.payment_date),
         "stripePaymentIntentId": payment.stripe_payment_intent_id,
+    }
+
+
+def product(line: Product) -> dict[str, Any]:
+    """One line of the price list."""
+    return {
+        "productId": line.product_id,
+        "name": line.name,
+        **amount(line.amount_minor, line.currency),
     }
 
 

@@ -145,6 +145,12 @@ def product_not_found(position: int) -> Refused:
     )
 
 
+def product_not_listed() -> Refused:
+    return Refused(
+        "product_not_listed", "The price list has no such product.", 404, NextStep.FIX_REQUEST
+    )
+
+
 def invalid_signature() -> Refused:
     return Refused(
         "invalid_signature", "The webhook signature is not valid.", 400, NextStep.FIX_REQUEST

@@ -12,12 +12,33 @@ from paidonce.domain import errors
 Place = tuple[datetime, str]
 ORDER_IDS = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PAYMENT_IDS = r"pay_[0-9A-Za-z]+"
+NOT_OURS = "cursor is not one of ours."
+_PRODUCT = b"product:"
 METHOD_IDS = r"spm_[0-9A-Za-z-]+"
 
 
 def encode_cursor(created_at: datetime, row_id: str) -> str:
     raw = json.dumps([created_at.isoformat(), row_id]).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def encode_product_cursor(product_id: str) -> str:
+    """A place in the price list, which has no times."""
+    return base64.urlsafe_b64encode(_PRODUCT + product_id.encode()).decode().rstrip("=")
+
+
+def decode_product_cursor(cursor: str | None) -> str:
+    """The id of the last product shown, empty without a cursor; raises as `decode_cursor` does."""
+    if cursor is None:
+        return ""
+    try:
+        raw = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        product_id = raw.removeprefix(_PRODUCT).decode()
+    except ValueError:
+        raise errors.invalid_request(NOT_OURS) from None
+    if not raw.startswith(_PRODUCT) or not product_id.isprintable():
+        raise errors.invalid_request(NOT_OURS)
+    return product_id
 
 
 def next_cursor(rows: Sequence[Mapping[str, Any]], limit: int) -> str | None:
@@ -43,5 +64,5 @@ def decode_cursor(cursor: str | None, ids: str = ".+") -> Place | None:
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         is_ours = False
     if not is_ours:
-        raise errors.invalid_request("cursor is not one of ours.")
+        raise errors.invalid_request(NOT_OURS)
     return place

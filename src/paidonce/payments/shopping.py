@@ -27,24 +27,6 @@ from paidonce.store.engine import Row, Transaction
 from paidonce.store.rows import OrderRow
 
 
-async def put_products(ctx: Context, products: list[Product]) -> None:
-    """Add or replace lines of the price list. Orders made before keep their prices. Raises the
-    refusal of a price that nobody could ever pay, with the product's place and id."""
-    for place, product in enumerate(products):
-        try:
-            money.check_price(product.amount_minor, product.currency)
-        except errors.Refused as refusal:
-            where = f"products[{place}].amountMinor ({product.product_id})"
-            refusal.details = [f"{where}: {detail}" for detail in refusal.details]
-            raise
-
-    async def work(tx: Transaction) -> None:
-        for product in sorted(products, key=lambda item: item.product_id):
-            await orders.put_product(tx, product, ctx.clock.now())
-
-    await ctx.db.transaction("products", work)
-
-
 async def create_order(ctx: Context, user: Principal, basket: NewOrder) -> Order:
     """A pending order of the user; its customer and intent are prepared behind the answer."""
 

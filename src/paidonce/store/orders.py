@@ -148,11 +148,29 @@ async def put_product(tx: Transaction, product: Product, now: datetime) -> None:
     )
 
 
+async def list_products(tx: Transaction, limit: int, after: str) -> list[Product]:
+    """By their ids, from behind `after` on; from the first one where that is empty."""
+    rows = await tx.fetch(
+        "SELECT product_id, name, amount_minor, currency FROM products WHERE product_id > $2"
+        " ORDER BY product_id LIMIT $1",
+        limit,
+        after,
+    )
+    return [_product(row) for row in rows]
+
+
+async def delete_product(tx: Transaction, product_id: str) -> bool:
+    """False: there is none."""
+    return await tx.execute("DELETE FROM products WHERE product_id = $1", product_id) == 1
+
+
 async def get_product(tx: Transaction, product_id: str) -> Product | None:
     row: Row | None = await tx.fetch_one(
         "SELECT product_id, name, amount_minor, currency FROM products WHERE product_id = $1",
         product_id,
     )
-    if row is None:
-        return None
+    return None if row is None else _product(row)
+
+
+def _product(row: Row) -> Product:
     return Product(row["product_id"], row["name"], row["amount_minor"], row["currency"])
