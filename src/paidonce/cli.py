@@ -92,7 +92,10 @@ def worker() -> None:
     settings = _load(Settings)
     _stop_unless_ready(settings)
     _observe()
-    asyncio.run(_work_until_stopped(settings))
+    try:
+        asyncio.run(_work_until_stopped(settings))
+    except SettingsError as error:
+        _fail(str(error))
 
 
 @app.command()

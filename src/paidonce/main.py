@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from paidonce import outgoing
+from paidonce import __version__, outgoing
 from paidonce.api import PaidonceRouter, build_api, build_api_router
+from paidonce.api.beside import serving_beside
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
@@ -409,6 +411,7 @@ async def _running(
 ) -> AsyncIterator[None]:
     await outgoing.register(ctx)
     service.open(ctx)
+    _say_start("service", ctx, worker=has_worker)
     await restore.at_start(ctx)
     watch = asyncio.create_task(restore.watch(ctx, ending.begun))
     work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
@@ -420,18 +423,65 @@ async def _running(
         await _finish(worker, ending)
         await _finish(watch, ending)
         await close_context(ctx, ending.left)
+        log.info("service.ended")
 
 
 async def run_worker_alone(settings: Settings, drain: Drain) -> None:
-    """`paidonce worker`: recovery without the HTTP side, until the drain begins."""
+    """`paidonce worker`: recovery without the HTTP side, until the drain begins. Raises
+    SettingsError."""
+    listener = _listener_of(settings)
     ctx = await open_context(settings, SystemClock())
     try:
         await outgoing.register(ctx)
-        worker = asyncio.create_task(run_worker(ctx, asyncio.Event(), drain.begun))
-        await drain.begun.wait()
-        await _finish(worker, drain)
+        async with _telling(ctx, drain, listener):
+            _say_start("worker", ctx, listens=listener is not None)
+            worker = asyncio.create_task(run_worker(ctx, asyncio.Event(), drain.begun))
+            await drain.begun.wait()
+            await _finish(worker, drain)
     finally:
         await close_context(ctx, drain.left)
+        log.info("worker.ended")
+
+
+def _listener_of(settings: Settings) -> socket.socket | None:
+    """Where a worker by itself is asked how it is."""
+    if settings.worker_port == 0:
+        return None
+    try:
+        return socket.create_server((settings.worker_host, settings.worker_port))
+    except OSError as error:
+        why = error.strerror or "there is no such address"
+        raise SettingsError(f"WORKER_PORT: the worker cannot listen there: {why}.") from error
+
+
+@contextlib.asynccontextmanager
+async def _telling(
+    ctx: Context, drain: Drain, listener: socket.socket | None
+) -> AsyncIterator[None]:
+    if listener is None:
+        yield
+        return
+    service = Service(drain)
+    service.open(ctx)
+    app = build_api(ctx.settings, service, ctx.clock.now, only_operations=True)
+    async with serving_beside(app, listener):
+        yield
+
+
+def _say_start(what: str, ctx: Context, **inside: bool) -> None:
+    """What runs, and on what; never an address or a key."""
+    settings = ctx.settings
+    log.info(
+        f"{what}.started",
+        version=__version__,
+        mode=settings.mode,
+        database="sqlite" if settings.database_url.startswith("sqlite") else "postgresql",
+        simulator=bool(settings.stripe_api_base),
+        webhooks=bool(settings.webhook_secrets),
+        merchant_side=bool(settings.merchant_api_keys),
+        event_endpoints=len(settings.outgoing_endpoints),
+        **inside,
+    )
 
 
 async def _finish(worker: "asyncio.Task[Any] | None", drain: Drain) -> None:

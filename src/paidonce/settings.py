@@ -219,6 +219,10 @@ class Settings(OperatorSettings, TokenSettings):
     drain_delay_seconds: float = Field(
         1.0, ge=0, le=300, description="how long requests are still taken in after SIGTERM"
     )
+    worker_port: int = Field(
+        0, ge=0, le=65535, description="where a worker by itself says how it is; 0: nowhere"
+    )
+    worker_host: str = Field("127.0.0.1", description="the address for it")
     event_endpoints: str = Field(
         "",
         description="where outgoing events go: an https URL, or name=URL, comma separated",

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +14,14 @@ import jwt
 import pytest
 import requests
 
-from e2e.serving import Serving, charges, start_serving, wait_until
+from e2e.serving import Serving, assert_one_sentence, charges, start_serving, wait_until
 from e2e.test_crashes import CONFIRM, end_leases, run_sql, wait_until_struck
+from paidonce import __version__
 from stripesim.testing import SimulatorProcess
 from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, environment
 from support.legacy import own_table
-from support.processes import StartProcess, http_status, script
+from support.processes import Process, StartProcess, free_port, http_status, script
 
 RETRIEVE = {"method": "GET", "path": "/v1/payment_intents/*"}
 
@@ -101,6 +103,47 @@ def test_a_payment_that_came_in_while_the_server_ends_is_finished_and_a_later_on
     assert (charges(simulator, order_id), charges(simulator, later)) == (1, 0)
 
 
+def told(process: Process) -> list[dict[str, Any]]:
+    """What it says of its start and its end."""
+    lines = [json.loads(line) for line in process.stderr().splitlines()]
+    return [line for line in lines if line["event"].endswith((".started", ".ended"))]
+
+
+def test_processes_say_what_they_are_and_a_worker_can_be_probed_and_scraped(
+    empty_sqlite_url: str, simulator: SimulatorProcess, start_process: StartProcess
+) -> None:
+    settings = environment(empty_sqlite_url, simulator.url)
+    serving = start_serving(start_process, settings, "--no-worker")
+    [line] = told(serving.process)
+    about = {name: line[name] for name in ("event", "mode", "database", "worker", "version")}
+    assert about == {
+        "event": "service.started",
+        "mode": "test",
+        "database": "sqlite",
+        "worker": False,
+        "version": __version__,
+    }
+    for secret in (empty_sqlite_url.removeprefix("sqlite:///"), simulator.url, *settings.values()):
+        assert secret not in json.dumps(line) or len(secret) < 10
+    port = free_port()
+    settings = {**settings, "WORKER_PORT": str(port)}
+    with socket.create_server(("127.0.0.1", port)):
+        refused = start_process(script("paidonce"), "worker", environment=settings)
+        assert refused.wait() == 2
+        assert_one_sentence(refused.stderr(), "WORKER_PORT")
+    worker = start_process(script("paidonce"), "worker", environment=settings)
+    url = f"http://127.0.0.1:{port}"
+    worker.wait_for_http(f"{url}/healthz")
+    assert assert_success(requests.get(f"{url}/readyz", timeout=5))["database"] == "ok"
+    assert "paidonce_outgoing_tries_total" in requests.get(f"{url}/metrics", timeout=5).text
+    unknown = requests.post(f"{url}/api/webhooks/stripe", data=b"{}", timeout=5)
+    assert_error(unknown, 404, "not_found")
+    assert worker.terminate(15) == 0
+    started, ended = told(worker)
+    assert (started["event"], started["listens"]) == ("worker.started", True)
+    assert ended["event"] == "worker.ended"
+
+
 def test_a_worker_that_ends_finishes_its_sweep(
     database_url: str, simulator: SimulatorProcess, start_process: StartProcess
 ) -> None:
@@ -118,5 +161,6 @@ def test_a_worker_that_ends_finishes_its_sweep(
     wait_until_struck(simulator)
     assert worker.terminate(15) == 0
     assert "Traceback" not in worker.stderr()
+    assert [line["event"] for line in told(worker)] == ["worker.started", "worker.ended"]
     attempts = own_table(database_url, "payment_attempts")
     assert run_sql(database_url, f"SELECT state FROM {attempts}") == [("succeeded",)]

@@ -65,6 +65,7 @@ NO_SECRET = {
     "auth_issuer": "stands in every token",
     "payment_method_types": "words of Stripe",
     "trusted_proxies": "networks",
+    "worker_host": "an address of this machine",
 }
 
 

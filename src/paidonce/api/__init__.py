@@ -16,6 +16,7 @@ from paidonce.api.admission import Admission
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.embedded import PaidonceRouter, build_api_router
 from paidonce.api.errors import render_error
+from paidonce.api.operations import OperationsRoutes
 from paidonce.api.routes import add_routes, allowed_methods
 from paidonce.api.shell import Shell
 from paidonce.api.usecases import UseCases
@@ -31,8 +32,10 @@ def build_api(
     clock: Callable[[], datetime],
     *,
     lifespan: Any = None,
+    only_operations: bool = False,
 ) -> FastAPI:
-    """The ASGI app. `clock` gives the time in UTC, `lifespan` is FastAPI's."""
+    """The ASGI app. `clock` gives the time in UTC, `lifespan` is FastAPI's. `only_operations`:
+    health, readiness and metrics, for a worker by itself."""
     app = FastAPI(
         title="paidonce",
         version=__version__,
@@ -43,7 +46,11 @@ def build_api(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    add_routes(app, settings, use_cases, clock)
+    if only_operations:
+        OperationsRoutes(use_cases).add_to(app)
+    else:
+        add_routes(app, settings, use_cases, clock)
+        openapi.add_document(app)
 
     async def render(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
@@ -52,7 +59,6 @@ def build_api(
 
     for kind in (ServiceError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, render)
-    openapi.add_document(app)
     app.add_middleware(
         Shell,
         ClientAddresses(settings.trusted_proxy_networks),
