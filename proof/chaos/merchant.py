@@ -27,13 +27,15 @@ def holds_first(world: World) -> bool:
 async def live(world: World, clients: Clients, *, is_holding: bool) -> None:
     dice = world.dice("merchant's deeds")
     works = []
-    for n in range(dice.choice([3, 6, 10])):
+    for n in range(dice.choice([6, 12, 24])):
         await asyncio.sleep(dice.choice([5, 30, 120]) * dice.random())
-        if not clients.orders:
-            continue
-        placed = dice.choice(clients.orders)
-        own = world.dice(f"merchant's deed {n}")
+        own, kind = world.dice(f"merchant's deed {n}"), "give_back"
         if is_holding and dice.random() < 0.6:
+            kind = "capture"
+        placed = _choose(clients, kind, dice)
+        if placed is None:
+            continue
+        if kind == "capture":
             works.append(_capture(clients, placed, own))
         else:
             works.append(_give_back(clients, placed, own, f"refund-{n}"))
@@ -41,6 +43,19 @@ async def live(world: World, clients: Clients, *, is_holding: bool) -> None:
             await asyncio.gather(*works)
             works = []
     await asyncio.gather(*works)
+
+
+def _choose(clients: Clients, kind: str, dice: random.Random) -> Placed | None:
+    """Mostly an order of which somebody was told that its money is there; sometimes any."""
+    told = [request.told() for request in clients.asked]
+    if kind == "capture":
+        ready = {each.order_id for each in told if each.says_held}
+    else:
+        ready = {each.order_id for each in told if each.says_paid}
+        ready |= {each.order_id for each in told if each.kind == "capture" and each.status == 200}
+    fit = [placed for placed in clients.orders if placed.id in ready]
+    chosen = fit if dice.random() < 0.85 else clients.orders
+    return dice.choice(chosen) if chosen else None
 
 
 async def _capture(clients: Clients, placed: Placed, dice: random.Random) -> None:
