@@ -25,7 +25,6 @@ from paidonce.main import (
     backfill_customers,
     build_app,
     preflight,
-    run_worker_alone,
     upgrade_database,
 )
 from paidonce.observability import TracingUnavailable, configure_logging, configure_tracing
@@ -40,6 +39,7 @@ from paidonce.settings import (
 from paidonce.store import migrations
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.tokens import make_token
+from paidonce.worker_main import run_worker_alone
 
 app = typer.Typer(
     help="One order, one charge: a payment service for mobile apps on Stripe.",

@@ -11,7 +11,7 @@ import typer
 
 from paidonce import events_view
 from paidonce.cli_database import on_database
-from paidonce.exits import INCOMPLETE, fail, load, on_signals
+from paidonce.exits import INCOMPLETE, fail, load, on_signals, one_of
 from paidonce.main import backfill_events
 from paidonce.observability import configure_logging
 from paidonce.settings import OperatorSettings, SettingsError
@@ -33,7 +33,9 @@ class State(StrEnum):
 
 @events_app.command("list")
 def list_events(
-    state: Annotated[State | None, typer.Option(help="Only those of one state.")] = None,
+    state: Annotated[
+        State | None, typer.Option(**one_of(State), help="Only those of one state.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="How many, at most.", min=1, max=1000)] = 50,
     json_line: Json = False,
 ) -> None:

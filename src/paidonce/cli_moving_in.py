@@ -7,14 +7,14 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 
 from paidonce import moving_in_main
-from paidonce.exits import INCOMPLETE, fail, load, on_signals
+from paidonce.exits import INCOMPLETE, fail, load, on_signals, one_of, time_option
 from paidonce.moving_in import audit as audit_run
 from paidonce.moving_in import duplicates as duplicates_run
 from paidonce.moving_in import shadow as shadow_run
@@ -23,12 +23,13 @@ from paidonce.moving_in_view import AuditView, DuplicatesView, ShadowView
 from paidonce.observability import configure_logging
 from paidonce.records_view import Format
 from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
-from paidonce.when import parse_time
 
 Rate = Annotated[
     float, typer.Option(help="Requests to Stripe a second, at most.", min=0.1, max=1000)
 ]
-Output = Annotated[Format, typer.Option("--format", help="How findings are printed.")]
+Output = Annotated[
+    Format, typer.Option("--format", **one_of(Format), help="How findings are printed.")
+]
 
 payment_methods_app = typer.Typer(help="Stored cards.", no_args_is_help=True)
 STORED_AT_A_TIME = 500
@@ -104,9 +105,9 @@ def shadow(
     configure_logging(level="CRITICAL")
     view = ShadowView(output)
     what = shadow_run.Watch(
-        _since(since),
-        _names(order_key),
-        _names(user_key),
+        time_option("--since", since),
+        _names("--order-key", order_key),
+        _names("--user-key", user_key),
         timedelta(minutes=within),
         timedelta(minutes=idle),
     )
@@ -148,7 +149,8 @@ def audit(
 ) -> None:
     """Which stored cards can still be used, and what their users must do. 0: all, 1: findings."""
     if adopt and not fix:
-        raise typer.BadParameter("--adopt goes with --fix")
+        raise typer.BadParameter("it goes with --fix", param_hint="--adopt")
+    uses_since = time_option("--since", since)
     settings = load(OperatorSettings)
     configure_logging(level="CRITICAL")
     view = AuditView(output)
@@ -156,7 +158,7 @@ def audit(
     async def look(rows: Iterator[list[tuple[str, str]]]) -> tuple[audit_run.Counts, str | None]:
         stop = asyncio.Event()
         on_signals(stop.set)
-        how = Auditing(rate, state, _since(since), rows, fix, adopt)
+        how = Auditing(rate, state, uses_since, rows, fix, adopt)
         return await moving_in_main.audit_methods(settings, how, show=view.show, stop=stop)
 
     with ExitStack() as files:
@@ -201,17 +203,10 @@ def _stored(file: TextIO | None) -> Iterator[list[tuple[str, str]]]:
         yield batch
 
 
-def _since(text: str) -> datetime:
-    try:
-        return parse_time(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _names(text: str) -> tuple[str, ...]:
+def _names(option: str, text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise typer.BadParameter("names at least one key of metadata")
+        raise typer.BadParameter("name at least one key of metadata", param_hint=option)
     return names
 
 

@@ -9,7 +9,7 @@ from paidonce import notices_view
 from paidonce.cli_database import on_database
 from paidonce.domain.outgoing import DeliveryState, EventFilter
 from paidonce.endpoints import new_secret
-from paidonce.exits import INCOMPLETE, fail
+from paidonce.exits import INCOMPLETE, fail, one_of
 from paidonce.outgoing.desk import Desk
 
 Result = TypeVar("Result")
@@ -23,7 +23,9 @@ Name = Annotated[str, typer.Argument(help="The endpoint's name in EVENT_ENDPOINT
 
 @notices_app.command("list")
 def list_notices(
-    state: Annotated[DeliveryState | None, typer.Option(help="Only those of one state.")] = None,
+    state: Annotated[
+        DeliveryState | None, typer.Option(**one_of(DeliveryState), help="Only those of one state.")
+    ] = None,
     order: Annotated[str | None, typer.Option(help="Only those of this order.")] = None,
     limit: Annotated[int, typer.Option(help="How many, at most.", min=1, max=1000)] = 50,
     json_line: Json = False,

@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 
 from paidonce.domain.intent import Window
-from paidonce.exits import INCOMPLETE, fail, load, on_signals
+from paidonce.exits import INCOMPLETE, fail, load, on_signals, one_of, time_option
 from paidonce.main import Compare, compare_books, dismiss_intent
 from paidonce.observability import configure_logging
 from paidonce.reconcile import CannotDismiss, Counts
 from paidonce.reconcile_view import Format, make_view, show_dismissal
 from paidonce.settings import OperatorSettings, Settings, SettingsError
-from paidonce.when import parse_time
 
 FOUND = 1
 
@@ -25,7 +24,7 @@ def reconcile(
     until: Annotated[str | None, typer.Option(help="Created at Stripe until; else now.")] = None,
     order: Annotated[str | None, typer.Option(help="This order alone.")] = None,
     output: Annotated[
-        Format, typer.Option("--format", help="How findings are printed.")
+        Format, typer.Option("--format", **one_of(Format), help="How findings are printed.")
     ] = Format.TABLE,
     fix: Annotated[
         bool, typer.Option("--fix", help="Do what is safe, and say what was done.")
@@ -42,15 +41,15 @@ def reconcile(
     """Compare Stripe with the books, both ways. 0: nothing found, 1: findings, 2: not done."""
     if dismiss is not None:
         if fix or any(option is not None for option in (since, until, order)):
-            raise typer.BadParameter("--dismiss goes with --yes alone")
+            raise typer.BadParameter("it goes with --yes alone", param_hint="--dismiss")
         return _dismiss(dismiss, is_sure=yes)
     if yes:
-        raise typer.BadParameter("--yes goes with --dismiss alone")
-    window = Window(_time(since), _time(until))
+        raise typer.BadParameter("it goes with --dismiss alone", param_hint="--yes")
+    window = Window(_time("--since", since), _time("--until", until))
     if window.since and window.since > datetime.now(UTC):
-        raise typer.BadParameter("--since lies in the future")
+        raise typer.BadParameter("it lies in the future", param_hint="--since")
     if window.since and window.until and window.since >= window.until:
-        raise typer.BadParameter("--since must be before --until")
+        raise typer.BadParameter("it must be before --until", param_hint="--since")
     fixing = load(Settings) if fix else None
     settings = fixing or load(OperatorSettings)
     configure_logging(level="CRITICAL")
@@ -85,8 +84,5 @@ def _dismiss(intent_id: str, *, is_sure: bool) -> None:
         fail("nothing was done: --yes does it, and it cannot be taken back.", INCOMPLETE)
 
 
-def _time(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else parse_time(text, datetime.now(UTC))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+def _time(option: str, text: str | None) -> datetime | None:
+    return None if text is None else time_option(option, text)

@@ -44,8 +44,10 @@ def erase(
         fail(f"{str(error).rstrip('.')}.")
     kept = ", ".join(f"{count} {name}" for name, count in erased.counts.items() if count)
     named = ", ".join(erased.customer_ids) or "none"
-    verb = "deleted" if erased.is_done else "would be deleted"
+    verb = "were deleted" if erased.is_done else "would be deleted"
     print(f"Customers that {verb} at Stripe: {named}.")  # noqa: T201
+    if erased.gone_ids:
+        print(f"Deleted there before: {', '.join(erased.gone_ids)}.")  # noqa: T201
     print(f"Rows of the user: {kept or 'none'}; what is personal in them", end=" ")  # noqa: T201
     print("is gone." if erased.is_done else "would go.")  # noqa: T201
     if not erased.is_done:

@@ -5,14 +5,18 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NoReturn, TypeVar
 
 import typer
 
 from paidonce.observability import redact
 from paidonce.settings import AnySettings, SettingsError
 from paidonce.settings import load as load_settings
+from paidonce.when import parse_time
 
+Choice = TypeVar("Choice", bound=StrEnum)
 INCOMPLETE = 1
 REFUSED = 2
 
@@ -20,6 +24,26 @@ REFUSED = 2
 def fail(sentence: str, code: int = REFUSED) -> NoReturn:
     print(f"paidonce: {redact(sentence)}", file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
+
+
+def one_of(kind: type[Choice]) -> dict[str, Any]:
+    """What an option that takes one of these words gives to `typer.Option`."""
+    words = list(kind)
+
+    def parse(text: str) -> Choice:
+        if text not in words:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}.")
+        return kind(text)
+
+    return {"parser": parse, "metavar": f"[{'|'.join(words)}]"}
+
+
+def time_option(option: str, text: str) -> datetime:
+    """The time that a person has written, or the command's refusal, which names the option."""
+    try:
+        return parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def on_signals(callback: Callable[[], object]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from fastapi import FastAPI
 
 from paidonce import __version__, outgoing
 from paidonce.api import PaidonceRouter, build_api, build_api_router
-from paidonce.api.beside import serving_beside
 from paidonce.api.drain import DRAIN_SECONDS, LAST_SECONDS, Drain
 from paidonce.backfill import Backfill, Counts
 from paidonce.domain.clock import Clock, SystemClock
@@ -125,8 +123,7 @@ async def check_account(
     account_id = await ctx.gateway.retrieve_account_id(START_CALL_SECONDS)
     if isinstance(account_id, Failure):
         if needs_answer and account_id.http_status != FORBIDDEN:
-            why = account_id.message if account_id.http_status else "the connection failed"
-            raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {why.rstrip('.')}.")
+            raise no_answer(account_id)
         log.warning("account.not_checked", reason=account_id.reason.value)
         return
     recorded = ctx.installation.stripe_account_id
@@ -139,6 +136,17 @@ async def check_account(
         await _check_customers(ctx.gateway, known)
     if recorded is None and not is_read_only:
         await ctx.db.transaction("account", lambda tx: installation.save_account(tx, account_id))
+
+
+def no_answer(failure: Failure) -> SettingsError:
+    """Why a command cannot begin: the key where Stripe says so, else whoever is asked."""
+    if failure.http_status is None:
+        return SettingsError(
+            "Stripe does not answer: the connection failed. Look at STRIPE_API_BASE, where it is"
+            " set."
+        )
+    name = "STRIPE_SECRET_KEY: " if failure.http_status in (401, FORBIDDEN) else ""
+    return SettingsError(f"{name}Stripe does not answer: {failure.message.rstrip('.')}.")
 
 
 async def preflight(settings: Settings) -> None:
@@ -411,7 +419,7 @@ async def _running(
 ) -> AsyncIterator[None]:
     await outgoing.register(ctx)
     service.open(ctx)
-    _say_start("service", ctx, worker=has_worker)
+    say_start("service", ctx, worker=has_worker)
     await restore.at_start(ctx)
     watch = asyncio.create_task(restore.watch(ctx, ending.begun))
     work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
@@ -420,55 +428,13 @@ async def _running(
         yield
     finally:
         ending.begin()
-        await _finish(worker, ending)
-        await _finish(watch, ending)
+        await finish(worker, ending)
+        await finish(watch, ending)
         await close_context(ctx, ending.left)
         log.info("service.ended")
 
 
-async def run_worker_alone(settings: Settings, drain: Drain) -> None:
-    """`paidonce worker`: recovery without the HTTP side, until the drain begins. Raises
-    SettingsError."""
-    listener = _listener_of(settings)
-    ctx = await open_context(settings, SystemClock())
-    try:
-        await outgoing.register(ctx)
-        async with _telling(ctx, drain, listener):
-            _say_start("worker", ctx, listens=listener is not None)
-            worker = asyncio.create_task(run_worker(ctx, asyncio.Event(), drain.begun))
-            await drain.begun.wait()
-            await _finish(worker, drain)
-    finally:
-        await close_context(ctx, drain.left)
-        log.info("worker.ended")
-
-
-def _listener_of(settings: Settings) -> socket.socket | None:
-    """Where a worker by itself is asked how it is."""
-    if settings.worker_port == 0:
-        return None
-    try:
-        return socket.create_server((settings.worker_host, settings.worker_port))
-    except OSError as error:
-        why = error.strerror or "there is no such address"
-        raise SettingsError(f"WORKER_PORT: the worker cannot listen there: {why}.") from error
-
-
-@contextlib.asynccontextmanager
-async def _telling(
-    ctx: Context, drain: Drain, listener: socket.socket | None
-) -> AsyncIterator[None]:
-    if listener is None:
-        yield
-        return
-    service = Service(drain)
-    service.open(ctx)
-    app = build_api(ctx.settings, service, ctx.clock.now, only_operations=True)
-    async with serving_beside(app, listener):
-        yield
-
-
-def _say_start(what: str, ctx: Context, **inside: bool) -> None:
+def say_start(what: str, ctx: Context, **inside: bool) -> None:
     """What runs, and on what; never an address or a key."""
     settings = ctx.settings
     log.info(
@@ -484,7 +450,7 @@ def _say_start(what: str, ctx: Context, **inside: bool) -> None:
     )
 
 
-async def _finish(worker: "asyncio.Task[Any] | None", drain: Drain) -> None:
+async def finish(worker: "asyncio.Task[Any] | None", drain: Drain) -> None:
     """Give the present round its time; what it cannot finish another process takes over."""
     if worker is None:
         return

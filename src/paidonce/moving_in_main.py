@@ -17,6 +17,7 @@ from paidonce.main import (
     check_account,
     check_schema,
     close_parts,
+    no_answer,
     open_parts,
 )
 from paidonce.moving_in import audit, duplicates, shadow
@@ -120,8 +121,7 @@ async def _account_of(gateway: StripeGateway, settings: StripeSettings) -> str:
         return f"{settings.mode} {account_id}"
     if account_id.http_status == FORBIDDEN:
         return settings.mode
-    why = account_id.message if account_id.http_status else "the connection failed"
-    raise SettingsError(f"STRIPE_SECRET_KEY: Stripe does not answer: {why.rstrip('.')}.")
+    raise no_answer(account_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,10 @@ class TableView(View):
         self._line(f"Compared: {looked}.")
         minutes = f"{IN_FLIGHT.total_seconds() / 60:.0f} minutes"
         self._line(f"Left out: what is younger than {minutes}; its events may be on their way.")
-        found = f"{counts.findings} found, {counts.fixed} fixed" if counts.findings else "Nothing"
-        end = "." if counts.findings else " found."
-        broken_off = "" if is_complete else " The comparison broke off: this is not all."
-        self._line(f"{found}{end}{broken_off}")
+        said = [f"{counts.findings} found, {counts.fixed} fixed."] if counts.findings else []
+        if not is_complete:
+            said.append("The comparison broke off: this is not all.")
+        self._line(" ".join(said) or "Nothing found.")
 
 
 class JsonView(View):

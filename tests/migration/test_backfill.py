@@ -354,7 +354,7 @@ def test_a_key_that_stripe_refuses_ends_it_at_once(
     empty_sqlite_url: str, stripe_simulator: Any, start_process: StartProcess
 ) -> None:
     legacy = with_users(empty_sqlite_url, 3)
-    stripe_simulator.add_fault(kind="error_before", match={"path": "/v1/account"}, status=500)
+    stripe_simulator.add_fault(kind="error_before", match={"path": "/v1/account"}, status=401)
     process = start_process(
         script("paidonce"), "customers", "backfill",
         environment=environment(legacy.url, stripe_simulator.url),

@@ -211,7 +211,11 @@ def test_what_stripe_did_not_hear_is_gone_on_with_by_the_next_run(
     assert f"did not delete {customer}" in done.stderr and "run it again" in done.stderr
     stripe_simulator.clear_faults()
     assert "alice@shop.example" in str(everything(database_url))
-    users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    done = users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    assert customer in done.stdout.splitlines()[0] and second in done.stdout
+    again = users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    assert again.stdout.splitlines()[0] == "Customers that were deleted at Stripe: none."
+    assert "Deleted there before: " in again.stdout and customer in again.stdout
     account = Account(stripe_simulator)
     for each, is_deleted in ((customer, True), (second, True), (foreign, False)):
         assert ("deleted" in account.get(f"customers/{each}")) is is_deleted, each

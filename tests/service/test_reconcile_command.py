@@ -110,6 +110,14 @@ def test_a_process_says_by_its_exit_code_what_came_of_it(
     assert "Stripe does not answer: the connection failed." in sentence
 
 
+def test_an_order_that_is_not_in_the_books_is_not_said_to_be_well(
+    sqlite_url: str, simulator: SimulatorThread
+) -> None:
+    done = run(sqlite_url, simulator.url, "--order", "nope")
+    assert done.code == 2 and "is not in our books" in done.stderr
+    assert "Nothing" not in done.stdout and "broke off" in done.stdout
+
+
 def test_findings_are_printed_in_three_ways_and_fixed_once(
     database_url: str, simulator: SimulatorThread, data: str
 ) -> None:
@@ -218,7 +226,7 @@ def test_a_short_silence_of_stripe_is_waited_for(
     ("options", "word"),
     [
         (["--since", "yesterday"], "yesterday"),
-        (["--since", "2999-01-01"], "--since lies in the future"),
+        (["--since", "2999-01-01"], "lies in the future"),
         (["--format", "xml"], "xml"),
         (["--order", "11111111-2222-4333-8444-555555555555"], "not in our books"),
     ],

@@ -29,9 +29,11 @@ class CannotErase(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """`customer_ids` are those that Stripe was told to delete, or would be."""
+    """`customer_ids` are those that Stripe has deleted for us, or would; `gone_ids` were deleted
+    there before."""
 
     customer_ids: list[str]
+    gone_ids: list[str]
     counts: dict[str, int]
     is_done: bool
 
@@ -64,16 +66,21 @@ async def erase_user(ctx: Parts, user_id: str, *, is_sure: bool) -> Erased:
     found = await _find_customers(ctx, user_id, known["user"]["email"])
     if not is_sure:
         wanted = await ctx.db.read(lambda tx: _look(tx, user_id, found))
-        return Erased(sorted(wanted), counts, is_done=False)
+        return Erased(sorted(wanted), [], counts, is_done=False)
     row = await ctx.db.transaction("erase_begin", lambda tx: _begin(ctx, tx, user_id, found))
+    gone: list[str] = []
     for customer_id in row.customer_ids:
         answer = await ctx.gateway.delete_customer(customer_id, REQUEST_SECONDS)
-        if isinstance(answer, Failure) and answer.http_status != GONE:
+        if not isinstance(answer, Failure):
+            continue
+        gone.append(customer_id)
+        if answer.http_status != GONE:
             raise CannotErase(
                 f"Stripe did not delete {customer_id} ({answer.message}); run it again to go on"
             )
     await ctx.db.transaction("erase_finish", lambda tx: _finish(ctx, tx, user_id, row))
-    return Erased(row.customer_ids, counts, is_done=True)
+    deleted = [each for each in row.customer_ids if each not in gone]
+    return Erased(deleted, gone, counts, is_done=True)
 
 
 async def _find_customers(ctx: Parts, user_id: str, email: str | None) -> list[str]:

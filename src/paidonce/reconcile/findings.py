@@ -60,7 +60,7 @@ ADVICE: dict[Kind, str] = {
     Kind.MISSING_INTENT: "Stripe does not know the intent of a payment. Check that the key is of"
     " the right account; the order cannot be paid, so cancel it and make a new one.",
     Kind.DUPLICATE_CUSTOMER: "The user has another customer recorded. Nothing is charged twice by"
-    " it; merge or delete the other one in Stripe's dashboard.",
+    " it; Stripe can merge none, and `paidonce customers duplicates` says what hangs on each.",
     Kind.DELETED_CUSTOMER: "Nothing: it heals at the user's next payment, with a new customer.",
 }
 
