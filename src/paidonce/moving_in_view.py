@@ -151,14 +151,16 @@ class AuditView:
             f"{counts.found[kind]} x {kind}: {audit.MEANING[kind]} Its user: {audit.USER[kind]}."
             for kind in kinds
         ]
+        unlisted = f", {counts.unlisted} of these not listed" if counts.unlisted else ""
         sentences.append(
-            f"{counts.usable} of {counts.methods} methods can be used; {counts.users} users with a"
-            f" customer were looked at, {counts.fixed} findings fixed."
+            f"{counts.usable} of {counts.methods} methods can be used{unlisted}; {counts.users} users"
+            f" with a customer were looked at, {counts.fixed} findings fixed."
         )
         figures = {
             "users": counts.users,
             "methods": counts.methods,
             "usable": counts.usable,
+            "unlisted": counts.unlisted,
             "found": {str(kind): counts.found[kind] for kind in kinds},
             "fixed": counts.fixed,
         }

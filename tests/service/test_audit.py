@@ -156,6 +156,9 @@ def test_fix_lists_what_the_host_stored_and_the_rest_only_on_the_operators_word(
     move = Move(empty_database_url, stripe_simulator)
     stored = move.account.attach(move.one)
     unasked = move.account.attach(move.two, move.account.card("5555555555554444"))
+    first = look(move.legacy, stripe_simulator, lines(("1", stored)), code=1)
+    assert "2 of 2 methods can be used, 2 of these not listed; 2 users" in first.stdout
+    assert "not fixed" not in first.stdout
     rows = found(move.legacy, stripe_simulator, lines(("1", stored)), "--fix")
     assert (rows[stored]["is_fixed"], rows[unasked]["is_fixed"]) == (True, False)
     assert rows[unasked]["done"] == "nothing: --adopt lists it"

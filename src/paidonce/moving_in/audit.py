@@ -98,6 +98,12 @@ class Finding:
     done: str = ""
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it pays: it is on its user's customer, listed or not, or has just been attached
+        to it."""
+        return self.kind is Kind.NOT_IN_TABLE or (self.kind is Kind.NOT_ATTACHED and self.is_fixed)
+
+    @property
     def user_action(self) -> str:
         return NOTHING if self.is_fixed and self.kind is Kind.NOT_ATTACHED else USER[self.kind]
 
@@ -107,6 +113,7 @@ class Counts:
     users: int = 0
     methods: int = 0
     usable: int = 0
+    unlisted: int = 0  # of the usable ones: the app does not list them
     found: Counter[Kind] = field(default_factory=Counter)
     fixed: int = 0
 
@@ -295,6 +302,9 @@ class Audit:
         finding = await self._fixing.fix(finding, method, is_stored=is_stored)
         self.counts.found[finding.kind] += 1
         self.counts.fixed += finding.is_fixed
+        self.counts.usable += finding.is_usable
+        is_listed = finding.kind is not Kind.NOT_IN_TABLE or finding.is_fixed
+        self.counts.unlisted += not is_listed
         self._show(finding)
 
 

@@ -45,7 +45,7 @@ class Fixer(Fixing):
                 )
                 return replace(finding, is_fixed=True, done="taken off the user's list")
             case _:
-                return replace(finding, done=LEFT)
+                return finding
 
     async def _attach(self, finding: Finding) -> Finding:
         if not finding.customer:
