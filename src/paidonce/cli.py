@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from paidonce import backfill_view
+from paidonce import __version__, backfill_view
 from paidonce.api import server
 from paidonce.api.drain import Drain
 from paidonce.backfill import Counts, StripeStaysAway
@@ -56,12 +56,26 @@ customers_app.command()(duplicates)
 app.add_typer(users_app, name="users")
 app.add_typer(events_app, name="events")
 app.add_typer(notices_app, name="notices")
-app.command()(reconcile)
-app.command()(shadow)
 
 
 def main() -> None:
     app()
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"paidonce {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """One order, one charge: a payment service for mobile apps on Stripe."""
 
 
 def _not_empty(value: str) -> str:
@@ -138,6 +152,10 @@ def token(
     if not secret:
         _fail("AUTH_JWT_SECRET is not set; tokens of a JWKS URL are made where its keys are.")
     print(make_token(settings, user, email))  # noqa: T201
+
+
+app.command()(reconcile)
+app.command()(shadow)
 
 
 @db_app.command()

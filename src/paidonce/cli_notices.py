@@ -18,7 +18,9 @@ notices_app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 EventId = Annotated[str, typer.Argument(metavar="ID", help="The event's id.")]
-Name = Annotated[str, typer.Argument(help="The endpoint's name in EVENT_ENDPOINTS.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The endpoint's name in EVENT_ENDPOINTS.")
+]
 
 
 @notices_app.command("list")

@@ -73,7 +73,8 @@ class ShadowView:
     """A line for a finding; what a kind means, and the money at stake, come at the end."""
 
     def __init__(self, kind: Format) -> None:
-        self._view = RecordsView(kind, "findings", SHADOW_COLUMNS)
+        head = f"{'kind':<21} {'at Stripe':<28} {'order':<36} {'amount':>12}  what"
+        self._view = RecordsView(kind, "findings", SHADOW_COLUMNS, head=head)
 
     def show(self, finding: Finding) -> None:
         record = {
@@ -121,7 +122,8 @@ class AuditView:
     end."""
 
     def __init__(self, kind: Format) -> None:
-        self._view = RecordsView(kind, "findings", AUDIT_COLUMNS)
+        head = f"{'kind':<15} {'user':<36} {'method':<28} {'card':<16} {'certainty':<9} what"
+        self._view = RecordsView(kind, "findings", AUDIT_COLUMNS, head=head)
 
     def show(self, finding: audit.Finding) -> None:
         record = {
@@ -153,8 +155,8 @@ class AuditView:
         ]
         unlisted = f", {counts.unlisted} of these not listed" if counts.unlisted else ""
         sentences.append(
-            f"{counts.usable} of {counts.methods} methods can be used{unlisted}; {counts.users} users"
-            f" with a customer were looked at, {counts.fixed} findings fixed."
+            f"{counts.usable} of {counts.methods} methods can be used{unlisted}; {counts.users}"
+            f" users with a customer were looked at, {counts.fixed} findings fixed."
         )
         figures = {
             "users": counts.users,

@@ -22,11 +22,18 @@ class Format(StrEnum):
 
 class RecordsView:
     """Keeps no finding. Every one is a dict with `columns` as keys, `kind` among them; `lines` are
-    what a table shows of it."""
+    what a table shows of it, below `head`."""
 
     def __init__(
-        self, kind: Format, name: str, columns: Sequence[str], out: TextIO | None = None
+        self,
+        kind: Format,
+        name: str,
+        columns: Sequence[str],
+        out: TextIO | None = None,
+        *,
+        head: str = "",
     ) -> None:
+        self._table_head = [head] if head else []
         self._kind = kind
         self._out = out or sys.stdout
         self._columns = columns
@@ -42,7 +49,7 @@ class RecordsView:
         match self._kind:
             case Format.TABLE:
                 if self._shown[record["kind"]] <= MOST_LINES:
-                    self._lines(lines)
+                    self._lines([*(self._table_head if count == 1 else []), *lines])
             case Format.JSON:
                 self._lines([f"{',' if count > 1 else self._head} {json.dumps(dict(record))}"])
             case Format.CSV:

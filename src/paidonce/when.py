@@ -23,3 +23,8 @@ def parse_time(text: str, now: datetime) -> datetime:
             f"{text!r} is no time: write 7d, 12h, 30m, 2026-01-31 or 2026-01-31T12:00:00Z"
         ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def times(count: int) -> str:
+    """`once`, `2 times`."""
+    return "once" if count == 1 else f"{count} times"

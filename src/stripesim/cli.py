@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stripesim import __version__
 from stripesim.clock import read_time
 from stripesim.config import Config
 from stripesim.control.access import is_loopback
@@ -68,8 +69,19 @@ cli = typer.Typer(
 )
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"stripesim {__version__}")
+        raise typer.Exit
+
+
 @cli.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
     """A stateful local Stripe for tests and demos."""
 
 

@@ -88,7 +88,7 @@ def test_each_stored_card_gets_its_verdict_and_nothing_is_written(
         NOWHERE: ("unknown", "known"),
         "visa-4242-1": ("unknown", "known"),
     }
-    assert "used 1 times, last by ch_" in rows[used]["detail"]
+    assert "used once, last by ch_" in rows[used]["detail"]
     assert "its bank was asked once" in rows[detached]["detail"]
     assert "never used, or earlier, or detached" in rows[fresh]["detail"]
     assert rows[used]["user_action"] == "enter the card again"
@@ -158,7 +158,7 @@ def test_fix_lists_what_the_host_stored_and_the_rest_only_on_the_operators_word(
     unasked = move.account.attach(move.two, move.account.card("5555555555554444"))
     first = look(move.legacy, stripe_simulator, lines(("1", stored)), code=1)
     assert "2 of 2 methods can be used, 2 of these not listed; 2 users" in first.stdout
-    assert "not fixed" not in first.stdout
+    assert "not fixed" not in first.stdout and first.stdout.startswith("kind ")
     rows = found(move.legacy, stripe_simulator, lines(("1", stored)), "--fix")
     assert (rows[stored]["is_fixed"], rows[unasked]["is_fixed"]) == (True, False)
     assert rows[unasked]["done"] == "nothing: --adopt lists it"

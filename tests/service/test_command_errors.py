@@ -1,10 +1,13 @@
 """A command that is called wrongly names the option, in words of its own."""
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from paidonce import __version__
 from paidonce.cli import app
 from paidonce.reconcile import ADVICE
+from stripesim.cli import cli as stripesim_cli
 from support.environment import environment
 
 NOBODY = "http://127.0.0.1:9"
@@ -44,3 +47,11 @@ def test_a_stripe_that_cannot_be_reached_is_not_the_fault_of_the_key(sqlite_url:
 
 def test_nobody_is_advised_to_merge_customers() -> None:
     assert [kind for kind, advice in ADVICE.items() if "merge or delete" in advice] == []
+
+
+def test_both_programs_say_their_version_and_serve_comes_first() -> None:
+    for program, name in ((app, "paidonce"), (stripesim_cli, "stripesim")):
+        result = CliRunner().invoke(program, ["--version"])
+        assert (result.exit_code, result.stdout) == (0, f"{name} {__version__}\n")
+    named = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert named[:3] == ["serve", "worker", "demo"]

@@ -27,6 +27,7 @@ from paidonce.reconcile.asking import CURSOR, Asker, CannotCompare
 from paidonce.store import audited, comparison, users
 from paidonce.store.audited import AT_A_TIME, Audited
 from paidonce.store.rows import MethodRow
+from paidonce.when import times
 
 USERS_AFTER = "users_after"
 OTHER_MODE_TEXT = "a similar object exists in"
@@ -282,7 +283,7 @@ class Audit:
             self._has_uses = True
         use = self._file.find_uses(finding.method_id)
         if use is not None and use.status != "kept":
-            detail = f"used {use.count} times, last by {use.id}"
+            detail = f"used {times(use.count)}, last by {use.id}"
             return replace(finding, kind=Kind.DEAD, certainty=Certainty.INFERRED, detail=detail)
         if use is not None:
             detail = f"{use.id} was paid with it, with setup_future_usage: it can be attached"

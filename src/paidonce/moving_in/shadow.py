@@ -19,6 +19,7 @@ from paidonce.payments.context import REQUEST_SECONDS
 from paidonce.payments.requests import NAMESPACE
 from paidonce.reconcile.asking import Asker, CannotCompare, KeyRefused, Source
 from paidonce.store.watched import Row, Watched
+from paidonce.when import times
 
 KEEP = timedelta(days=90)
 """What is over and older is forgotten while it watches."""
@@ -290,7 +291,7 @@ class Shadow:
         for row in watched.list_refused_reuse():
             yield _finding(Kind.REUSE_REFUSED, row, f"it is {row.status}")
         for row in watched.list_dead_methods():
-            detail = f"used without a customer, {row.count} times"
+            detail = f"used without a customer, {times(row.count)}"
             yield _finding(Kind.DEAD_METHOD, row, detail)
         for row in watched.list_duplicate_customers():
             detail = f"one of {row.count} of the user {row.order_key}; {row.other} is the first"
