@@ -45,7 +45,12 @@ GARBAGE: tuple[Any, ...] = (
     "4242424242424242",
     "4242 4242 4242 4242",
 )
-PLACES = {"{orderId}": "order", "{id}": "saved_method", "{eventId}": "event"}
+PLACES = {
+    "{orderId}": "order",
+    "{id}": "saved_method",
+    "{eventId}": "event",
+    "{productId}": "product",
+}
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "FOO", "get")
 TYPES = ("application/json", "application/json; charset=utf-8", "text/plain", "", "a/b/c", "\xff")
 STRANGE_HEADERS = (

@@ -108,10 +108,13 @@ def _token(user: str) -> str:
 def _fill(target: Target) -> None:
     """Orders of both users, paid, pending, challenged, declined, canceled; and saved cards."""
     tea = {"productId": "tea", "name": "Tea", "amountMinor": 22_000, "currency": "usd"}
-    target.call("merchant", "PUT", "/api/products", {"products": [tea]}).raise_for_status()
+    cup_ids = [f"cup-{number}" for number in range(20)]
+    cups = [{**tea, "productId": cup_id} for cup_id in cup_ids]
+    target.call("merchant", "PUT", "/api/products", {"products": [tea, *cups]}).raise_for_status()
     values: dict[str, list[str]] = {
         kind: [] for kind in ("order", "payment_method", "payment_intent", "saved_method")
     }
+    values["product"] = cup_ids
     for user in USERS:
         for card in ("good", "challenge", "declined", "attach_declined", None):
             made = target.call("merchant", "POST", "/api/orders", _order_of(user)).json()

@@ -11,7 +11,7 @@ RECOVERY = "tests/service/test_recovery.py"
 INTERLEAVINGS = "tests/service/test_interleavings.py"
 
 _CANCEL_WHEN_LATE = """    if wants_other or _is_late(ctx, job, visitor):
-        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+        return await _give_up(ctx, job, visitor)
     return errors.payment_processing()
 
 
@@ -22,7 +22,7 @@ _CHALLENGE_LATE = """    if _is_late(ctx, job, visitor):
         )
 """
 _CHALLENGE_OTHER = """    if is_payer and (is_foreign or not visitor.wants(attempt)):
-        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+        return await _give_up(ctx, job, visitor)
 """
 _CHALLENGE_OVER = "        return await _challenge_over("
 _IF_IN_ACTION = "    if attempt.state is AttemptState.ACTION:\n" + _CHALLENGE_OVER
@@ -98,7 +98,7 @@ BUGS: tuple[Bug, ...] = (
                 f"{PAYMENTS}/settle.py",
                 _CANCEL_WHEN_LATE,
                 _CANCEL_WHEN_LATE.replace(
-                    "cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)",
+                    "_give_up(ctx, job, visitor)",
                     "record.record_negative(ctx, job, AttemptState.ABANDONED)",
                 ),
             ),

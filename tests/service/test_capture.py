@@ -153,6 +153,18 @@ def test_the_merchant_chooses_for_each_order(start_service: StartService) -> Non
     assert_error(service.merchant("POST", "/api/orders", other), 409, "order_conflict")
 
 
+def test_an_order_whose_money_is_held_is_pending_whatever_was_declined_before(
+    service: Running,
+) -> None:
+    order_id = service.order()
+    declined = service.simulator.create_card(DECLINED_AT_CHARGE)
+    assert_error(service.pay(order_id, declined), 402, "card_declined")
+    assert service.order_view(order_id)["paymentStatus"] == "failed"
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.order_view(order_id)["paymentStatus"] == "pending"
+    assert service.payment(order_id)["status"] == "authorized"
+
+
 # --- the capture ---------------------------------------------------------------------------------
 
 

@@ -205,6 +205,52 @@ def test_a_challenge_left_for_another_card_can_charge_no_more(service: Running) 
     assert assert_success(service.confirm(order_id))["orderId"] == order_id
 
 
+@pytest.mark.parametrize("kind", ["unknown", "another user's", "unknown to us, another's"])
+def test_what_is_no_card_of_the_payers_ends_no_challenge(service: Running, kind: str) -> None:
+    order_id, method, action = begin_challenge(service)
+    before, other = service.payment(order_id), "pm_doesnotexist"
+    if kind == "another user's":
+        other = service.simulator.create_card(GOOD)
+        assert_success(service.pay(service.order("bob"), other, user="bob"))
+    if kind == "unknown to us, another's":
+        customer = service.stripe("POST", "/v1/customers")["id"]
+        other = service.simulator.create_card(GOOD)
+        service.stripe("POST", f"/v1/payment_methods/{other}/attach", customer=customer)
+    assert_error(service.pay(order_id, other), 404, "payment_method_not_found")
+    assert service.payment(order_id) == before
+    again = assert_requires_action(service.pay(order_id, method))
+    assert again["clientSecret"] == action["clientSecret"]
+    service.simulator.authenticate(action["paymentIntentId"], "success")
+    data = assert_success(service.pay(order_id, other))
+    assert data["paymentId"] == action["paymentId"], "what was paid is told, whatever is asked for"
+    assert service.charges(order_id) == 1
+
+
+@pytest.mark.parametrize("had_challenge", [True, False])
+def test_a_try_that_was_refused_is_failed_in_every_view(
+    service: Running, had_challenge: bool
+) -> None:
+    order_id = begin_challenge(service)[0] if had_challenge else service.order()
+    nobodys = "pm_card_doesnotexist"  # an id as Stripe's test ids: it is not looked at first
+    assert_error(service.pay(order_id, nobodys), 404, "payment_method_not_found")
+    assert service.payment(order_id)["status"] == "failed"
+    assert service.order_view(order_id)["paymentStatus"] == "failed"
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert service.order_view(order_id)["paymentStatus"] == "paid"
+
+
+def test_a_card_that_stripe_does_not_show_takes_the_challenges_place_as_ever(
+    service: Running,
+) -> None:
+    order_id, _, _ = begin_challenge(service)
+    good = service.simulator.create_card(GOOD)
+    service.simulator.add_fault(
+        kind="error_before", match={"method": "GET", "path": "/v1/payment_methods/*"}
+    )
+    assert_success(service.pay(order_id, good))
+    assert service.charges(order_id) == 1
+
+
 def test_a_challenge_that_was_passed_wins_over_another_card(service: Running) -> None:
     order_id, _, action = begin_challenge(service)
     service.simulator.authenticate(action["paymentIntentId"], "success")

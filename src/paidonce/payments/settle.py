@@ -14,7 +14,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import AttemptState, PaymentState
 from paidonce.observability import get_logger
-from paidonce.payments import customers, evidence, holds, prepare, reconfirm, record
+from paidonce.payments import customers, evidence, holds, other_card, prepare, reconfirm, record
 from paidonce.payments.context import Again, Context, Job, Role, Verdict, Visitor
 from paidonce.payments.evidence import TEST_FACTORY
 from paidonce.payments.requests import cancel_request
@@ -80,7 +80,7 @@ async def _still_pending(
     is_foreign = why is Why.UNEXPECTED_STATE and attempt.state is AttemptState.OPEN
     is_payer = visitor.role is Role.PAYER
     if is_payer and (is_foreign or not visitor.wants(attempt)):
-        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+        return await _give_up(ctx, job, visitor)
     if _is_late(ctx, job, visitor):
         return await cancel_intent(
             ctx, job, visitor, action_becomes=AttemptState.AUTHENTICATION_FAILED
@@ -117,12 +117,24 @@ async def _not_charged_now(
     return await _end_unless_in_time(ctx, job, visitor)
 
 
+async def _give_up(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
+    """It ends, mostly for another card of the payer's. Raises what is wrong with that one, and
+    nothing changes: his own answer, whatever becomes of the attempt."""
+    refusal = await other_card.refusal_of(ctx, job, visitor)
+    if refusal is not None:
+        payment = await prepare.read_payment(ctx, job.payment.id)
+        if payment.state is not PaymentState.LIVE:
+            return Again("the payment went on meanwhile")
+        raise refusal
+    return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+
+
 async def _end_unless_in_time(ctx: Context, job: Job, visitor: Visitor) -> Verdict:
     """An unknown outcome is made final by canceling: when the payer comes with another card, or
     when the window is over. Until then it stays unknown."""
     wants_other = visitor.role is Role.PAYER and not visitor.wants(job.attempt)
     if wants_other or _is_late(ctx, job, visitor):
-        return await cancel_intent(ctx, job, visitor, action_becomes=AttemptState.SUPERSEDED)
+        return await _give_up(ctx, job, visitor)
     return errors.payment_processing()
 
 

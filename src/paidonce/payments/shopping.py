@@ -208,7 +208,8 @@ def _is_same(standing: OrderRow, new_row: OrderRow, new: NewMerchantOrder) -> bo
 
 def order_of(row: Row) -> Order:
     order = listings.order_row(row)
-    view = _order(order, _payment_status(order, has_failed=bool(row["has_failed"])))
+    has_failed = bool(row["has_failed"]) and not row["is_authorized"]
+    view = _order(order, _payment_status(order, has_failed=has_failed))
     return replace(view, is_authorized=row["is_authorized"], capture_before=row["capture_before"])
 
 

@@ -10,9 +10,8 @@ from paidonce.store.rows import MethodRow, OrderRow, columns, row_as
 
 ORDER_VIEW = f"""
 SELECT {columns(OrderRow, "o.")},
-       COALESCE((SELECT max(CASE WHEN a.state IN ('open', 'action') THEN 2
-                WHEN a.state IN ('declined', 'authentication_failed', 'consumed') THEN 1
-                ELSE 0 END) FROM payment_attempts a WHERE a.order_id = o.id), 0) = 1 AS has_failed,
+       COALESCE((SELECT max(CASE WHEN a.state IN ('open', 'action') THEN 2 ELSE 1 END)
+                 FROM payment_attempts a WHERE a.order_id = o.id), 0) = 1 AS has_failed,
        (SELECT count(*) FROM payments p WHERE p.order_id = o.id AND p.state = 'authorized') > 0
        AS is_authorized,
        (SELECT p.capture_before FROM payments p WHERE p.order_id = o.id AND p.state = 'authorized')
