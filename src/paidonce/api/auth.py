@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeGuard
 
 from starlette.requests import Request
 
+from paidonce.api.admission import PLACE
 from paidonce.api.compact import NotAToken, Token, read_token
 from paidonce.api.jwks import JwksKeys, UnknownKey, VerificationKey
 from paidonce.domain import errors
@@ -23,6 +24,8 @@ LEEWAY_SECONDS = 15  # clocks of phones, hosts and servers differ; the contract 
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999: what lies behind it is no time, but milliseconds for one."""
 LONGEST_USER_ID = 255
+MERCHANT = "merchant"
+"""The principal of a request with one of the merchant's keys."""
 LONGEST_EMAIL = 320
 
 
@@ -71,11 +74,13 @@ class Authentication:
         return _principal(claims)
 
     def merchant(self, request: Request) -> None:
-        """Raise `not_authenticated` unless the request carries one of the merchant's keys."""
+        """Raise `not_authenticated` unless the request carries one of the merchant's keys; it goes
+        on in his name, whatever address he shares, and takes its place in that name."""
         given = _bearer(request).encode("utf-8")
         matches = [hmac.compare_digest(given, key) for key in self._merchant_keys]
         if not any(matches):  # every key was compared: the time does not tell which came close
             raise errors.not_authenticated("api_key")
+        request.scope[PLACE].hold(MERCHANT)
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         """`exp` is required. `iat` is not needed, but a token from the future is nobody's."""

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
+from paidonce.api.fields import PLAIN_NAME
 from paidonce.domain import errors
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,7 +25,6 @@ BODY = "paidonce.body"  # in the ASGI scope, set by the shell: the whole body, a
 
 Place = tuple["Place", str | int] | None
 """Where something stands in a JSON value: the way there, and the field or the number in a list."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}", re.ASCII)
 _JSON_TYPE = re.compile(
     r"application/json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?;?\s*", re.IGNORECASE
 )
@@ -151,7 +151,7 @@ def _said(place: Place) -> str:
     for part in reversed(way):
         if isinstance(part, int):
             said += f"[{part}]"
-        elif _NAME.fullmatch(part):
+        elif PLAIN_NAME.fullmatch(part):
             said += f".{part}" if said else part
         else:
             break
@@ -197,6 +197,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        what = twice if _NAME.fullmatch(twice) else "A field"
+        what = twice if PLAIN_NAME.fullmatch(twice) else "A field"
         raise errors.invalid_request(f"{what} stands twice in the same object.")
     return value

@@ -7,12 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi
-from paidonce.api.admission import PLACE
-from paidonce.api.auth import Authentication
+from paidonce.api.auth import MERCHANT, Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
 from paidonce.api.idempotency import Idempotency
-from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.schemas import as_order_id, merchant_page_of
 from paidonce.api.usecases import UseCases
 from paidonce.domain import errors
@@ -46,7 +44,7 @@ class EventRoutes:
 
     async def list_events(self, request: Request) -> Response:
         """Outgoing events, newest first."""
-        self._check(request)
+        self._authentication.merchant(request)
         query = request.query_params
         order_id = query.get("orderId") or None
         wanted = EventFilter(
@@ -65,13 +63,13 @@ class EventRoutes:
 
     async def get_event(self, request: Request) -> Response:
         """One event, as it is sent, and whom it was told."""
-        self._check(request)
+        self._authentication.merchant(request)
         event = await self._use_cases.get_event(_event_id_of(request))
         return respond(request, success("Event retrieved successfully", event.as_json()))
 
     async def resend_event(self, request: Request) -> Response:
         """Send an event again to every endpoint that it was for and that is still there."""
-        self._check(request)
+        self._authentication.merchant(request)
         event_id = _event_id_of(request)
         raw, _ = read_json_object(request, is_empty_allowed=True)
 
@@ -80,11 +78,7 @@ class EventRoutes:
             message = "Event is sent again" if count else "There is no endpoint to send to"
             return success(message, event.as_json())
 
-        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
-
-    def _check(self, request: Request) -> None:
-        self._authentication.merchant(request)
-        request.scope[PLACE].hold(PRINCIPAL)
+        return await self._idempotency.answer(request, MERCHANT, raw, work)
 
 
 def _event_id_of(request: Request) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from paidonce.domain import errors
 
 LONGEST_TIME = 40
+PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}", re.ASCII)
+"""What a refusal may say of a name that a client sent."""
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 

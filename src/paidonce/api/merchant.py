@@ -5,8 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi, views
-from paidonce.api.admission import PLACE
-from paidonce.api.auth import Authentication
+from paidonce.api.auth import MERCHANT, Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import ORDER_ID, Answer, respond, success
 from paidonce.api.fields import Fields
@@ -15,8 +14,6 @@ from paidonce.api.money_back_views import money_back_view
 from paidonce.api.schemas import order_id_of, parse_merchant_order
 from paidonce.api.usecases import UseCases
 from paidonce.domain.money import MAX_AMOUNT_MINOR
-
-PRINCIPAL = "merchant"
 
 
 class MerchantRoutes:
@@ -39,20 +36,20 @@ class MerchantRoutes:
     async def create_order(self, request: Request) -> Response:
         """Place an order of the host. With an orderId or an Idempotency-Key the same call again
         answers the same order."""
-        self._check(request)
+        self._authentication.merchant(request)
         raw, body = read_json_object(request)
 
         async def work() -> Answer:
-            new = parse_merchant_order(body, request_key_of(request, PRINCIPAL, raw))
+            new = parse_merchant_order(body, request_key_of(request, MERCHANT, raw))
             order = await self._use_cases.create_merchant_order(new)
             request.scope[ORDER_ID] = order.id
             return views.order_created(order)
 
-        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+        return await self._idempotency.answer(request, MERCHANT, raw, work)
 
     async def get_order(self, request: Request) -> Response:
         """One order of any user."""
-        self._check(request)
+        self._authentication.merchant(request)
         order_id = order_id_of(request)
         order = await self._use_cases.get_merchant_order(order_id)
         data = views.merchant_order_detail(order)
@@ -61,7 +58,7 @@ class MerchantRoutes:
 
     async def cancel_order(self, request: Request) -> Response:
         """Cancel an order; refused while a payment of it may still succeed."""
-        self._check(request)
+        self._authentication.merchant(request)
         order_id = order_id_of(request)
         raw, _ = read_json_object(request, is_empty_allowed=True)
 
@@ -70,11 +67,11 @@ class MerchantRoutes:
             data = views.merchant_order_detail(order)
             return success("Order canceled successfully", data)
 
-        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+        return await self._idempotency.answer(request, MERCHANT, raw, work)
 
     async def capture_order(self, request: Request) -> Response:
         """Take the money that is held for an order, once: all of it, or a part."""
-        self._check(request)
+        self._authentication.merchant(request)
         order_id = order_id_of(request)
         raw, body = read_json_object(request, is_empty_allowed=True)
 
@@ -84,9 +81,4 @@ class MerchantRoutes:
             data = views.merchant_order_detail(order)
             return success("Order captured successfully", data)
 
-        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
-
-    def _check(self, request: Request) -> None:
-        """The merchant's key; the request goes on in his name, whatever address he shares."""
-        self._authentication.merchant(request)
-        request.scope[PLACE].hold(PRINCIPAL)
+        return await self._idempotency.answer(request, MERCHANT, raw, work)

@@ -8,11 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi, views
-from paidonce.api.admission import PLACE
 from paidonce.api.auth import LONGEST_USER_ID, Authentication, is_user_id
 from paidonce.api.envelope import respond, success
 from paidonce.api.fields import time_of
-from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.schemas import (
     LONGEST_ID,
     LONGEST_STRIPE_ID,
@@ -66,7 +64,7 @@ class MerchantListRoutes:
 
     async def list_orders(self, request: Request) -> Response:
         """Orders of all users, newest first."""
-        self._check(request)
+        self._authentication.merchant(request)
         query = _Query(request)
         wanted = OrderFilter(
             user_id=query.user_id(),
@@ -83,7 +81,7 @@ class MerchantListRoutes:
 
     async def list_payments(self, request: Request) -> Response:
         """Payments of all users that were tried at least once, newest first."""
-        self._check(request)
+        self._authentication.merchant(request)
         query = _Query(request)
         wanted = PaymentFilter(
             user_id=query.user_id(),
@@ -102,14 +100,10 @@ class MerchantListRoutes:
 
     async def get_timeline(self, request: Request) -> Response:
         """Everything that happened to an order, with the ids to look it up at Stripe."""
-        self._check(request)
+        self._authentication.merchant(request)
         order, timeline = await self._use_cases.get_timeline(order_id_of(request))
         data = {**views.merchant_order_detail(order), **timeline_data(timeline)}
         return respond(request, success("Timeline retrieved successfully", data))
-
-    def _check(self, request: Request) -> None:
-        self._authentication.merchant(request)
-        request.scope[PLACE].hold(PRINCIPAL)
 
 
 class _Query:

@@ -9,13 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi
-from paidonce.api.admission import PLACE
-from paidonce.api.auth import Authentication
+from paidonce.api.auth import MERCHANT, Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import Answer, respond, success
 from paidonce.api.fields import Fields
 from paidonce.api.idempotency import Idempotency, request_key_of
-from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.money_back_views import dispute_view, refund_view
 from paidonce.api.schemas import as_order_id, merchant_page_of, order_id_of
 from paidonce.api.usecases import UseCases
@@ -86,10 +84,10 @@ class MoneyBackRoutes:
 
     async def refund(self, request: Request) -> Response:
         """Give money back, all that is left or a part; once for every Idempotency-Key."""
-        self._check(request)
+        self._authentication.merchant(request)
         order_id = order_id_of(request)
         raw, body = read_json_object(request, is_empty_allowed=True)
-        found = request_key_of(request, PRINCIPAL, raw)
+        found = request_key_of(request, MERCHANT, raw)
         if found is None:
             raise errors.invalid_request("Idempotency-Key is required: it makes a refund one.")
         command = _command(order_id, found.key, body)
@@ -97,18 +95,18 @@ class MoneyBackRoutes:
         async def work() -> Answer:
             return _refund_answer(await self._use_cases.refund_order(command))
 
-        return await self._idempotency.answer(request, PRINCIPAL, raw, work)
+        return await self._idempotency.answer(request, MERCHANT, raw, work)
 
     async def list_refunds_of_order(self, request: Request) -> Response:
         """The refunds of one order, newest first, whoever made them."""
-        self._check(request)
+        self._authentication.merchant(request)
         order_id = order_id_of(request)
         page = await self._use_cases.list_refunds_of_order(order_id, *merchant_page_of(request))
         return _list(request, "Refunds", page, refund_view)
 
     async def list_refunds(self, request: Request) -> Response:
         """Refunds of all orders, newest first."""
-        self._check(request)
+        self._authentication.merchant(request)
         page = await self._use_cases.list_refunds(
             *merchant_page_of(request, _REFUND_FILTERS),
             _order_id(request),
@@ -118,17 +116,13 @@ class MoneyBackRoutes:
 
     async def list_disputes(self, request: Request) -> Response:
         """Disputes of all orders, newest first; `status` in Stripe's words."""
-        self._check(request)
+        self._authentication.merchant(request)
         page = await self._use_cases.list_disputes(
             *merchant_page_of(request, _DISPUTE_FILTERS),
             _order_id(request),
             _status(request, DISPUTE_STATUSES),
         )
         return _list(request, "Disputes", page, dispute_view)
-
-    def _check(self, request: Request) -> None:
-        self._authentication.merchant(request)
-        request.scope[PLACE].hold(PRINCIPAL)
 
 
 def _command(order_id: str, key: str, body: Mapping[str, Any]) -> RefundCommand:

@@ -5,11 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from paidonce.api import openapi, views
-from paidonce.api.admission import PLACE
 from paidonce.api.auth import Authentication
 from paidonce.api.bodies import read_json_object
 from paidonce.api.envelope import respond, success
-from paidonce.api.merchant import PRINCIPAL
 from paidonce.api.schemas import merchant_page_of, parse_products, product_id_of
 from paidonce.api.usecases import UseCases
 
@@ -29,7 +27,7 @@ class ProductRoutes:
 
     async def put_products(self, request: Request) -> Response:
         """Add products to the price list, or replace them."""
-        self._check(request)
+        self._authentication.merchant(request)
         _, body = read_json_object(request)
         products = parse_products(body)
         await self._use_cases.put_products(products)
@@ -38,7 +36,7 @@ class ProductRoutes:
 
     async def list_products(self, request: Request) -> Response:
         """The price list, by the products' ids."""
-        self._check(request)
+        self._authentication.merchant(request)
         page = await self._use_cases.list_products(*merchant_page_of(request))
         data = [views.product(product) for product in page.items]
         message = "Products retrieved successfully"
@@ -46,12 +44,8 @@ class ProductRoutes:
 
     async def delete_product(self, request: Request) -> Response:
         """Take a product out of the price list. Orders that were made keep it and its price."""
-        self._check(request)
+        self._authentication.merchant(request)
         product_id = product_id_of(request)
         await self._use_cases.delete_product(product_id)
         data = {"productId": product_id}
         return respond(request, success("Product deleted successfully", data))
-
-    def _check(self, request: Request) -> None:
-        self._authentication.merchant(request)
-        request.scope[PLACE].hold(PRINCIPAL)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from paidonce.api.auth import LONGEST_USER_ID, is_email, is_user_id
 from paidonce.api.currencies import CURRENCIES
-from paidonce.api.fields import Fields
+from paidonce.api.fields import PLAIN_NAME, Fields
 from paidonce.domain import errors
 from paidonce.domain.model import (
     BasketItem,
@@ -40,7 +40,6 @@ _PAYMENT_INTENT_ID = re.compile(r"pi_[A-Za-z0-9_]+", re.ASCII)
 _STRIPE_VERSION = re.compile(  # https://docs.stripe.com/api/versioning, with betas behind it
     r"20[0-9]{2}-[01][0-9]-[0-3][0-9](\.[a-z_]{1,40})?(; ?[a-z0-9_]{1,60}=v[0-9]{1,3})*", re.ASCII
 )
-_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,29}", re.ASCII)
 _METHOD_FIELDS = ("paymentMethodId", "paymentToken", "stripePaymentMethodId", "confirmationToken")
 _DETAILS = ("shippingAddress", "billingAddress", "paymentMethod", "notes")
 
@@ -79,7 +78,7 @@ def merchant_page_of(request: Request, filters: Collection[str] = ()) -> tuple[i
     names = [name for name, _ in request.query_params.multi_items()]
     known = ("limit", "cursor", *filters)
     for name in names:
-        what = name if _PARAMETER.fullmatch(name) else "A parameter"
+        what = name if PLAIN_NAME.fullmatch(name) else "A parameter"
         if name not in known:
             raise errors.invalid_request(f"{what} is not one of {', '.join(known)}.")
         if names.count(name) > 1:

@@ -24,7 +24,9 @@ async def insert_success(
 ) -> None:
     """The attempt of the app; the order's row is locked. Whoever ticks the sheet's box makes its
     method `always` (https://docs.stripe.com/api/payment_methods/object, `allow_redisplay`)."""
-    await _insert(ctx, tx, payment, AttemptState.SUCCEEDED, intent.payment_method or "")
+    opener = await payments.get_sheets_opener(tx, payment.id)
+    method_id = intent.payment_method or ""
+    await _insert(ctx, tx, payment, opener, AttemptState.SUCCEEDED, method_id)
     is_wished = intent.method is not None and intent.method.allow_redisplay == "always"
     await _keep_method(ctx, tx, payment, intent, is_wished=is_wished)
 
@@ -73,11 +75,11 @@ async def note_decline(ctx: Context, payment: PaymentRow, refusal: CardRefusal) 
             return False
         if await attempts.get_live_attempt(tx, payment.id) is not None:
             return False  # it may be this one's, and then is its own to be recorded
+        opener = await payments.get_sheets_opener(tx, payment.id)
         if not await attempts.has_charge(tx, payment.id, refusal.charge):
             method_id = refusal.payment_method or ""
-            await _insert(ctx, tx, payment, AttemptState.DECLINED, method_id, refusal)
-        who = await payments.get_sheets_opener(tx, payment.id)
-        return await limits.has_had_enough(ctx, tx, payment.user_id, *who)
+            await _insert(ctx, tx, payment, opener, AttemptState.DECLINED, method_id, refusal)
+        return await limits.has_had_enough(ctx, tx, payment.user_id, *opener)
 
     return await ctx.db.transaction("client_declined", work)
 
@@ -86,12 +88,13 @@ async def _insert(
     ctx: Context,
     tx: Transaction,
     payment: PaymentRow,
+    opener: tuple[str, str],
     state: AttemptState,
     method_id: str,
     refusal: CardRefusal | None = None,
 ) -> None:
     now = ctx.clock.now()
-    client_address, device_hash = await payments.get_sheets_opener(tx, payment.id)
+    client_address, device_hash = opener
     attempt = replace(
         await attempts.new_attempt(tx, payment, new_id(), method_id, now),
         source=SOURCE,

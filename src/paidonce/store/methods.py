@@ -325,6 +325,11 @@ async def _is_in_use(
 # --- saves, as the limits count them -------------------------------------------------------------
 
 
+_INSERT_SAVE = """
+INSERT INTO declined_saves (id, user_id, client_address, device_hash, card, state, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+
+
 async def note_save(
     tx: Transaction,
     save_id: str,
@@ -337,16 +342,7 @@ async def note_save(
 ) -> None:
     """A save begins, and may become a decline. Those that count no longer go."""
     await tx.execute("DELETE FROM declined_saves WHERE created_at <= $1", forget_before)
-    await tx.execute(
-        "INSERT INTO declined_saves (id, user_id, client_address, device_hash, card, state,"
-        " created_at) VALUES ($1, $2, $3, $4, $5, 'open', $6)",
-        save_id,
-        user_id,
-        client_address,
-        device_hash,
-        card,
-        now,
-    )
+    await tx.execute(_INSERT_SAVE, save_id, user_id, client_address, device_hash, card, "open", now)
 
 
 async def note_client_save(
@@ -361,8 +357,7 @@ async def note_client_save(
 ) -> None:
     """What became of a card that the app has tried to save by itself: counted once."""
     await tx.execute(
-        "INSERT INTO declined_saves (id, user_id, client_address, device_hash, card, state,"
-        " created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        f"{_INSERT_SAVE} ON CONFLICT DO NOTHING",
         save_id,
         user_id,
         client_address,
