@@ -87,8 +87,12 @@ def test_without_the_sdk_the_hosted_page_leads_back_to_the_return_url(
     next_action = as_app(service, action)["next_action"]
     assert next_action["type"] == "redirect_to_url"
     assert next_action["redirect_to_url"]["return_url"] == RETURN_URL
+    page = action["redirectUrl"]
+    assert page == next_action["redirect_to_url"]["url"]
+    assert service.payment(order_id)["redirectUrl"] == page
+    assert assert_requires_action(service.confirm(order_id))["redirectUrl"] == page
 
-    done = press(next_action["redirect_to_url"]["url"], "Complete authentication")
+    done = press(page, "Complete authentication")
     assert done.status_code == 303
     back = urlsplit(done.headers["Location"])
     assert done.headers["Location"].startswith(RETURN_URL)
@@ -110,12 +114,12 @@ def test_without_the_sdk_a_failed_authentication_leads_back_as_well(start_either
     service = start_either(stripe_use_sdk=False, payment_return_url="shop://return")
     order_id = service.order()
     action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
-    url = as_app(service, action)["next_action"]["redirect_to_url"]["url"]
-    done = press(url, "Fail authentication")
+    done = press(action["redirectUrl"], "Fail authentication")
     assert done.status_code == 303
     assert done.headers["Location"].startswith("shop://return?")
     assert "redirect_status=failed" in done.headers["Location"]
     assert_error(service.confirm(order_id), 402, "authentication_failed", "retry")
+    assert "redirectUrl" not in service.payment(order_id)
     assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
     assert service.charges(order_id) == 1
 
@@ -126,6 +130,7 @@ def test_with_the_sdk_the_next_action_is_the_sdks(start_either: Start) -> None:
     action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
     next_action = as_app(service, action)["next_action"]
     assert next_action["type"] == "use_stripe_sdk"
+    assert "redirectUrl" not in action | service.payment(order_id)
     press(next_action["use_stripe_sdk"]["stripe_js"], "Complete authentication")
     assert_success(service.confirm(order_id))
     assert service.charges(order_id) == 1

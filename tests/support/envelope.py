@@ -65,7 +65,7 @@ def assert_requires_action(response: requests.Response) -> dict[str, str]:
     assert body["message"] == "Additional authentication required"
     assert body["nextStep"] == "authenticate"
     data: dict[str, str] = body["data"]
-    assert set(data) == {"paymentId", "paymentIntentId", "clientSecret"}
+    assert set(data) - {"redirectUrl"} == {"paymentId", "paymentIntentId", "clientSecret"}
     return data
 
 

@@ -92,6 +92,7 @@ def payment_outcome(outcome: Paid | ActionRequired) -> Answer:
                 "paymentId": outcome.payment_id,
                 "paymentIntentId": outcome.payment_intent_id,
                 "clientSecret": outcome.client_secret,
+                **_redirect(outcome.redirect_url),
             },
             status="requires_action",
             next_step=NextStep.AUTHENTICATE,
@@ -108,6 +109,10 @@ def payment_outcome(outcome: Paid | ActionRequired) -> Answer:
     )
 
 
+def _redirect(url: str | None) -> dict[str, str]:
+    return {} if url is None else {"redirectUrl": url}
+
+
 def payment_status(payment: PaymentStatus) -> Answer:
     """Where a payment stands; `clientSecret` and `lastError` only where there is one."""
     data: dict[str, Any] = {
@@ -118,7 +123,7 @@ def payment_status(payment: PaymentStatus) -> Answer:
         **_captured(payment.amount_captured_minor, payment.currency),
     }
     if payment.client_secret is not None:
-        data["clientSecret"] = payment.client_secret
+        data |= {"clientSecret": payment.client_secret, **_redirect(payment.redirect_url)}
     if payment.last_error is not None:
         data["lastError"] = payment.last_error
     next_step = _NEXT_STEPS.get(payment.status, NextStep.DONE)

@@ -64,6 +64,9 @@ class Intent:
     payment_method: str | None = None
     method: "Method | None" = None
     """The payment_method itself, where it was expanded."""
+    redirect_url: str | None = field(default=None, repr=False)
+    """The page of the challenge, where Stripe's next action is one to open; as secret as the
+    client secret, which it carries."""
     latest_charge: str | None = None
     amount_received: int | None = None
     """What was charged, or taken of what was held."""

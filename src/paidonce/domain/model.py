@@ -140,11 +140,13 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The card holder has to authenticate with `client_secret`."""
+    """The card holder has to authenticate: the SDK with `client_secret`, or, where Stripe names
+    one, on the page at `redirect_url`."""
 
     payment_id: str
     payment_intent_id: str
     client_secret: str = field(repr=False)
+    redirect_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class PaymentStatus:
 
     `status`: none, processing, requires_action, authorized, succeeded, failed, canceled or
     refunded.
-    `client_secret` is set while it is requires_action, `last_error` after a refusal.
+    `client_secret` (and `redirect_url`, see `ActionRequired`) is set while it is requires_action,
+    `last_error` after a refusal.
     """
 
     payment_id: str | None
@@ -162,6 +165,7 @@ class PaymentStatus:
     currency: str
     status: str
     client_secret: str | None = field(default=None, repr=False)
+    redirect_url: str | None = field(default=None, repr=False)
     last_error: str | None = None
     amount_captured_minor: int | None = None
 

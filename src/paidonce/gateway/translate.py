@@ -81,6 +81,7 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         customer=_id(customer),
         payment_method=_id(method),
         method=translate_method(method) if isinstance(method, Mapping) else None,
+        redirect_url=_redirect_url(data.get("next_action")),
         latest_charge=_id(charge),
         capture_before=_time(_card_of(expanded).get("capture_before")),
         amount_refunded=expanded.get("amount_refunded"),
@@ -92,6 +93,16 @@ def translate_intent(data: Mapping[str, Any]) -> Intent:
         amount_received=data.get("amount_received"),
         charge=translate_charge(charge) if isinstance(charge, Mapping) else None,
     )
+
+
+def _redirect_url(next_action: Any) -> str | None:
+    """The page to open, where the next action is `redirect_to_url`: recorded for a confirm with
+    `return_url` and without `use_stripe_sdk`."""
+    if not isinstance(next_action, Mapping) or next_action.get("type") != "redirect_to_url":
+        return None
+    redirect = next_action.get("redirect_to_url")
+    url = redirect.get("url") if isinstance(redirect, Mapping) else None
+    return url if isinstance(url, str) else None
 
 
 def _card_of(charge: Mapping[str, Any]) -> Mapping[str, Any]:

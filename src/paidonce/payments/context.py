@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from paidonce.domain.clock import Clock, Deadline
 from paidonce.domain.errors import ServiceError
+from paidonce.domain.intent import Intent
 from paidonce.domain.model import ActionRequired, Paid
 from paidonce.gateway import StripeGateway
 from paidonce.observability.seldom import Seldom
@@ -113,6 +114,11 @@ def paid_answer(order: OrderRow, payment_id: str) -> Paid:
 def held_answer(order: OrderRow, payment_id: str) -> Paid:
     """Nothing is asked of the payer any more; the merchant takes the money later."""
     return Paid(payment_id, order.id, order.amount_minor, order.currency, is_held=True)
+
+
+def action_required(payment: PaymentRow, intent: Intent) -> ActionRequired:
+    """The secrets of an intent that was just read: no row holds them."""
+    return ActionRequired(payment.id, intent.id, intent.client_secret, intent.redirect_url)
 
 
 def visitor_for(ctx: Context, role: Role, request_id: str, method_id: str | None = None) -> Visitor:

@@ -18,6 +18,7 @@ from paidonce.payments.context import (
     Role,
     Verdict,
     Visitor,
+    action_required,
     new_id,
     paid_answer,
     visitor_for,
@@ -139,7 +140,7 @@ async def conclude_without_attempt(
         case IntentStatus.CANCELED:
             await record.retire(ctx, payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED)
         case IntentStatus.REQUIRES_ACTION if is_apps:
-            return ActionRequired(payment.id, intent.id, intent.client_secret)
+            return action_required(payment, intent)
         case IntentStatus.PROCESSING if is_apps:
             return errors.payment_processing()
         case IntentStatus.REQUIRES_PAYMENT_METHOD if intent.last_error and is_secret_out(payment):
@@ -267,13 +268,14 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
     payment = payment or await payments.get_latest_payment(tx, order_id)
     attempt = await attempts.get_latest_attempt(tx, order_id)
     is_forgotten = await forgotten.is_refused(tx, order_id)
-    secret = verdict.client_secret if isinstance(verdict, ActionRequired) else None
-    status = _status_name(order, payment, attempt, is_action=secret is not None)
+    action = verdict if isinstance(verdict, ActionRequired) else None
+    status = _status_name(order, payment, attempt, is_action=action is not None)
     if status in ("none", "failed") and isinstance(verdict, OutcomeUnknown):
         status = "processing"  # Stripe works on what the app has confirmed
     if is_forgotten and status in ("none", "failed"):
         status = "processing"  # Stripe knows more than this database
     has_error = status == "failed" and attempt is not None
+    shown = action if status == "requires_action" else None
     is_over = has_error and attempt is not None and _is_hold_over(payment, attempt)
     return PaymentStatus(
         payment_id=payment.id if payment and (attempt or payment.sheet_opened_at) else None,
@@ -281,7 +283,8 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
         amount_minor=order.amount_minor,
         currency=order.currency,
         status=status,
-        client_secret=secret if status == "requires_action" else None,
+        client_secret=shown.client_secret if shown else None,
+        redirect_url=shown.redirect_url if shown else None,
         last_error=_error_text(order, attempt, is_over) if has_error and attempt else None,
         amount_captured_minor=order.amount_captured_minor,
     )

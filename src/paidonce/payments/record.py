@@ -10,7 +10,7 @@ from functools import partial
 from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Intent
-from paidonce.domain.model import ActionRequired, Paid
+from paidonce.domain.model import Paid
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
 from paidonce.payments import (
@@ -23,7 +23,15 @@ from paidonce.payments import (
     refunds,
 )
 from paidonce.payments.answers import answer_of
-from paidonce.payments.context import Again, Context, Job, Verdict, new_id, paid_answer
+from paidonce.payments.context import (
+    Again,
+    Context,
+    Job,
+    Verdict,
+    action_required,
+    new_id,
+    paid_answer,
+)
 from paidonce.payments.leases import check_pause_seconds
 from paidonce.store import attempts, methods, one_trip, orders, payments, users
 from paidonce.store.engine import Transaction
@@ -223,7 +231,7 @@ async def record_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
                 request=intent.stripe_request_id,
             )
             await notices.payment_action_required(ctx, tx, attempt)
-        return _action_required(job, intent)
+        return action_required(job.payment, intent)
 
     return await ctx.db.transaction("action", work)
 
@@ -237,7 +245,7 @@ async def answer_action(ctx: Context, job: Job, intent: Intent) -> Verdict:
         work = partial(_note_secret_out, ctx, job)
         order, attempt = await ctx.db.transaction("action", work)
     known = _known_by_now(order, attempt)
-    return known if known is not None else _action_required(job, intent)
+    return known if known is not None else action_required(job.payment, intent)
 
 
 async def _note_secret_out(ctx: Context, job: Job, tx: Transaction) -> tuple[OrderRow, AttemptRow]:
@@ -250,10 +258,6 @@ async def _note_secret_out(ctx: Context, job: Job, tx: Transaction) -> tuple[Ord
         first_look_at = now + timedelta(seconds=check_pause_seconds(0))
         await payments.look_at(tx, attempt.payment_id, first_look_at)
     return order, attempt
-
-
-def _action_required(job: Job, intent: Intent) -> ActionRequired:
-    return ActionRequired(job.payment.id, intent.id, intent.client_secret)
 
 
 # --- not charged ---------------------------------------------------------------------------------
