@@ -9,6 +9,20 @@ from typing import Any
 VERSION = 1
 
 
+class EventType(StrEnum):
+    """What a merchant is told of (docs/outgoing-events.md)."""
+
+    ORDER_PAID = "order.paid"
+    ORDER_AUTHORIZED = "order.authorized"
+    ORDER_CANCELED = "order.canceled"
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_ACTION_REQUIRED = "payment.action_required"
+    ORDER_REFUNDED = "order.refunded"
+    REFUND_FAILED = "refund.failed"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_CLOSED = "dispute.closed"
+
+
 class DeliveryState(StrEnum):
     PENDING = "pending"  # to be sent, or sent again -> delivered, dead
     DELIVERED = "delivered"

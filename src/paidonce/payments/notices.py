@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from paidonce.domain.intent import CardRefusal
-from paidonce.domain.outgoing import iso
+from paidonce.domain.outgoing import EventType, iso
 from paidonce.domain.states import AttemptState
 from paidonce.payments.context import Parts
 from paidonce.store import events
@@ -24,18 +24,6 @@ from paidonce.store.rows import AttemptRow, PaymentRow
 
 IDS = UUID("6a5e2a0e-5d0a-4a8c-9d5f-3b6f6f0f7c21")
 """Under which the ids of events are made (RFC 9562, version 5)."""
-ORDER_PAID = "order.paid"
-KINDS = (
-    ORDER_PAID,
-    "order.authorized",
-    "order.canceled",
-    "payment.failed",
-    "payment.action_required",
-    "order.refunded",
-    "refund.failed",
-    "dispute.opened",
-    "dispute.closed",
-)
 FAILURES = (AttemptState.DECLINED, AttemptState.AUTHENTICATION_FAILED)
 """The ends of an attempt that its payer was told as a failed payment."""
 
@@ -82,13 +70,13 @@ def paid_payload(payment: PaymentRow) -> str:
 
 async def order_paid(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
     """The money was charged: deliver the goods."""
-    await _write(ctx, tx, payment.order_id, ORDER_PAID, "", _of_payment(payment))
+    await _write(ctx, tx, payment.order_id, EventType.ORDER_PAID, "", _of_payment(payment))
 
 
 async def order_authorized(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
     """Stripe holds the money until it is captured."""
     data = _of_payment(payment)
-    await _write(ctx, tx, payment.order_id, "order.authorized", payment.id, data)
+    await _write(ctx, tx, payment.order_id, EventType.ORDER_AUTHORIZED, payment.id, data)
 
 
 async def order_canceled(
@@ -96,7 +84,7 @@ async def order_canceled(
 ) -> None:
     """The order is canceled: nothing can be charged for it any more."""
     data = {"reason": reason} if reason else {}
-    await _write(ctx, tx, order_id, "order.canceled", "", data)
+    await _write(ctx, tx, order_id, EventType.ORDER_CANCELED, "", data)
 
 
 # --- attempts ------------------------------------------------------------------------------------
@@ -117,19 +105,19 @@ async def payment_failed(
         "code": "card_declined" if is_declined else "authentication_failed",
         "declineCode": refusal.decline_code if refusal else None,
     }
-    await _write(ctx, tx, attempt.order_id, "payment.failed", attempt.id, data)
+    await _write(ctx, tx, attempt.order_id, EventType.PAYMENT_FAILED, attempt.id, data)
 
 
 async def hold_over(ctx: Parts, tx: Transaction, payment: PaymentRow) -> None:
     """Stripe holds the money no longer, and none of it was taken. The order can still be paid."""
     data = {"paymentId": payment.id, "code": "authorization_expired"}
-    await _write(ctx, tx, payment.order_id, "payment.failed", payment.id, data)
+    await _write(ctx, tx, payment.order_id, EventType.PAYMENT_FAILED, payment.id, data)
 
 
 async def payment_action_required(ctx: Parts, tx: Transaction, attempt: AttemptRow) -> None:
     """The card holder has to authenticate; the app asks for it."""
     data = {"paymentId": attempt.payment_id, "attemptId": attempt.id}
-    await _write(ctx, tx, attempt.order_id, "payment.action_required", attempt.id, data)
+    await _write(ctx, tx, attempt.order_id, EventType.PAYMENT_ACTION_REQUIRED, attempt.id, data)
 
 
 # --- money that goes back ------------------------------------------------------------------------
@@ -139,14 +127,18 @@ async def order_refunded(
     ctx: Parts, tx: Transaction, order_id: str, payment_id: str, refund: RefundFacts
 ) -> None:
     """Money of the order was given back, all of it or a part."""
-    await _write(ctx, tx, order_id, "order.refunded", refund.id, _of_refund(payment_id, refund))
+    await _write(
+        ctx, tx, order_id, EventType.ORDER_REFUNDED, refund.id, _of_refund(payment_id, refund)
+    )
 
 
 async def refund_failed(
     ctx: Parts, tx: Transaction, order_id: str, payment_id: str, refund: RefundFacts
 ) -> None:
     """A refund did not reach the customer: the money is with the merchant again."""
-    await _write(ctx, tx, order_id, "refund.failed", refund.id, _of_refund(payment_id, refund))
+    await _write(
+        ctx, tx, order_id, EventType.REFUND_FAILED, refund.id, _of_refund(payment_id, refund)
+    )
 
 
 async def dispute_opened(
@@ -154,7 +146,9 @@ async def dispute_opened(
 ) -> None:
     """The card holder's bank asks for the money, or asks anew; evidence is due by a day."""
     subject = f"{dispute.id}:{dispute.status}"
-    await _write(ctx, tx, order_id, "dispute.opened", subject, _of_dispute(payment_id, dispute))
+    await _write(
+        ctx, tx, order_id, EventType.DISPUTE_OPENED, subject, _of_dispute(payment_id, dispute)
+    )
 
 
 async def dispute_closed(
@@ -162,7 +156,9 @@ async def dispute_closed(
 ) -> None:
     """The bank has decided; `status` says for whom. After an appeal it may decide otherwise."""
     subject = f"{dispute.id}:{dispute.status}"
-    await _write(ctx, tx, order_id, "dispute.closed", subject, _of_dispute(payment_id, dispute))
+    await _write(
+        ctx, tx, order_id, EventType.DISPUTE_CLOSED, subject, _of_dispute(payment_id, dispute)
+    )
 
 
 # --- entries -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from paidonce.domain import errors
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import CardRefusal, Intent
 from paidonce.domain.model import Paid
+from paidonce.domain.outgoing import EventType
 from paidonce.domain.states import LIVE_ATTEMPTS, AttemptState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
 from paidonce.payments import (
@@ -78,7 +79,7 @@ async def _record_in_one_trip(
         attempt_id=attempt.id,
         stripe_charge_id=intent.latest_charge,
         now=now,
-        outbox_id=notices.event_id(payment.order_id, notices.ORDER_PAID),
+        outbox_id=notices.event_id(payment.order_id, EventType.ORDER_PAID),
         outbox_payload=notices.paid_payload(payment),
         event_id=new_id(),
         event_data=history.data_of(charge=intent.latest_charge, request=intent.stripe_request_id),
