@@ -53,6 +53,19 @@ async def test_the_next_event_is_due_at_once_also_for_whoever_looked_a_moment_to
     assert rows[1]["next_try_at"] == NOW, "it would wait for a lease that nobody has"
 
 
+async def test_an_event_is_due_at_once_also_for_a_worker_that_began_before_it_was_spread(
+    db: Database,
+) -> None:
+    """Two lanes look at their clocks, and the one that looked later is the quicker one."""
+    await spread_two_events(db, NOW + LEASE)
+    assert await db.read(lambda tx: outbox.has_work(tx, "shop", NOW))
+
+
+async def test_an_event_of_a_fast_clock_waits_for_no_slow_one(db: Database) -> None:
+    await spread_two_events(db, NOW - LEASE)
+    assert await db.read(lambda tx: outbox.has_work(tx, "shop", NOW - LEASE))
+
+
 class _Early:
     """A transaction whose worker stops for a moment after his look, before he writes."""
 
@@ -70,6 +83,15 @@ class _Early:
 
 async def two_events_of_an_order(db: Database) -> OutgoingEvent:
     """Both spread to one endpoint; the first is in somebody's hands."""
+    await spread_two_events(db, NOW)
+    due, _ = await db.transaction(
+        "x", lambda tx: outbox.take_due(tx, "shop", "one", NOW, NOW + LEASE, 1)
+    )
+    return due[0].event
+
+
+async def spread_two_events(db: Database, spread_at: datetime) -> None:
+    """Of one order, at NOW; the spreader's clock may say something else."""
 
     async def work(tx: Transaction) -> None:
         await tx.execute("INSERT INTO users (id, created_at) VALUES ('alice', $1)", NOW)
@@ -87,10 +109,6 @@ async def two_events_of_an_order(db: Database) -> OutgoingEvent:
                 kind,
                 NOW,
             )
-        assert await outbox.spread(tx, NOW, 10) == 2
+        assert await outbox.spread(tx, spread_at, 10) == 2
 
     await db.transaction("x", work)
-    due, _ = await db.transaction(
-        "x", lambda tx: outbox.take_due(tx, "shop", "one", NOW, NOW + LEASE, 1)
-    )
-    return due[0].event

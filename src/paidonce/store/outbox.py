@@ -126,8 +126,9 @@ async def has_work(tx: Transaction, endpoint: str, now: datetime) -> bool:
 
 async def spread(tx: Transaction, now: datetime, limit: int) -> int:
     """A delivery of each new event to each endpoint that was there when it happened, whether or not
-    this process knows it: while settings change, not all do. How many events. Spreaders wait for
-    each other, so that no later event of an order comes first."""
+    this process knows it: while settings change, not all do. Due since it happened: whoever looked
+    at his clock before the spreader finds it too. How many events. Spreaders wait for each other,
+    so that no later event of an order comes first."""
     rows = await tx.fetch(
         "SELECT id FROM outbox WHERE spread_at IS NULL ORDER BY position LIMIT $1 FOR UPDATE", limit
     )
@@ -137,7 +138,8 @@ async def spread(tx: Transaction, now: datetime, limit: int) -> int:
     await tx.execute(
         "INSERT INTO event_deliveries"
         " (event_id, endpoint, order_id, position, state, next_try_at, created_at)"
-        " SELECT e.id, p.name, e.order_id, COALESCE(e.position, 0), 'pending', $1, $1"
+        " SELECT e.id, p.name, e.order_id, COALESCE(e.position, 0), 'pending',"
+        " CASE WHEN e.created_at < $1 THEN e.created_at ELSE $1 END, $1"
         " FROM outbox e JOIN event_endpoints p ON p.since_at <= e.created_at"
         f" WHERE e.id IN ({places(2, ids)})"
         " ON CONFLICT DO NOTHING",
