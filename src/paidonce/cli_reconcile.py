@@ -11,7 +11,8 @@ from paidonce.exits import INCOMPLETE, fail, load, on_signals, one_of, time_opti
 from paidonce.main import Compare, compare_books, dismiss_intent
 from paidonce.observability import configure_logging
 from paidonce.reconcile import CannotDismiss, Counts
-from paidonce.reconcile_view import Format, make_view, show_dismissal
+from paidonce.reconcile_view import ReconcileView, show_dismissal
+from paidonce.records_view import Format
 from paidonce.settings import OperatorSettings, Settings, SettingsError
 
 FOUND = 1
@@ -53,7 +54,7 @@ def reconcile(
     fixing = load(Settings) if fix else None
     settings = fixing or load(OperatorSettings)
     configure_logging(level="CRITICAL")
-    view = make_view(output)
+    view = ReconcileView(output)
 
     async def compare() -> tuple[Counts, str | None]:
         what, stop = Compare(window, order, rate), asyncio.Event()

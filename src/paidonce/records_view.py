@@ -22,7 +22,7 @@ class Format(StrEnum):
 
 class RecordsView:
     """Keeps no finding. Every one is a dict with `columns` as keys, `kind` among them; `lines` are
-    what a table shows of it, below `head`."""
+    what a table shows of it, below `head`, of `most_lines` of each kind or of all."""
 
     def __init__(
         self,
@@ -32,7 +32,9 @@ class RecordsView:
         out: TextIO | None = None,
         *,
         head: str = "",
+        most_lines: int | None = MOST_LINES,
     ) -> None:
+        self._most_lines = most_lines
         self._table_head = [head] if head else []
         self._kind = kind
         self._out = out or sys.stdout
@@ -48,7 +50,7 @@ class RecordsView:
         count = self._shown.total()
         match self._kind:
             case Format.TABLE:
-                if self._shown[record["kind"]] <= MOST_LINES:
+                if not self._hidden(record["kind"]):
                     self._lines([*(self._table_head if count == 1 else []), *lines])
             case Format.JSON:
                 self._lines([f"{',' if count > 1 else self._head} {json.dumps(dict(record))}"])
@@ -63,9 +65,9 @@ class RecordsView:
         match self._kind:
             case Format.TABLE:
                 hidden = [
-                    f"… and {count - MOST_LINES} more {name}: --format csv shows all."
-                    for name, count in self._shown.items()
-                    if count > MOST_LINES
+                    f"… and {count} more {name}: --format csv shows all."
+                    for name in self._shown
+                    if (count := self._hidden(name))
                 ]
                 broken_off = [] if is_complete else ["It broke off: this is not all."]
                 self._lines([*hidden, *sentences, *broken_off])
@@ -75,6 +77,11 @@ class RecordsView:
                 self._lines([*head, f"], {rest[1:]}"])
             case Format.CSV:
                 self._out.flush()
+
+    def _hidden(self, kind: str) -> int:
+        """How many of a kind a table does not show."""
+        most = self._most_lines
+        return max(0, self._shown[kind] - most) if most is not None else 0
 
     def _lines(self, lines: Sequence[str]) -> None:
         for line in lines:

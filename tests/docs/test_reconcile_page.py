@@ -4,7 +4,8 @@ import pytest
 
 from docs.markdown import list_rows, read
 from paidonce.reconcile import ADVICE, Kind
-from paidonce.reconcile_view import COLUMNS, Format
+from paidonce.reconcile_view import COLUMNS
+from paidonce.records_view import Format
 
 
 def documented() -> dict[str, list[str]]:

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from paidonce import reconcile_view
 from paidonce.reconcile import Finding, Kind
-from paidonce.records_view import Format, RecordsView
+from paidonce.reconcile_view import ReconcileView
+from paidonce.records_view import MOST_LINES, Format, RecordsView
 
 FORMULA = '=HYPERLINK("https://shop.example.evil")@shop.example'
 
@@ -40,6 +40,16 @@ def test_any_other_text_is_as_it_was(text: str) -> None:
 def test_reconcile_writes_its_csv_in_the_same_way() -> None:
     out = io.StringIO(newline="")
     finding = Finding(next(iter(Kind)), "x", user_id=FORMULA, amount_minor=-5)
-    reconcile_view.make_view(reconcile_view.Format.CSV, out).show(finding)
+    ReconcileView(Format.CSV, out).show(finding)
     (row,) = csv.DictReader(io.StringIO(out.getvalue(), newline=""))
     assert (row["user_id"], row["amount_minor"]) == (f"'{FORMULA}", "-5")
+
+
+def test_the_table_of_reconcile_shows_every_finding_in_letters_that_can_be_printed() -> None:
+    out = io.StringIO()
+    view = ReconcileView(Format.TABLE, out)
+    for number in range(MOST_LINES + 1):
+        view.show(Finding(next(iter(Kind)), "x", order_id=f"o-{number}\x1b[2J"))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 1 + MOST_LINES + 1
+    assert all(line.isprintable() for line in lines)
