@@ -418,6 +418,7 @@ async def _running(
     ctx: Context, service: Service, ending: Drain, *, has_worker: bool
 ) -> AsyncIterator[None]:
     await outgoing.register(ctx)
+    ending.renew()
     service.open(ctx)
     say_start("service", ctx, worker=has_worker)
     await restore.at_start(ctx)
@@ -430,6 +431,7 @@ async def _running(
         ending.begin()
         await finish(worker, ending)
         await finish(watch, ending)
+        service.close(ctx)
         await close_context(ctx, ending.left)
         log.info("service.ended")
 

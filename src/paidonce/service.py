@@ -90,7 +90,12 @@ class Service:
         self._measure_at = 0.0
 
     def open(self, ctx: Context) -> None:
+        self.wake = asyncio.Event()  # of the loop that the application runs in now
         self._ctx = ctx
+
+    def close(self, ctx: Context) -> None:
+        if self._ctx is ctx:
+            self._ctx = None
 
     @property
     def ctx(self) -> Context:

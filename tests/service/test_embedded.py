@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 
+from paidonce.domain.errors import ServiceError
 from paidonce.main import build_router
 from paidonce.observability import configure_logging
 from paidonce.settings import SettingsError
@@ -24,7 +25,7 @@ from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, MERCHANT_API_KEY
 from support.processes import free_port
 from support.server_thread import served
-from support.service import GOOD, make_settings
+from support.service import GOOD, make_settings, wait_until
 
 MOBILE = "/api/mobile-app"
 ORDER_ID = "7a1c1b3e-8f3e-4a8e-9f54-0d1a6f4f7f10"
@@ -49,7 +50,7 @@ class Host:
 
 @contextmanager
 def running_host(app: FastAPI, router: Any) -> Iterator[Host]:
-    """On uvicorn as it comes."""
+    """On uvicorn as it comes; the application may start again afterwards."""
     port = free_port()
     with served(app, port=port, lifespan="on", log_config=None):
         yield Host(f"http://127.0.0.1:{port}", app, router)
@@ -83,6 +84,16 @@ def make_order(host: Host, prefix: str = "") -> str:
     return str(assert_success(answer)["orderId"])
 
 
+def wait_for_intent(simulator: Any, order_id: str) -> None:
+    """The worker makes it, when nobody pays at once."""
+    wait_until(
+        lambda: bool(simulator.objects("payment_intent")),
+        "nothing prepared the order's PaymentIntent",
+    )
+    [intent] = simulator.objects("payment_intent")
+    assert intent["metadata"]["order_id"] == order_id
+
+
 @pytest.mark.parametrize("prefix", ["", "/shop/v2"])
 def test_an_order_is_paid_once_in_a_host_with_any_prefix(
     start_host: StartHost, stripe_simulator: Any, prefix: str
@@ -102,7 +113,8 @@ def handle_everything(app: FastAPI) -> None:
     async def say(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"host": type(error).__name__}, 418)
 
-    for kind in (HTTPException, RequestValidationError, 404, 405, 500, Exception):
+    kinds = (HTTPException, RequestValidationError, ServiceError, 404, 405, 500, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, say)
     app.add_middleware(CORSMiddleware, allow_origins=["*"])
 
@@ -156,12 +168,37 @@ def test_the_hosts_openapi_holds_our_routes_and_its_own(start_host: StartHost) -
 def test_the_worker_runs_in_the_host(start_host: StartHost, stripe_simulator: Any) -> None:
     host = start_host()
     order_id = make_order(host)
-    ends_at = time.monotonic() + 20
-    while not stripe_simulator.objects("payment_intent"):
-        assert time.monotonic() < ends_at, "nothing prepared the order's PaymentIntent"
-        time.sleep(0.05)
-    [intent] = stripe_simulator.objects("payment_intent")
-    assert intent["metadata"]["order_id"] == order_id
+    wait_for_intent(stripe_simulator, order_id)
+
+
+def test_an_application_that_starts_again_works_as_before(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    """As one application does for all tests of a host, in a loop of its own each time."""
+    app = FastAPI()
+    router = build_router(make_settings(database_url, stripe_simulator), has_operations=True)
+    app.include_router(router)
+    configure_logging(level="WARNING")
+    with running_host(app, router) as first:
+        assert_success(first.call("GET", "/readyz"))
+    with running_host(app, router) as again:
+        assert_success(again.call("GET", "/readyz"))
+        order_id = make_order(again)
+        wait_for_intent(stripe_simulator, order_id)
+
+
+async def test_what_comes_after_the_end_is_told_so(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    app = FastAPI()
+    payments = build_router(make_settings(database_url, stripe_simulator))
+    app.include_router(payments)
+    configure_logging(level="WARNING")
+    async with app.router.lifespan_context(app):
+        pass
+    with pytest.raises(ServiceError) as refused:
+        await payments.use_cases.get_merchant_order(ORDER_ID)
+    assert refused.value.code == "service_unavailable"
 
 
 async def test_a_host_does_not_start_with_settings_that_do_not_fit(

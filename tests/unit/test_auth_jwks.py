@@ -85,6 +85,21 @@ async def test_rs256_and_es256_tokens_are_accepted_with_one_fetch(issuer: Issuer
     assert issuer.asked == 1
 
 
+def test_keys_are_asked_for_in_each_event_loop_that_the_application_starts_in(
+    issuer: Issuer,
+) -> None:
+    """As one application does for all tests of a host; each time several users come at once."""
+    door = Door(issuer)
+
+    async def come() -> None:
+        await asyncio.gather(*(door.user_of(_token()) for _ in range(3)))
+
+    for days in range(2):
+        door.now = NOW + timedelta(hours=7 * days)  # the keys of the first time are too old
+        asyncio.run(come())
+    assert issuer.asked == 2
+
+
 async def test_the_algorithm_comes_with_the_key_and_never_from_the_token(issuer: Issuer) -> None:
     door = Door(issuer)
     public = RSA_KEY.public_key().public_bytes(

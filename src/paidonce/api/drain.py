@@ -26,6 +26,12 @@ class Drain:
         self._monotonic = monotonic
         self._ends_at = float("inf")
 
+    def renew(self) -> None:
+        """The application starts again in the same process, maybe in another event loop."""
+        if self.begun.is_set():
+            self.begun = asyncio.Event()
+            self._ends_at = float("inf")
+
     def begin(self) -> None:
         if not self.begun.is_set():
             self._ends_at = self._monotonic() + self.delay_seconds + DRAIN_SECONDS

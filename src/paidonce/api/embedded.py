@@ -6,6 +6,7 @@ errors of its own. Below `/api/mobile-app` all paths are ours: an unknown one ge
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from paidonce.api.admission import Admission
+from paidonce.api.card_numbers import Handler
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.errors import render_error
 from paidonce.api.mobile import PREFIX
@@ -35,6 +37,23 @@ class PaidonceRouter(APIRouter):
     """
 
     use_cases: UseCases
+
+    def add_api_route(self, path: str, endpoint: Any, **kwargs: Any) -> None:
+        super().add_api_route(path, _answering(endpoint), **kwargs)
+
+
+def _answering(endpoint: Handler) -> Handler:
+    """What it raises becomes its answer before the host's handlers see it: the host may have one
+    for `ServiceError`, which the use cases raise in its own code too."""
+
+    @wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Exception as error:  # noqa: BLE001  as the shell, for the host
+            return await render_error(request, error)
+
+    return answer
 
 
 def build_api_router(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import jwt
@@ -65,7 +66,8 @@ class JwksKeys:
         self._clock = clock
         self._keys: dict[str | None, VerificationKey] = {}
         self._asked_at = self._answered_at = float("-inf")
-        self._lock = asyncio.Lock()
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+        self._locks = WeakKeyDictionary()
         self._refreshing: asyncio.Task[None] | None = None
 
     async def key_for(self, key_id: str | None) -> VerificationKey:
@@ -100,6 +102,11 @@ class JwksKeys:
             await self._refresh(WAIT_FOR_REFRESH_AFTER_SECONDS)
         elif not self._lock.locked():
             self._refreshing = asyncio.create_task(self._refresh(ASK_AGAIN_AFTER_SECONDS))
+
+    @property
+    def _lock(self) -> asyncio.Lock:
+        """A host's application may start again, in another event loop."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def _find(self, key_id: str | None) -> VerificationKey | None:
         if key_id is None:
