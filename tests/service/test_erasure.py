@@ -7,6 +7,7 @@ from uuid import uuid4
 import requests
 
 from migration.test_backfill import with_users
+from support import events
 from support.environment import MERCHANT_API_KEY, environment
 from support.legacy import Legacy, own_table
 from support.moving_in import Account, Done, reading, run
@@ -235,6 +236,22 @@ def test_a_later_token_of_the_same_user_starts_anew(
         assert customer_of(service, "alice") != old
         methods = service.call("GET", "/api/mobile-app/payments/methods").json()["data"]
         assert methods == []
+
+
+def test_a_late_event_of_stripe_brings_nothing_of_an_erased_users_card_back(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    """Stripe sends events again for days, and the operator may send them again himself."""
+    with a_shop(database_url, stripe_simulator) as service:
+        _, card = shop(service, "alice")
+        method = service.stripe("GET", f"/v1/payment_methods/{card}")
+    users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    with a_shop(database_url, stripe_simulator) as service:
+        for kind in ("payment_method.updated", "payment_method.automatically_updated"):
+            events.deliver(service, events.make_event(kind, method))
+        assert events.drain(service) == 2
+    after = str(everything(database_url))
+    assert method["card"]["fingerprint"] not in after and "Alice Liddell" not in after
 
 
 def test_settings_of_the_service_are_not_needed(sqlite_url: str, stripe_simulator: Any) -> None:

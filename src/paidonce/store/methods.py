@@ -74,14 +74,15 @@ async def save_method(
 
 async def refresh_method(tx: Transaction, method: Method) -> None:
     """What Stripe says of it by now: a bank may renew a card without its holder. That may make it
-    the twin of another listed one."""
+    the twin of another listed one. Of a deleted one nothing is kept: its user may be erased."""
     known = await get_method(tx, method.id)
     if known is None:
         return
     await lock_user(tx, known.user_id)
     await tx.execute(
         "UPDATE payment_methods SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5,"
-        " fingerprint = $6, cardholder_name = $7 WHERE stripe_payment_method_id = $1",
+        " fingerprint = $6, cardholder_name = $7"
+        " WHERE stripe_payment_method_id = $1 AND state <> 'deleted'",
         method.id,
         method.brand,
         method.last4,
