@@ -20,7 +20,7 @@ from paidonce.moving_in import duplicates as duplicates_run
 from paidonce.moving_in import shadow as shadow_run
 from paidonce.moving_in_main import Auditing, Watching
 from paidonce.moving_in_view import AuditView, DuplicatesView, ShadowView
-from paidonce.observability import configure_logging
+from paidonce.observability import configure_logging, redact
 from paidonce.records_view import Format
 from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
 
@@ -193,7 +193,7 @@ def _stored(file: TextIO | None) -> Iterator[list[tuple[str, str]]]:
                 continue
             if len(line) != 2 or not all(cell.strip() for cell in line):
                 raise _BadRow(f"--from: line {number} is not `user_id,pm_id`.")
-            batch.append((line[1].strip(), line[0].strip()))
+            batch.append((redact(line[1].strip()), line[0].strip()))  # it may hold anything
             if len(batch) == STORED_AT_A_TIME:
                 yield batch
                 batch = []

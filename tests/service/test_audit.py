@@ -62,6 +62,16 @@ class Move:
         self.legacy.set_customer("2", self.two)
 
 
+def test_a_card_number_in_the_hosts_list_is_told_and_written_nowhere(
+    empty_database_url: str, stripe_simulator: Any, tmp_path: Path
+) -> None:
+    move = Move(empty_database_url, stripe_simulator)
+    stored, state = lines(("1", "4242 4242 4242 4242")), str(tmp_path / "state")
+    done = look(move.legacy, stripe_simulator, stored, "--state", state)
+    assert "[redacted]" in done.stdout and "4242" not in done.stdout + done.stderr
+    assert b"4242" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
 def test_each_stored_card_gets_its_verdict_and_nothing_is_written(
     empty_database_url: str, stripe_simulator: Any
 ) -> None:
