@@ -305,6 +305,14 @@ class Service:
         return found[1]
 
     @_needs_database
+    async def note_key(self, scope: str, key: str, body_hash: str) -> None:
+        now = self.ctx.clock.now()
+        await self.ctx.db.transaction(
+            "answer",
+            lambda tx: events.note_key(tx, scope, _hash(key), body_hash, now, now - KEY_LIFE),
+        )
+
+    @_needs_database
     async def keep_answer(
         self, scope: str, key: str, body_hash: str, status: int, body: bytes
     ) -> None:

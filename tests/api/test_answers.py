@@ -82,6 +82,7 @@ class Answering(NoUseCase):
         self.answers: list[Any] = []
         self.asked: list[Any] = []
         self.kept: dict[tuple[str, str], tuple[str, StoredAnswer]] = {}
+        self.noted: dict[tuple[str, str], str] = {}
         self.is_store_broken = False
         self.pause_seconds = 0.0
 
@@ -99,12 +100,17 @@ class Answering(NoUseCase):
     list_methods = save_method = delete_method = set_default_method = _next
 
     async def find_answer(self, scope: str, key: str, body_hash: str) -> StoredAnswer | None:
-        if (scope, key) not in self.kept:
-            return None
-        first_hash, answer = self.kept[scope, key]
+        first_hash, answer = self.kept.get(
+            (scope, key), (self.noted.get((scope, key), body_hash), None)
+        )
         if first_hash != body_hash:
             raise errors.idempotency_mismatch()
         return answer
+
+    async def note_key(self, scope: str, key: str, body_hash: str) -> None:
+        if self.is_store_broken:
+            raise OSError("the disk is full")
+        self.noted.setdefault((scope, key), body_hash)
 
     async def keep_answer(
         self, scope: str, key: str, body_hash: str, status: int, body: bytes
@@ -467,6 +473,22 @@ def test_another_body_under_the_same_key_is_a_mismatch(given: Shop) -> None:
     assert_error(_pay(given, key="k", savePaymentMethod=True), 409, "idempotency_mismatch")
 
 
+@pytest.mark.parametrize("answer", WORKED_ANEW[:-1], ids=str)
+def test_another_body_is_a_mismatch_where_the_first_one_is_worked_anew(
+    given: Shop, answer: Any
+) -> None:
+    _pay(given, _fresh(answer), key="k")
+    assert_error(_pay(given, key="k", savePaymentMethod=True), 409, "idempotency_mismatch")
+    assert_success(_pay(given, PAID, key="k"))
+    assert len(given.use_cases.asked) == 2
+
+
+def test_a_database_that_is_away_is_not_asked_for_the_key_again(given: Shop) -> None:
+    given.use_cases.answers.append(errors.service_unavailable())
+    assert_error(_pay(given, key="k"), 503, "service_unavailable")
+    assert given.use_cases.noted == {}
+
+
 def test_a_key_belongs_to_one_user_and_one_path(given: Shop) -> None:
     assert_success(_pay(given, PAID, key="k"))
     given.use_cases.answers += [errors.order_not_found(), PAID]
@@ -496,6 +518,7 @@ def test_neither_request_id_nor_card_number_is_kept(given: Shop) -> None:
 def test_a_paid_order_is_answered_paid_though_its_answer_cannot_be_kept(given: Shop) -> None:
     given.use_cases.is_store_broken = True
     assert_success(_pay(given, PAID, key="k"))
+    assert_error(_pay(given, errors.payment_processing(), key="k"), 409, "payment_processing")
 
 
 def test_a_double_tap_under_one_key_creates_one_order(given: Shop) -> None:

@@ -134,6 +134,9 @@ def test_the_contract_for_machines_describes_parameters_bodies_and_answers(shop:
     assert pay["requestBody"]["required"] is True
     saving = document["paths"]["/api/mobile-app/payments/methods"]["post"]
     assert {parameter["name"] for parameter in saving["parameters"]} == names - {"orderId"}
+    counted = ["/payments/setup", "/orders/{orderId}/payment-sheet"]
+    for path in (document["paths"][f"/api/mobile-app{route}"] for route in counted):
+        assert "X-Device-Id" in {parameter["name"] for parameter in path["post"]["parameters"]}
     schema = saving["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["stripePaymentMethodId"]
     refunding = document["paths"]["/api/orders/{orderId}/refunds"]["post"]

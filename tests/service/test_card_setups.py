@@ -90,7 +90,9 @@ def test_no_client_secret_is_kept_under_an_idempotency_key(service: Running) -> 
         answer = service.call("POST", SETUP, {}, headers={"Idempotency-Key": "k"})
         assert_success(answer)
         assert "Idempotent-Replayed" not in answer.headers
-    assert service.rows("SELECT * FROM answers") == []
+    assert service.rows("SELECT body FROM answers") == [{"body": ""}]
+    other = service.call("POST", SETUP, {"isDefault": True}, headers={"Idempotency-Key": "k"})
+    assert_error(other, 409, "idempotency_mismatch")
     assert len(statuses(service)) == 1
 
 

@@ -679,6 +679,22 @@ def test_an_answer_that_asks_for_authentication_or_says_unavailable_is_not_kept(
     assert service.charges(order_id) == 1
 
 
+def test_another_card_under_the_key_of_a_pending_challenge_is_another_request(
+    service: Running,
+) -> None:
+    order_id, body = service.order(), pay_body(service.simulator.create_card(NEEDS_3DS))
+    path = f"{ORDERS}/{order_id}/pay"
+    first = assert_envelope(keyed(service, path, body))["data"]
+    other = pay_body(service.simulator.create_card(GOOD))
+    before = service.last_request()
+    assert_error(keyed(service, path, other), 409, "idempotency_mismatch", "fix_request")
+    assert service.stripe_calls(before) == []
+    assert assert_envelope(keyed(service, path, body))["data"] == first
+    service.clock.added += 25 * 3600
+    assert_success(keyed(service, path, other))
+    assert service.charges(order_id) == 1
+
+
 def test_two_requests_under_one_key_at_the_same_time_are_one(service: Running) -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: keyed(service, ORDERS, BASKET), range(4)))

@@ -116,6 +116,13 @@ def test_no_secret_of_it_is_kept(service: Running) -> None:
         assert opened[name] and opened[name] not in written
 
 
+def test_a_key_is_of_one_body_though_no_answer_is_kept(service: Running) -> None:
+    order_id, key = service.order(), {"Idempotency-Key": "k"}
+    assert_success(ask_sheet(service, order_id, VERSION, headers=key))
+    assert_error(ask_sheet(service, order_id, headers=key), 409, "idempotency_mismatch")
+    assert_success(ask_sheet(service, order_id, VERSION, headers=key))
+
+
 # --- when it is not opened -----------------------------------------------------------------------
 
 

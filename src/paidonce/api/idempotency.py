@@ -27,7 +27,8 @@ class Idempotency:
     """Answers kept by principal, path and key.
 
     Kept are final answers: success, 402 and other 4xx. Worked anew is what says wait, and 429,
-    5xx and `requires_action` (its client secret must not be kept either). A key is no lock on a
+    5xx and `requires_action` (its client secret must not be kept either); of these it is noted
+    which body the key came with, so that the next one is no other request. A key is no lock on a
     payment, the order is; here it only makes two requests of this process wait for each other.
     """
 
@@ -36,9 +37,16 @@ class Idempotency:
         self._running: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     async def answer(
-        self, request: Request, principal: str, raw: bytes, work: Callable[[], Awaitable[Answer]]
+        self,
+        request: Request,
+        principal: str,
+        raw: bytes,
+        work: Callable[[], Awaitable[Answer]],
+        *,
+        keeps: bool = True,
     ) -> Response:
-        """The kept answer, or that of `work`; `principal` says whose key it is."""
+        """The kept answer, or that of `work`; `principal` says whose key it is. Without `keeps`
+        every answer is worked anew. Raises `idempotency_mismatch`."""
         found = request_key_of(request, principal, raw)
         if found is None:
             return respond(request, await work())
@@ -54,15 +62,21 @@ class Idempotency:
                 answer = await work()
             except ServiceError as error:
                 answer = answer_for(error)
-                if not _is_final(answer):
+                if not (keeps and _is_final(answer)):
+                    await self._keep(found, answer, is_final=False)
                     raise
-            if _is_final(answer):
-                await self._keep(scope, key, body_hash, answer)
+            await self._keep(found, answer, is_final=keeps and _is_final(answer))
             return respond(request, answer)
 
-    async def _keep(self, scope: str, key: str, body_hash: str, answer: Answer) -> None:
+    async def _keep(self, found: RequestKey, answer: Answer, *, is_final: bool) -> None:
+        """The answer, or the body's hash alone; a database that was away is not asked again."""
+        scope, key, body_hash = found.scope, found.key, found.body_hash
         try:
-            await self._use_cases.keep_answer(scope, key, body_hash, answer.status, answer.encode())
+            if is_final:
+                encoded = answer.encode()
+                await self._use_cases.keep_answer(scope, key, body_hash, answer.status, encoded)
+            elif answer.fields.get("code") != "service_unavailable":
+                await self._use_cases.note_key(scope, key, body_hash)
         except ServiceError as error:  # the database is away; the work is done all the same
             log.warning("idempotency.answer_not_kept", error=error.message)
         except Exception:  # the work is done: its answer must get out

@@ -137,12 +137,15 @@ class MobileRoutes:
         user = await self._user(request)
         order_id = order_id_of(request)
         raw, body = read_json_object(request, is_empty_allowed=True)
-        request_key_of(request, f"user={user.user_id}", raw)
         address: str = request.scope[CLIENT_ADDRESS]
-        version, device = stripe_version_of(body), device_of(request)
-        asked = SheetRequest(user.user_id, order_id, version, address, device)
-        opened = await self._use_cases.open_payment_sheet(asked)
-        return respond(request, views.payment_sheet(opened))
+
+        async def work() -> Answer:
+            version, device = stripe_version_of(body), device_of(request)
+            asked = SheetRequest(user.user_id, order_id, version, address, device)
+            return views.payment_sheet(await self._use_cases.open_payment_sheet(asked))
+
+        principal = f"user={user.user_id}"
+        return await self._idempotency.answer(request, principal, raw, work, keeps=False)
 
     async def payment_status(self, request: Request) -> Response:
         """Where an order's payment stands, for an app that was closed while paying."""

@@ -181,7 +181,7 @@ _PAGE: list[Schema] = [
     },
     {"name": "cursor", "in": "query", "schema": {"type": "string", "maxLength": 600}},
 ]
-_COUNTED = ("/pay", "/payments/methods")
+_COUNTED = ("/pay", "/payment-sheet", "/payments/methods", "/payments/setup")
 _DEVICE_ID: Schema = {
     "name": "X-Device-Id",
     "in": "header",

@@ -154,3 +154,6 @@ class UseCases(Protocol):
         self, scope: str, key: str, body_hash: str, status: int, body: bytes
     ) -> None:
         """Keep a final answer for 24 h."""
+
+    async def note_key(self, scope: str, key: str, body_hash: str) -> None:
+        """Keep for 24 h which body a key came with whose request got no final answer."""

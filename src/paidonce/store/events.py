@@ -78,21 +78,41 @@ async def add_to_outbox(
 
 # --- answers under a client's Idempotency-Key ----------------------------------------------------
 
+_NOTED = "noted "
+"""Before the scope of a key whose request got no final answer: the body's hash and nothing else."""
+
 
 async def get_answer(
     tx: Transaction, scope: str, key_hash: str, since: datetime
-) -> tuple[str, StoredAnswer] | None:
-    """The body hash it was given for, and the answer; older ones count as forgotten."""
+) -> tuple[str, StoredAnswer | None] | None:
+    """The body hash that the key came with, and the answer, None where none is kept; older ones
+    count as forgotten."""
     row = await tx.fetch_one(
         "SELECT body_hash, status, body FROM answers"
-        " WHERE scope = $1 AND key_hash = $2 AND created_at > $3",
+        " WHERE scope IN ($1, $2) AND key_hash = $3 AND created_at > $4"
+        " ORDER BY length(scope) LIMIT 1",
         scope,
+        _NOTED + scope,
         key_hash,
         since,
     )
     if row is None:
         return None
-    return str(row["body_hash"]), StoredAnswer(int(row["status"]), str(row["body"]).encode())
+    status, body = int(row["status"]), str(row["body"]).encode()
+    return str(row["body_hash"]), StoredAnswer(status, body) if body else None
+
+
+async def note_key(
+    tx: Transaction,
+    scope: str,
+    key_hash: str,
+    body_hash: str,
+    now: datetime,
+    forgotten_before: datetime,
+) -> None:
+    """Which body a key came with, while no final answer is kept under it."""
+    noted, nothing = _NOTED + scope, StoredAnswer(0, b"")
+    await keep_answer(tx, noted, key_hash, body_hash, nothing, now, forgotten_before)
 
 
 async def keep_answer(
