@@ -65,6 +65,27 @@ def test_without_an_amount_all_that_is_left_goes_back(service: Running) -> None:
     assert {each["metadata"]["refund_id"] for each in made} == {part["refundId"], rest["refundId"]}
 
 
+@pytest.mark.parametrize(
+    ("currency", "charged", "odd", "part"),
+    [("kwd", 10_000, 1_234, 1_230), ("isk", 500_000, 1_250, 1_200)],
+)
+def test_an_amount_that_the_currency_does_not_have_is_not_given_back(
+    service: Running, currency: str, charged: int, odd: int, part: int
+) -> None:
+    order = {"userId": "alice", "amountMinor": charged, "currency": currency}
+    order_id = assert_success(service.merchant("POST", "/api/orders", order))["orderId"]
+    assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+    assert_error(ask(service, order_id, amountMinor=odd), 400, "invalid_amount", "fix_request")
+    assert rows(service) == []
+    assert_success(ask(service, order_id, amountMinor=part))
+    # Somebody may have given back what has no sense: all that is left still goes back.
+    [made] = service.stripe("GET", "/v1/refunds")["data"]
+    by_hand = {"payment_intent": made["payment_intent"], "amount": odd}
+    service.stripe("POST", "/v1/refunds", **by_hand)
+    left = charged - part - odd
+    assert assert_success(ask(service, order_id, amountMinor=left))["status"] == "succeeded"
+
+
 def test_two_equal_refunds_under_two_keys_are_two(service: Running) -> None:
     order_id = paid_order(service)
     first = assert_success(ask(service, order_id, "one", amountMinor=4_000))

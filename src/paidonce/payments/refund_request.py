@@ -13,7 +13,7 @@ nothing is written down, so that a restored database finds what it has forgotten
 import hashlib
 import json
 
-from paidonce.domain import errors
+from paidonce.domain import errors, money
 from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Page
@@ -40,8 +40,8 @@ async def refund_order(ctx: Context, command: RefundCommand) -> RefundView:
     """Give money back, once for the order and the key.
 
     Raises order_not_found, order_not_refundable, payment_disputed, refund_exceeds_payment,
-    idempotency_mismatch, and stripe_unavailable when Stripe cannot be looked at: then nothing was
-    written down.
+    invalid_amount, idempotency_mismatch, and stripe_unavailable when Stripe cannot be looked at:
+    then nothing was written down.
     """
     deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
     wish = _wish(command)
@@ -109,6 +109,8 @@ async def _ask(
         raise errors.payment_disputed()
     left = (await refunds.get_given_back(tx, payment.id)).left_minor
     amount_minor = left if command.amount_minor is None else command.amount_minor
+    if amount_minor != left:
+        money.check_step(amount_minor, payment.currency)
     if not 0 < amount_minor <= left:
         raise errors.refund_exceeds_payment(left, payment.currency)
     refund = await request_refund(ctx, tx, payment, amount_minor, Cause.REQUESTED, wish)
