@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 import requests
 
-from proof.fuzz.target import CARDS, SECRETS, Target
+from proof.fuzz.target import CARDS, SECRETS, Target, spaced
 
 
 def find_traces(target: Target) -> list[str]:
@@ -39,7 +39,9 @@ def find_traces(target: Target) -> list[str]:
 def _words(target: Target) -> Iterator[tuple[str, str]]:
     yield from SECRETS.items()
     yield from ((f"the token of {user}", token) for user, token in target.tokens.items())
-    yield from ((f"the card number {kind}", number) for kind, number in CARDS.items())
+    for kind, number in CARDS.items():
+        yield f"the card number {kind}", number
+        yield f"the card number {kind}, with spaces", spaced(number)
 
 
 def _pages(target: Target) -> Iterator[tuple[str, str]]:

@@ -35,20 +35,27 @@ class Judge:
         }
         self._any = UNROUTED.union(*self._described.values())
 
-    def find_flaws(self, route: tuple[str, str] | None, sent: str, answer: Answer) -> list[str]:
+    def find_flaws(
+        self,
+        route: tuple[str, str] | None,
+        sent: str,
+        answer: Answer,
+        *,
+        has_envelope: bool = True,
+    ) -> list[str]:
         """`route`: (method, template) of what was asked for, None where that is not known; `sent`:
-        the request, since a word of it may come back."""
+        the request, since a word of it may come back; the metrics, and what answers HEAD, have no
+        envelope."""
         text = answer.body.decode("utf-8", "replace")
         flaws = [f"a secret of ours stands in it: {s[:12]}…" for s in self._secrets if s in text]
-        innards = INNARDS.search(text)
-        if innards is not None and innards.group() not in sent:
-            flaws.append(f"it shows the inside: {innards.group()}")
+        innards = {found.group() for found in INNARDS.finditer(text)}
+        flaws += [f"it shows the inside: {word}" for word in innards if word not in sent]
         if answer.status >= 500 and answer.status != 503:
             flaws.append(f"status {answer.status}")
         described = self._described[route] if route else self._any
         if answer.status not in described and _code_of(text) != "not_found":
             flaws.append(f"status {answer.status} is not described for {route}")
-        return flaws + _find_flaws_of_envelope(answer, text)
+        return flaws + (_find_flaws_of_envelope(answer, text) if has_envelope else [])
 
 
 def _code_of(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from proof.fuzz.target import Target
+from proof.fuzz.target import CARDS, Target, spaced
 
 Json = dict[str, Any]
 GARBAGE: tuple[Any, ...] = (
@@ -42,8 +42,8 @@ GARBAGE: tuple[Any, ...] = (
     [[[[[[]]]]]],
     {"a": {"b": {"c": {}}}},
     ["x"] * 200,
-    "4242424242424242",
-    "4242 4242 4242 4242",
+    CARDS["good"],
+    spaced(CARDS["good"]),
 )
 PLACES = {
     "{orderId}": "order",

@@ -92,11 +92,9 @@ class Player:
         is_head: bool = False,
     ) -> None:
         self.report.statuses[answer.status] += 1
-        if is_head or answer.headers.get("content-type", "").startswith("text/plain; version="):
-            return  # no body; the metrics
-        text = sent.decode("latin-1")
-        flaws = self._judge.find_flaws(route, text, answer)
-        for flaw in flaws:
+        is_metrics = answer.headers.get("content-type", "").startswith("text/plain; version=")
+        text, has_envelope = sent.decode("latin-1"), not (is_head or is_metrics)
+        for flaw in self._judge.find_flaws(route, text, answer, has_envelope=has_envelope):
             self._found(sent, f"{flaw}: {answer.status} {answer.body[:300]!r}")
 
     def _found(self, sent: bytes, what: str) -> None:

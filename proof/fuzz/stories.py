@@ -28,7 +28,7 @@ def play_stories(target: Target, judge: Judge, report: Report, *, requests: int,
     stories = hypothesis.settings(
         max_examples=max(1, requests // 2 // STEPS), stateful_step_count=STEPS, **_quiet()
     )
-    run_state_machine_as_test(machine, settings=stories)
+    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=stories)
 
 
 def _quiet() -> dict[str, Any]:

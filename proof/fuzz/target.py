@@ -45,6 +45,11 @@ CARDS = {
 USERS = ("ann", "bob")
 
 
+def spaced(number: str) -> str:
+    """A card number as it stands on the card."""
+    return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
+
+
 @dataclass
 class Target:
     """`values`: by kind (`order`, `payment_method`, …) what a request may name."""

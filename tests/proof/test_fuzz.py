@@ -76,9 +76,17 @@ def test_the_judge_sees_an_envelope_that_is_wrong(wrong: dict[str, Any]) -> None
     assert flaws_of(**wrong)
 
 
+def test_a_word_of_the_request_hides_no_other_that_comes_back() -> None:
+    answer = Answer(404, HEADERS, json.dumps({**RIGHT, "message": "x.py in asyncpg"}).encode())
+    assert Judge(DOCUMENT, []).find_flaws(("GET", "/here"), "x.py", answer)
+
+
 def test_the_judge_sees_statuses_and_headers_that_are_wrong() -> None:
     for status in (200, 409, 500, 502, 302):
         assert flaws_of(status), status
+    for status in (500, 409):
+        answer = Answer(status, HEADERS, b"")
+        assert Judge(DOCUMENT, []).find_flaws(None, "", answer, has_envelope=False), status
     assert flaws_of(headers={"content-type": "text/html"})
     assert flaws_of(headers={"cache-control": ""})
     assert Judge(DOCUMENT, []).find_flaws(None, "", Answer(404, HEADERS, b"Not found"))
