@@ -67,6 +67,10 @@ KEPT_METHOD_CAN_PAY_UNATTACHED = False
 # PaymentIntent gets the reuse error.
 PARKED_METHOD_CAN_PAY_ELSEWHERE = False
 
+# [G] A deleted customer is refused wherever a parameter names it; whether an intent that was made
+# for it before can still be confirmed is unknown. Here it can.
+DELETED_CUSTOMERS_INTENT_CAN_BE_CONFIRMED = True
+
 # --- PaymentIntents ------------------------------------------------------------------------------
 
 # [C]
@@ -269,6 +273,8 @@ NO_TRANSFER_MESSAGE = (
 NO_APPLICATION_FEE_MESSAGE = (
     "Cannot refund the application fee of charge {id} because it does not have an application fee."
 )
+# [G] Of a charge without a PaymentIntent.
+REFUND_OF_FAILED_CHARGE_MESSAGE = "Charge {id} has failed and cannot be refunded."
 # [G] The refusal is asserted, without code and param; its text is not.
 REFUND_NOT_EXPIRABLE_MESSAGE = (
     "This refund cannot be expired because it has a status of {status}. Only a refund that requires"

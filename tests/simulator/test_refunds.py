@@ -24,6 +24,13 @@ def test_partial_refunds_add_up_and_the_rest_is_known(wire):
     assert sum(r["amount"] for r in found) == 440
 
 
+def test_a_failed_charge_without_an_intent_is_not_refunded(wire):
+    declined = {"amount": 440, "currency": "usd", "source": "tok_chargeDeclined"}
+    charge = wire.error("/v1/charges", declined)[1]["charge"]
+    status, error = wire.error("/v1/refunds", {"charge": charge})
+    assert (status, charge in error["message"]) == (400, True)
+
+
 def test_refused_refunds_in_stripes_words(wire):
     held = wire.pay(payment_method=wire.card(), capture_method="manual")
     _, error = wire.error("/v1/refunds", {"payment_intent": held["id"]})

@@ -203,6 +203,12 @@ def reject_dead(method: Json, intent_id: str | None) -> None:
         raise refused(REUSE_MESSAGE)
 
 
+def check_customer(call: Call, intent: Json) -> None:
+    """Raises StripeError 400 when the customer of an intent that is confirmed was deleted."""
+    if intent["customer"] and not guesses.DELETED_CUSTOMERS_INTENT_CAN_BE_CONFIRMED:
+        call.load_param("customer", intent["customer"], noun="customer", param="customer")
+
+
 def check_type(method: Json, intent: Json) -> None:
     """Raises StripeError 400 for a method of a type that the intent does not take."""
     if method["type"] in intent["payment_method_types"]:

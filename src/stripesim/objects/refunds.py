@@ -112,8 +112,10 @@ def _charge_to_refund(call: Call, params: Json) -> Json:
         charge = _charge_of_intent(call, params["payment_intent"])
     else:
         raise invalid_request(NEITHER)
-    if charge["status"] != "succeeded":
+    if charge["status"] != "succeeded" and charge["payment_intent"]:
         raise _no_charge(charge["payment_intent"])
+    if charge["status"] != "succeeded":
+        raise refused(guesses.REFUND_OF_FAILED_CHARGE_MESSAGE.format(id=charge["id"]))
     if not charge["captured"] and charge["payment_intent"]:
         raise refused(UNCAPTURED.format(intent=charge["payment_intent"]))
     if charges.is_charged_back(call, charge):

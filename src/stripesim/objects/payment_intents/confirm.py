@@ -27,6 +27,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
     _count_confirm(call, intent)
     params = confirmation_tokens.apply(call, intent, params)
     method = _choose_method(call, intent, params)
+    payment_methods.check_customer(call, intent)
     check_owner(call, intent, method)
     if method["type"] != "card":
         raise invalid_request(refusals.CARDS_ONLY, param="payment_method")

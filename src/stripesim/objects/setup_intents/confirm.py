@@ -37,6 +37,7 @@ def confirm(call: Call, intent: Json, params: Json) -> Json:
         raise refusals.cannot(intent, "confirm")
     if challenges.is_pending_with_another(call, intent, method):
         raise refusals.another_method_pending(intent)
+    payment_methods.check_customer(call, intent)
     check_owner(call, intent, method)
     if method["type"] != "card":
         raise invalid_request(CARDS_ONLY, param="payment_method")
