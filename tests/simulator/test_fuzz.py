@@ -9,12 +9,19 @@ from proof.stripesim.fuzz.answers import find_flaws, private_words_in
 from proof.stripesim.fuzz.forms import Ref
 from proof.stripesim.fuzz.play import Finding, Player
 from proof.stripesim.fuzz.search import search
-from proof.stripesim.fuzz.stories import PRELUDE, ROUTES, Send, kinds_on
+from proof.stripesim.fuzz.steps import Send
+from proof.stripesim.fuzz.stories import PRELUDE, ROUTES, kinds_on
 from stripesim.config import Config
 from stripesim.objects import customers, refunds
 from stripesim.routes import Router
 from stripesim.testing import SimulatorThread
 
+TAKEN = {
+    "POST /v1/payment_intents/{id}/confirm",
+    "POST /v1/payment_intents/{id}/capture",
+    "POST /v1/refunds",
+    "POST /v1/setup_intents/{id}/confirm",
+}
 HEADERS = {"content-type": "application/json", "request-id": "r", "stripe-version": "v"}
 
 
@@ -29,11 +36,13 @@ def test_a_sample_of_the_fuzzer_finds_nothing(player):
     failure = search(player, first_seed=7, requests=400)
     assert failure is None, f"{failure.text}\n" + "\n".join(failure.story)
     assert {200, 400, 401, 404} <= set(player.statuses)
+    assert player.taken >= TAKEN, "nobody comes so far"
 
 
 def test_every_route_is_called_with_the_kinds_its_path_names():
     assert set(ROUTES) == {route.name for route in Router().routes()} and len(ROUTES) > 50
     assert kinds_on("/v1/customers/{id}/sources/{id}") == ["customer", "card"]
+    assert kinds_on("/v1/radar/early_fraud_warnings/{id}") == ["radar.early_fraud_warning"]
 
 
 def test_a_handler_that_raises_is_found_with_the_shortest_story(player, monkeypatch):

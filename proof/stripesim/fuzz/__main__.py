@@ -41,6 +41,7 @@ def main() -> int:
         "seed": flags.seed,
         "routes": len(player.routes),
         "routes_never_called": sorted(set(ROUTES) - player.routes),
+        "routes_never_taken": sorted(set(ROUTES) - player.taken),
         "statuses": {str(s): n for s, n in sorted(player.statuses.items())},
         "findings": 0,
     }

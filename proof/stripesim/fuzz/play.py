@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from proof.stripesim.books import find_contradictions, read_books
 from proof.stripesim.fuzz.answers import find_flaws, private_words_in
 from proof.stripesim.fuzz.forms import Ref
-from proof.stripesim.fuzz.stories import Authenticate, Control, Raw, Send, Step, Wait
+from proof.stripesim.fuzz.steps import Authenticate, Control, Raw, Send, Step, Wait
 from stripesim.testing import ControlClient, ControlError
 
 Json = dict[str, Any]
@@ -45,6 +45,7 @@ class Player:
     requests: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     routes: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)  # routes that answered 200
     log: list[str] = field(default_factory=list)
 
     def play(self, story: list[Step]) -> None:
@@ -96,6 +97,8 @@ class Player:
         self.log.append(f"{method} {path} {_shown(body or query.encode())} {headers}")
         status, found, text = self.exchange(method, path + query, body, headers)
         self.routes.add(step.route)
+        if status == 200:
+            self.taken.add(step.route)
         self._said |= private_words_in(f"{path} {pairs}")
         flaws = find_flaws(status, found, text, self._said)
         request = (method, path, body, headers.get("Content-Type"), headers["Authorization"])

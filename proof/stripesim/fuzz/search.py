@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from proof.stripesim.fuzz.play import Finding, Player
-from proof.stripesim.fuzz.stories import Send, Step, stories
+from proof.stripesim.fuzz.steps import Send, Step
+from proof.stripesim.fuzz.stories import stories
 
 STORIES_A_SEED = 50
 

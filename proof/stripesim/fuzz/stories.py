@@ -3,7 +3,6 @@
 hypothesis draws stories and, when one fails, finds the shortest that still does.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from proof.stripesim.fuzz.forms import (
     NASTY,
-    Form,
     Ref,
     Strategy,
     any_ref,
@@ -20,58 +18,17 @@ from proof.stripesim.fuzz.forms import (
     ref,
     valid_form,
 )
+from proof.stripesim.fuzz.roads import roads
+from proof.stripesim.fuzz.steps import Authenticate, Control, Raw, Send, Step, Wait
 from stripesim.routes import Router
 
-KINDS_ON_PATHS = {"sources": "card", "cards": "card"}
+KINDS_ON_PATHS = {
+    "sources": "card",
+    "cards": "card",
+    "early_fraud_warnings": "radar.early_fraud_warning",
+}
 
 
-@dataclass(frozen=True)
-class Send:
-    """One request. `ids` stand where the path says {id}; `body` is sent instead of the form."""
-
-    route: str
-    ids: tuple[Any, ...] = ()
-    form: Form = ()
-    key: str = "sk_test_fuzz"
-    idempotency_key: str | None = None
-    version: str | None = None
-    content_type: str | None = None
-    body: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Bytes on a connection of their own."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Time passes on the simulator's clock."""
-
-    seconds: int
-
-
-@dataclass(frozen=True)
-class Authenticate:
-    """A button of the challenge page, or what the control plane does instead."""
-
-    intent: Ref
-    outcome: str
-    on_page: bool = False
-
-
-@dataclass(frozen=True)
-class Control:
-    """A call of the control plane that cannot be understood."""
-
-    method: str
-    path: str
-    body: bytes
-
-
-Step = Send | Raw | Wait | Authenticate | Control
 ROUTES = sorted(route.name for route in Router().routes())
 # The roads that money takes are walked more often than the others.
 BUSY = [
@@ -270,7 +227,9 @@ PRELUDE: list[Step] = [
     _first("POST /v1/payment_intents", amount="440", currency="usd"),
 ]
 # A list of lists, since hypothesis's lists are short: a story has about 40 steps.
-drawn_steps = st.lists(st.lists(steps, min_size=1, max_size=12), min_size=1, max_size=8)
+alone = st.lists(steps, min_size=1, max_size=12)
+parts = st.one_of(alone, alone, roads)
+drawn_steps = st.lists(parts, min_size=1, max_size=8)
 stories = st.tuples(st.sampled_from([0, 1, 1, 1]), drawn_steps).map(
     lambda drawn: [*(PRELUDE if drawn[0] else []), *(step for part in drawn[1] for step in part)]
 )
