@@ -136,6 +136,33 @@ def test_with_the_sdk_the_next_action_is_the_sdks(start_either: Start) -> None:
     assert service.charges(order_id) == 1
 
 
+def test_after_a_passed_challenge_a_killed_app_is_told_to_wait_for_the_servers_confirm(
+    start: Start,
+) -> None:
+    service = start(stripe_confirmation_method="manual")
+    order_id = service.order()
+    action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
+    assert service.payment(order_id)["clientSecret"] == action["clientSecret"]
+    service.simulator.authenticate(action["paymentIntentId"])
+    answer = service.call("GET", f"/api/mobile-app/orders/{order_id}/payment")
+    assert assert_success(answer)["status"] == "processing"
+    assert answer.json()["nextStep"] == "wait"
+    service.recover(50)
+    assert service.payment(order_id)["status"] == "succeeded"
+    assert service.charges(order_id) == 1
+
+
+def test_nobody_is_sent_to_a_challenge_without_its_client_secret(start: Start) -> None:
+    service = start()
+    order_id = service.order()
+    action = assert_requires_action(service.pay(order_id, service.simulator.create_card(NEEDS_3DS)))
+    look = {"method": "GET", "path": "/v1/payment_intents/*"}
+    service.simulator.add_fault(match=look, kind="drop_request")
+    assert service.payment(order_id)["status"] == "processing"
+    service.simulator.clear_faults()
+    assert service.payment(order_id)["clientSecret"] == action["clientSecret"]
+
+
 @pytest.mark.parametrize("use_sdk", [True, False])
 def test_a_confirm_names_either_the_sdk_or_the_return_url(start: Start, use_sdk: bool) -> None:
     service = start(stripe_use_sdk=use_sdk, payment_return_url=RETURN_URL)

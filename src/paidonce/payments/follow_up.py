@@ -270,8 +270,8 @@ async def _status(tx: Transaction, order_id: str, verdict: Verdict | None) -> Pa
     is_forgotten = await forgotten.is_refused(tx, order_id)
     action = verdict if isinstance(verdict, ActionRequired) else None
     status = _status_name(order, payment, attempt, is_action=action is not None)
-    if status in ("none", "failed") and isinstance(verdict, OutcomeUnknown):
-        status = "processing"  # Stripe works on what the app has confirmed
+    if status in ("none", "failed", "requires_action") and isinstance(verdict, OutcomeUnknown):
+        status = "processing"  # what was confirmed or authenticated goes on, or nobody could ask
     if is_forgotten and status in ("none", "failed"):
         status = "processing"  # Stripe knows more than this database
     has_error = status == "failed" and attempt is not None
