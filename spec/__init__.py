@@ -9,5 +9,5 @@ must be found.
 
 Not in the model: amounts, refunds, capture, settings that change, decline limits, the host's users
 table, a database that is put back from a backup. Time is not in it either: whatever may be over (a
-lease, a window) may be over at any time.
+lease, a window) may be over at any time; only in "two cards at once" leases last.
 """

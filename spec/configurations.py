@@ -23,7 +23,8 @@ class Configuration:
     too; asked, where the app was given the client secret as well and its challenge has failed;
     sheet, where it was given the secret with a payment sheet, before any attempt.
     `budget`: how often each kind of visit and of bad luck may come. `limit`: of states; what is
-    larger is seen breadth first, so that nothing shorter than its depth is left out."""
+    larger is seen breadth first, so that nothing shorter than its depth is left out.
+    `most_attempts`: no lease is over while its owner works, and there are never more attempts."""
 
     name: str
     what: str
@@ -41,6 +42,7 @@ class Configuration:
     without: str = ""
     bug: str = ""
     limit: int = 2_000_000
+    most_attempts: int = 0
     naive: Callable[[], AnyService] | None = field(default=None, compare=False)
 
     @property
@@ -64,7 +66,13 @@ class Configuration:
     def make_service(self) -> AnyService:
         if self.naive is not None:
             return self.naive()
-        return Pipeline(self.without, self.bug, is_manual=self.is_manual, is_single=self.is_single)
+        return Pipeline(
+            self.without,
+            self.bug,
+            is_manual=self.is_manual,
+            is_single=self.is_single,
+            is_punctual=self.most_attempts > 0,
+        )
 
     def mutant(self, *, without: str = "", bug: str = "") -> "Configuration":
         return replace(self, without=without, bug=bug)
@@ -151,6 +159,14 @@ CONFIGURATIONS = (
         "somebody waits for an attempt and looks after another one has paid",
         budget(pay=3, work=1),
         begins="known",
+    ),
+    Configuration(
+        "two cards at once",
+        "two new cards come again and again, and nothing fails: no more attempts than requests",
+        budget(pay=3),
+        begins="prepared",
+        has_recovery=False,
+        most_attempts=3,
     ),
     Configuration(
         "saved 500s",

@@ -8,7 +8,8 @@ Four reductions, each of them sound:
 - Visits have no names: two that stand at the same place are interchangeable, so they are sorted.
 - A crash is a visit that never goes on. Nothing waits for a visit (a lease may be over at any
   time), so every state is also one in which any of its visits have crashed; `invariants` lets all
-  of them crash in every state. Crashes are therefore unlimited, and cost nothing.
+  of them crash in every state. Crashes are therefore unlimited, and cost nothing. (Where leases
+  last, somebody may wait for ever: there only the attempts are counted.)
 - Cards that differ in nothing but their numbers are used in that order.
 - A visit's first step is taken together with its start, since before it nobody can see the visit;
   a late request that never arrives is one that stays late for ever.
@@ -142,6 +143,9 @@ class Explorer:
         violation = broken(
             engine.books.things[books], engine.stripe.things[stripe], engine.facts.things[facts]
         )
+        most, attempts = self.setup.most_attempts, len(engine.books.things[books].attempts)
+        if violation is None and most and attempts > most:
+            violation = Violation("I12", f"{attempts} attempts of {most} requests")
         if violation is None and self.setup.has_recovery:
             violation = self.aftermath.broken_later((books, stripe), facts, flights)
         if violation is not None and self.setup.only and violation.invariant not in self.setup.only:

@@ -47,6 +47,7 @@ FINDERS: dict[str, Configuration] = {
     "3 attach key": named("first payment"),
     "4 unknown ends by cancel": named("known card"),
     "5 another card": named("3-D Secure"),
+    "5 who is back waits": named("two cards at once"),
     "5 abandoned challenge": named("3-D Secure"),
     "6 challenge over": named("3-D Secure"),
     "6 only from action": named("known card"),

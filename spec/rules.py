@@ -12,6 +12,7 @@ RULES: dict[str, str] = {
     "4 unknown ends by cancel": "an unknown outcome is made final by asking Stripe to cancel",
     "4 old key": "a key older than 23 hours is never sent again",
     "5 another card": "another card cancels the intent whose challenge is pending",
+    "5 who is back waits": "an attempt takes another's place at its request's first claim only",
     "5 abandoned challenge": "recovery cancels the intent of a challenge that nobody answers",
     "6 challenge over": "a look closes an attempt whose challenge is over",
     "6 only from action": "and only one that waited for the challenge before the look was sent",

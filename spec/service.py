@@ -60,15 +60,23 @@ Step = Callable[[Books, Visit], Moves]
 
 
 class Service:
-    """The pipeline without the rules in `without`, and with the bugs in `bugs`."""
+    """The pipeline without the rules in `without`, and with the bugs in `bugs`. `is_punctual`: no
+    lease is over while its owner works."""
 
     def __init__(
-        self, without: str = "", bug: str = "", *, is_manual: bool = False, is_single: bool = False
+        self,
+        without: str = "",
+        bug: str = "",
+        *,
+        is_manual: bool = False,
+        is_single: bool = False,
+        is_punctual: bool = False,
     ) -> None:
         self.without = without
         self.bug = bug
         self.is_manual = is_manual
         self.is_single = is_single
+        self.is_punctual = is_punctual
         self.steps: dict[str, Step] = {
             name.removeprefix("at_"): getattr(self, name)
             for name in dir(self)
@@ -224,13 +232,22 @@ class Service:
         is_others = visit.role == "payer" and row.method != visit.method
         is_unsent = row.state == "open" and row.sends == 0
         if is_others and is_unsent and self.has("2 close never sent"):
-            closed = b.close(books, attempt, "superseded")
-            return [self.begin(closed, visit, payment)]
+            return self.take_its_place(books, visit)
         if self.bug == "lease trusted" and row.state == "open" and visit.role == "payer":
             dropped = b.close(books, attempt, "abandoned")
             dropped = b.with_payment(dropped, payment, state="canceled")
             return [self.begin(dropped, visit, None)]
         return self.join(books, visit)
+
+    def take_its_place(self, books: Books, visit: Visit) -> Moves:
+        """Another card's attempt that was never sent gives way, to a request's first claim: who is
+        back waits for its lease."""
+        closed = b.close(books, visit.attempt, "superseded")
+        begun = self.begin(closed, visit, visit.payment)
+        if visit.rounds == 0 or not self.has("5 who is back waits"):
+            return [begun]
+        waits = self.go(books, visit, "wait", f"is back, and waits for attempt {visit.attempt}")
+        return [waits] if self.is_punctual else [begun, waits]
 
     def held_already(self, books: Books, visit: Visit) -> Move:
         """A payer is told so. The worker goes on with a capture, or sees what became of it."""
@@ -260,10 +277,11 @@ class Service:
         row = books.attempts[visit.attempt]
         if row.state == "action":
             return [self.look(books, visit, "a challenge is pending", seen="action")]
-        moves = [self.drive(books, visit._replace(seen="open"))]
-        if visit.role in ("payer", "confirmer"):
-            moves.append(self.go(books, visit, "wait", f"waits for attempt {visit.attempt}"))
-        return moves
+        drives = self.drive(books, visit._replace(seen="open"))
+        if visit.role not in ("payer", "confirmer"):
+            return [drives]
+        waits = self.go(books, visit, "wait", f"waits for attempt {visit.attempt}")
+        return [waits] if self.is_punctual else [drives, waits]
 
     def at_wait(self, books: Books, visit: Visit) -> Moves:
         """Whoever waits for a lease to end has not begun: that is the claim of a later visit."""
