@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from structlog.testing import capture_logs
 
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.events import deliver, list_events
@@ -89,6 +90,25 @@ def test_whoever_pays_a_held_order_again_holds_nothing_more(service: Running) ->
     assert calls == [("POST", "/v1/payment_methods")]
     intents = service.stripe("GET", "/v1/payment_intents?limit=100")["data"]
     assert [each["status"] for each in intents] == ["requires_capture"]
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, 1), (20_000, 44_000), (20_000, 0)])
+def test_an_answer_that_names_another_amount_than_was_to_be_captured_is_none(
+    service: Running, asked: int | None, told: int
+) -> None:
+    order_id = held_order(service)
+    fields = {"amount_received": told}
+    service.simulator.add_fault(kind="lie", match=CAPTURE, fields=fields)
+    with capture_logs() as logs:
+        assert_error(capture(service, order_id, asked), 409, "payment_processing")
+    (alarm,) = [line for line in logs if line["log_level"] == "critical"]
+    assert (alarm["event"], alarm["fields"]) == ("payment.contradicted", ["amount_received"])
+    assert seen_by_merchant(service, order_id)["paymentStatus"] == "pending"
+    service.simulator.clear_faults()
+    assert assert_success(capture(service, order_id, asked))["paymentStatus"] == "paid"
+    wanted = asked or 44_000
+    assert seen_by_merchant(service, order_id)["amountCapturedMinor"] == wanted
+    assert taken(service, order_id) == wanted
 
 
 def test_a_double_tap_is_one_hold(service: Running) -> None:

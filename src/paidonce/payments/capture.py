@@ -160,7 +160,7 @@ async def _send(ctx: Context, payment: PaymentRow, capture: CaptureRow, deadline
         raise LookupError("what is held was confirmed, so its intent is recorded")
     request = capture_request(ctx, capture)
     told = await ctx.gateway.capture(intent_id, request, deadline.left)
-    answer = await evidence.checked(ctx, payment, told)
+    answer = await evidence.checked(ctx, payment, told, captured_minor=capture.amount_minor)
     if isinstance(answer, Intent) and answer.status is IntentStatus.SUCCEEDED:
         await holds.conclude(ctx, payment, answer)
         return True

@@ -31,13 +31,24 @@ TEST_FACTORY = "pm_card_"
 log = get_logger(__name__)
 
 
-async def checked(ctx: Context, payment: PaymentRow, answer: Intent | Failure) -> Intent | Failure:
-    """What Stripe answered about the payment's intent, or Failure(CONTRADICTED)."""
+async def checked(
+    ctx: Context,
+    payment: PaymentRow,
+    answer: Intent | Failure,
+    *,
+    captured_minor: int | None = None,
+) -> Intent | Failure:
+    """What Stripe answered about the payment's intent, or Failure(CONTRADICTED).
+
+    `captured_minor`: it answers a capture of so much, which is made as a whole or not at all.
+    """
     if isinstance(answer, Failure):
         if answer.reason is Reason.CONTRADICTED:  # the gateway has seen it, and raised the alarm
             await _note(ctx, payment, [str(answer.param)])
         return answer
     fields = contradictions(ctx, payment, answer)
+    if not fields and captured_minor not in (None, answer.amount_received):
+        fields = ["amount_received"]
     if not fields:
         return answer
     await raise_alarm(ctx, payment, answer, fields)
