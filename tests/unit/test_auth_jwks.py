@@ -136,19 +136,41 @@ async def test_keys_for_other_uses_and_algorithms_are_left_out(issuer: Issuer) -
     assert await door.user_of(_token(EC_KEY, "ES256", "ec-1")) == "user-1"
 
 
-async def test_an_unknown_key_id_asks_the_issuer_again_but_not_more_than_every_30_s(
+async def test_a_new_key_is_found_at_once_though_the_issuer_was_asked_a_moment_ago(
     issuer: Issuer,
 ) -> None:
     door = Door(issuer)
     assert await door.user_of(_token()) == "user-1"
+    for number, key_id in enumerate(("rsa-2", "rsa-3"), 2):
+        issuer.publish([rsa_jwk(key_id)])
+        came = [door.user_of(_token(key_id=key_id)) for _ in range(3)]
+        assert await asyncio.gather(*came) == ["user-1"] * 3
+        assert issuer.asked == number
+    assert await door.refusal_of(_token(key_id="rsa-1")) == "not_authenticated"  # withdrawn
+
+
+async def test_ids_that_the_issuer_does_not_have_ask_it_not_more_than_every_30_s(
+    issuer: Issuer,
+) -> None:
+    door = Door(issuer)
+    assert await door.user_of(_token()) == "user-1"
+    for number in range(5):
+        assert await door.refusal_of(_token(key_id=f"made-up-{number}")) == "not_authenticated"
+    assert issuer.asked == 2
     issuer.publish([rsa_jwk("rsa-2")])
     for _ in range(5):
         assert await door.refusal_of(_token(key_id="rsa-2")) == "not_authenticated"
-    assert issuer.asked == 1
+    assert issuer.asked == 2
     door.now += timedelta(seconds=31)
     assert await door.user_of(_token(key_id="rsa-2")) == "user-1"
-    assert issuer.asked == 2
-    assert await door.refusal_of(_token(key_id="rsa-1")) == "not_authenticated"  # withdrawn
+    assert issuer.asked == 3
+
+
+async def test_a_made_up_id_that_comes_first_counts_as_one(issuer: Issuer) -> None:
+    door = Door(issuer)
+    for number in range(3):
+        assert await door.refusal_of(_token(key_id=f"made-up-{number}")) == "not_authenticated"
+    assert issuer.asked == 1
 
 
 async def test_an_issuer_that_is_down_stops_nobody_whose_key_is_known_for_six_hours(

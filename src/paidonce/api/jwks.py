@@ -65,7 +65,7 @@ class JwksKeys:
         self._url = url
         self._clock = clock
         self._keys: dict[str | None, VerificationKey] = {}
-        self._asked_at = self._answered_at = float("-inf")
+        self._asked_at = self._answered_at = self._missed_at = float("-inf")
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._locks = WeakKeyDictionary()
         self._refreshing: asyncio.Task[None] | None = None
@@ -79,15 +79,28 @@ class JwksKeys:
         await self._keep_fresh()
         key = self._find(key_id)
         if key is None:
-            await self._refresh(
-                ASK_AGAIN_AFTER_SECONDS if self._keys else ASK_AGAIN_WITHOUT_KEYS_AFTER_SECONDS
-            )
+            await self._ask_for(key_id)
             key = self._find(key_id)
         if key is None and not self._keys:
             raise errors.service_unavailable()
         if key is None:
             raise UnknownKey
         return key
+
+    async def _ask_for(self, key_id: str | None) -> None:
+        """A new key is found at once, unless another id that the issuer does not have was asked for
+        a moment ago."""
+        async with self._lock:
+            if self._find(key_id) is not None:
+                return
+            last, pause = self._missed_at, ASK_AGAIN_AFTER_SECONDS
+            if not self._keys:
+                last, pause = self._asked_at, ASK_AGAIN_WITHOUT_KEYS_AFTER_SECONDS
+            if self._seconds_since(last) < pause:
+                return
+            await self._ask()
+            if self._keys and self._find(key_id) is None:
+                self._missed_at = self._asked_at
 
     async def _keep_fresh(self) -> None:
         """A known key answers now, since a slow issuer must not slow payments down. Only where
@@ -118,15 +131,17 @@ class JwksKeys:
 
     async def _refresh(self, oldest_seconds: float) -> None:
         async with self._lock:
-            if self._seconds_since(self._asked_at) < oldest_seconds:
-                return
-            self._asked_at = self._clock().timestamp()
-            try:
-                self._keys = _usable_keys(json.loads(await self._fetch()))
-                self._answered_at = self._clock().timestamp()
-            except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
-                # The keys we have stay good: an issuer that is down must not stop payments.
-                log.warning("jwks.fetch_failed", reason=type(error).__name__)
+            if self._seconds_since(self._asked_at) >= oldest_seconds:
+                await self._ask()
+
+    async def _ask(self) -> None:
+        self._asked_at = self._clock().timestamp()
+        try:
+            self._keys = _usable_keys(json.loads(await self._fetch()))
+            self._answered_at = self._clock().timestamp()
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
+            # The keys we have stay good: an issuer that is down must not stop payments.
+            log.warning("jwks.fetch_failed", reason=type(error).__name__)
 
     async def _fetch(self) -> bytes:
         async with (
