@@ -16,6 +16,7 @@ LINES = 12
 RAW_LINES = 48
 MOST_FINDINGS = 20
 MOST_VALUES = 400
+SAVED = "/api/mobile-app/payments/methods"
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Player:
         self.report.findings.append(f"{what}\n      sent {sent[:1500]!r}")
 
     def _learn(self, route: tuple[str, str], answer: Answer) -> None:
-        """New orders and intents become what later requests name."""
+        """New orders, intents and saved cards become what later requests name."""
         try:
             body: Any = json.loads(answer.body)
         except ValueError:
@@ -110,7 +111,10 @@ class Player:
         data = body.get("data")
         if not isinstance(data, dict):
             return
-        for name, kind in (("orderId", "order"), ("paymentIntentId", "payment_intent")):
+        names = {"orderId": "order", "paymentIntentId": "payment_intent"}
+        if route[1] == SAVED:
+            names = {"id": "saved_method"}
+        for name, kind in names.items():
             if route[0] == "POST" and isinstance(data.get(name), str):
                 known = self._target.values[kind]
                 known.append(data[name])

@@ -42,7 +42,11 @@ CARDS = {
     "declined": "4000000000000341",
     "attach_declined": "4000000000000002",
 }
+FACTORIES = ("pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_authenticationRequired")
+"""A new card at each use; the others are somebody's after their first."""
 USERS = ("ann", "bob")
+HELD_ORDERS = 10
+"""Of each user; whoever captures comes in time."""
 
 
 def spaced(number: str) -> str:
@@ -134,12 +138,22 @@ def _fill(target: Target) -> None:
             body = {"paymentToken": method, "savePaymentMethod": True}
             said = target.call(user, "POST", path, body).json()
             values["payment_intent"].append(said.get("data", {}).get("paymentIntentId", "pi_none"))
+        values["order"] += [_held_order(target, user) for _ in range(HELD_ORDERS)]
         kept = target.call(user, "GET", "/api/mobile-app/payments/methods").json()["data"]
         values["saved_method"] += [method["id"] for method in kept]
     events = target.call("merchant", "GET", "/api/events?limit=100").json()["data"]
     values["event"] = [event["id"] for event in events]
     values["payment_method"] += [target.simulator.create_card() for _ in range(20)]
+    values["payment_method"] += FACTORIES * 10
     target.values = values
+
+
+def _held_order(target: Target, user: str) -> str:
+    body = {**_order_of(user), "captureMethod": "manual"}
+    order_id = str(target.call("merchant", "POST", "/api/orders", body).json()["data"]["orderId"])
+    path = f"/api/mobile-app/orders/{order_id}/pay"
+    target.call(user, "POST", path, {"paymentToken": "pm_card_visa"}).raise_for_status()
+    return order_id
 
 
 def _order_of(user: str) -> dict[str, Any]:
