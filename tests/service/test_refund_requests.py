@@ -328,7 +328,7 @@ def test_a_repeated_request_finishes_what_has_no_answer(service: Running) -> Non
     assert at_stripe(service) == [PRICE_MINOR]
 
 
-@pytest.mark.parametrize("lie", [{"amount": 1}, {"currency": "jpy"}])
+@pytest.mark.parametrize("lie", [{"amount": 1}, {"currency": "jpy"}, {"payment_intent": "pi_1"}])
 def test_an_answer_about_another_refund_is_none(service: Running, lie: dict[str, Any]) -> None:
     """It is an alarm; the truth is found later."""
     order_id = paid_order(service)

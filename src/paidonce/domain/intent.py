@@ -155,6 +155,7 @@ class Refund:
     status: RefundStatus
     amount: int
     currency: str
+    intent_id: str | None
     metadata: dict[str, str]
     failure_reason: str | None = None
     reason: str | None = None

@@ -144,6 +144,7 @@ def translate_refund(data: Mapping[str, Any]) -> Refund:
         status=status,
         amount=data["amount"],
         currency=data["currency"],
+        intent_id=_id(data.get("payment_intent")),
         metadata=dict(data.get("metadata") or {}),
         failure_reason=_text(data.get("failure_reason")),
         reason=_text(data.get("reason")),

@@ -86,7 +86,7 @@ async def _take_over(ctx: Context, payment: PaymentRow, listed: list[Refund]) ->
         if refund is None:
             await _take_in(ctx, payment, seen)
         elif refund.state != seen.status.value:
-            await _record(ctx, refund, seen)
+            await _record(ctx, payment, refund, seen)
 
 
 async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow, deadline: Deadline) -> None:
@@ -95,7 +95,7 @@ async def _send(ctx: Context, payment: PaymentRow, refund: RefundRow, deadline: 
         return
     answer = await ctx.gateway.create_refund(refund_request(ctx, refund), deadline.left)
     if isinstance(answer, Refund):
-        await _record(ctx, refund, answer)
+        await _record(ctx, payment, refund, answer)
     elif answer.reason in (Reason.UNKNOWN, Reason.NOT_EXECUTED) and not answer.is_replayed:
         log.warning("refund.not_made", refund_id=refund.id, reason=answer.reason.value)
     elif await _adopt(ctx, payment, refund, deadline) is not False:
@@ -187,9 +187,9 @@ async def _take_in(ctx: Context, payment: PaymentRow, seen: Refund) -> None:
     await ctx.db.transaction("refund_seen", work)
 
 
-async def _record(ctx: Context, refund: RefundRow, seen: Refund) -> None:
+async def _record(ctx: Context, payment: PaymentRow, refund: RefundRow, seen: Refund) -> None:
     """Stripe's word about a refund. An older word than the one we have changes nothing."""
-    if seen.status is RefundStatus.UNRECOGNIZED or _contradicts(refund, seen):
+    if seen.status is RefundStatus.UNRECOGNIZED or _contradicts(payment, refund, seen):
         return
     news = _News(
         RefundState(seen.status.value), seen.id, seen.failure_reason, seen.stripe_request_id
@@ -215,10 +215,11 @@ class _News:
     stripe_request_id: str | None = None
 
 
-def _contradicts(refund: RefundRow, seen: Refund) -> bool:
-    """What Stripe says of a refund of ours has to be about ours: over its amount and currency.
-    What is not is no answer: an alarm, and the row stays as it is."""
-    if (seen.amount, seen.currency) == (refund.amount_minor, refund.currency):
+def _contradicts(payment: PaymentRow, refund: RefundRow, seen: Refund) -> bool:
+    """What Stripe says of a refund of ours has to be about ours: of this payment's intent, over its
+    amount and currency. What is not is no answer: an alarm, and the row stays as it is."""
+    ours = (payment.stripe_payment_intent_id, refund.amount_minor, refund.currency)
+    if (seen.intent_id, seen.amount, seen.currency) == ours:
         return False
     log.critical("refund.contradicted", refund_id=refund.id, order_id=refund.order_id, seen=seen.id)
     record_contradiction("refund")

@@ -84,7 +84,7 @@ class Asker:
             if not isinstance(answer, Failure):
                 return answer
             if answer.http_status in REFUSED_KEY:
-                raise KeyRefused(f"Stripe refuses the key: {answer.message}")
+                raise KeyRefused(f"Stripe refuses the key: {answer.message.rstrip('.')}")
             if answer.reason not in (Reason.UNKNOWN, Reason.NOT_EXECUTED):
                 return answer
         raise CannotCompare("Stripe did not answer several times in a row; run it again")
