@@ -6,7 +6,7 @@ told it gets from whoever drives them. The invariants' names (I1 to I14) are tho
 `docs/reliability.md`.
 """
 
-from proof.auditor.facts import Asked, Books, Finding, Order, Stripe
+from proof.auditor.facts import Asked, Books, Finding, Order, Stripe, Telling, Told
 from proof.auditor.judging import judge
 from proof.auditor.reading import books_of, books_of_postgresql, read_books, read_stripe
 
@@ -16,6 +16,8 @@ __all__ = [
     "Finding",
     "Order",
     "Stripe",
+    "Telling",
+    "Told",
     "books_of",
     "books_of_postgresql",
     "judge",

@@ -6,6 +6,8 @@ from typing import Any
 
 from proof.auditor.facts import Asked, Books, Json, Order, Rows, Stripe
 from proof.auditor.refunds import refund_findings
+from proof.auditor.sheets import sheet_findings
+from proof.auditor.telling import notice_findings
 
 ENVELOPE = {"status", "message", "nextStep", "requestId"}
 STATUSES = {200, 400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 503}
@@ -28,7 +30,14 @@ class World:
         self.orders = {row["id"]: row for row in books.tables["orders"]}
         self.rows = {
             table: _grouped(books.tables[table], lambda row: row["order_id"])
-            for table in ("payments", "payment_attempts", "captures", "outbox", "refunds")
+            for table in (
+                "payments",
+                "payment_attempts",
+                "captures",
+                "outbox",
+                "refunds",
+                "payment_events",
+            )
         }
 
 
@@ -70,6 +79,7 @@ class Case:
         self.attempts = world.rows["payment_attempts"].get(order.id, [])
         self.captures = world.rows["captures"].get(order.id, [])
         self.outbox = world.rows["outbox"].get(order.id, [])
+        self.timeline = world.rows["payment_events"].get(order.id, [])
         self.refunds = world.rows["refunds"].get(order.id, [])
         self.made = [
             each for charge in self.charges for each in world.refunds.get(charge["id"], [])
@@ -88,11 +98,21 @@ class Case:
         yield from refund_findings(
             wishes, self.made, self.charges, self.refunds, is_settled=is_settled
         )
+        yield from sheet_findings(
+            self.asked,
+            self.intents,
+            self.payments,
+            has_taken=bool(self.charged) or self.has_held,
+            is_settled=is_settled,
+        )
         if not self.row:
             yield "I11", "the order was answered and is not in our books"
         elif is_settled:
             yield from self._books()
             yield from self._surplus()
+            yield from notice_findings(
+                self.timeline, self.attempts, self.refunds, self.payments, self.outbox
+            )
             yield from self._last_look()
 
     def _money(self) -> Findings:

@@ -1,6 +1,8 @@
 """What the auditor judges: what was expected, asked and answered; what Stripe holds; our books."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -26,10 +28,11 @@ class Order:
 class Asked:
     """One request of a client and the answer it really got.
 
-    `kind`: pay, confirm, look, cancel, capture (of what is held, `amount_minor` or all), give_back
-    (the merchant wants a refund, under `key`, of `amount_minor` or of all that is left), or at
-    Stripe: app (its own confirm), refund (of all that was taken, by somebody there). `begun` and
-    `ended` are places in one global count; an answer that never came has `ended` and `status` None.
+    `kind`: pay, confirm, look, sheet, cancel, capture (of what is held, `amount_minor` or all),
+    give_back (the merchant wants a refund, under `key`, of `amount_minor` or of all that is left),
+    or at Stripe: app (its own confirm; the body is the intent), refund (of all that was taken, by
+    somebody there). `begun` and `ended` are places in one global count; an answer that never came
+    has `ended` and `status` None.
     """
 
     order_id: str
@@ -60,6 +63,12 @@ class Asked:
         return self.kind in ("pay", "confirm") and self.body.get("status") == "success"
 
     @property
+    def says_paid_by_app(self) -> bool:
+        """Stripe has told the app so."""
+        is_success = self.status == 200 and self.body.get("status") == "succeeded"
+        return is_success and self.kind == "app"
+
+    @property
     def says_not_charged(self) -> bool:
         if self.kind not in ("pay", "confirm") or self.status is None:
             return False
@@ -81,6 +90,29 @@ class Asked:
     def __str__(self) -> str:
         told = "no answer" if self.status is None else f"{self.status} {self.body.get('code', '')}"
         return f"{self.kind} {self.method or ''} begun {self.begun}: {told}".strip()
+
+
+@dataclass(frozen=True)
+class Told:
+    """One request that came to the merchant's server, and whether he took it (2xx)."""
+
+    at: datetime
+    headers: Mapping[str, str]
+    body: bytes
+    is_taken: bool
+
+    @property
+    def event_id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """An endpoint of outgoing events, the bytes of its signing secret, and what came, in order."""
+
+    endpoint: str
+    key: bytes
+    told: Sequence[Told]
 
 
 @dataclass(frozen=True)
@@ -106,6 +138,9 @@ class Stripe:
     keys: dict[str, str]
     """The idempotency key under which a charge succeeded, by the charge's id."""
     refunds: Rows = field(default_factory=list)
+    cards: Rows = field(default_factory=list)
+    """PaymentMethods that stand on a customer."""
+    setups: Rows = field(default_factory=list)
 
 
 @dataclass(frozen=True)

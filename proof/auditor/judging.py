@@ -4,8 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from proof.auditor.cards import card_findings
 from proof.auditor.case import Case, World
-from proof.auditor.facts import Asked, Books, Finding, Order, Stripe
+from proof.auditor.facts import Asked, Books, Finding, Order, Stripe, Telling
+from proof.auditor.telling import telling_findings
 
 IN_CLEAR = re.compile(r"pi_\w+_secret_\w|sk_(test|live)_\w|whsec_\w|\b(?:4\d{15}|5[1-5]\d{14})\b")
 
@@ -17,9 +19,10 @@ def judge(
     asked: Sequence[Asked],
     *,
     is_settled: bool,
+    telling: Telling | None = None,
 ) -> list[Finding]:
     """Everything that is wrong. `is_settled`: recovery has had its time, so whatever is still open
-    or not written down is wrong as well."""
+    or not written down is wrong as well. `telling`: what the merchant was told, all of it."""
     by_order: dict[str, list[Asked]] = {order.id: [] for order in orders}
     for ask in asked:
         by_order[ask.order_id].append(ask)
@@ -30,7 +33,10 @@ def judge(
         found += [Finding(rule, order.id, words) for rule, words in case.findings(is_settled)]
     found += _unknown_charges(stripe, {order.id for order in orders})
     found += _customers(stripe, orders)
+    found += card_findings(stripe, books, orders, is_settled=is_settled)
     found += _in_clear(books)
+    if telling is not None:
+        found += telling_findings(telling, books, orders)
     return found
 
 

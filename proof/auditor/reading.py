@@ -16,7 +16,10 @@ TABLES = (
     "payment_attempts",
     "payment_methods",
     "captures",
+    "setups",
     "outbox",
+    "event_endpoints",
+    "event_deliveries",
     "refunds",
     "users",
     "stripe_events",
@@ -32,17 +35,24 @@ TABLES = (
 def read_stripe(get: Callable[[str], Json]) -> Stripe:
     """`get` fetches a path of the simulator as JSON, with the secret key."""
     audit = get("/_sim/audit?group_by=order_id")
+    customers = list(_pages(get, "/v1/customers?limit=100"))
     succeeded = _pages(get, "/v1/events?type=charge.succeeded&limit=100")
     return Stripe(
         ledger={group["key"]: group for group in audit["groups"]},
         intents={intent["id"]: intent for intent in _pages(get, "/v1/payment_intents?limit=100")},
         charges=list(_pages(get, "/v1/charges?limit=100")),
-        customers=list(_pages(get, "/v1/customers?limit=100")),
+        customers=customers,
         keys={
             event["data"]["object"]["id"]: event["request"]["idempotency_key"] or ""
             for event in succeeded
         },
         refunds=list(_pages(get, "/v1/refunds?limit=100")),
+        cards=[
+            card
+            for customer in customers
+            for card in _pages(get, f"/v1/customers/{customer['id']}/payment_methods?limit=100")
+        ],
+        setups=list(_pages(get, "/v1/setup_intents?limit=100")),
     )
 
 

@@ -31,29 +31,8 @@ CARDS = {
     "no money after 3ds": "4000008260003178",
 }
 KINDS = tuple(CARDS)
+SHEET_BODY = {"stripeVersion": "2025-10-29.clover"}
 WEIGHTS = (5, 2, 1, 1, 2, 4, 2, 1, 1)
-
-
-@dataclass
-class Request:
-    """One question of a client, as it will be told to the auditor."""
-
-    order_id: str
-    kind: str
-    method: str | None
-    begun: int
-    ended: int | None = None
-    status: int | None = None
-    body: Json = field(default_factory=dict)
-    key: str = ""
-    amount_minor: int | None = None
-
-    def told(self) -> Asked:
-        return Asked(**vars(self))
-
-    def unheard(self, begun: int) -> "Request":
-        """The same once more, whose answer nobody hears."""
-        return replace(self, begun=begun, ended=None, status=None, body={})
 
 
 @dataclass
@@ -78,7 +57,7 @@ class Clients:
     def __init__(self, world: World, stripe_side: StripeSide, fleet: Fleet) -> None:
         self.world, self.stripe, self.fleet = world, stripe_side, fleet
         self.orders: list[Placed] = []
-        self.asked: list[Request] = []
+        self.asked: list[Asked] = []
         self.morning_at = 0.0
         self._count = 0
         self._network = world.dice("to us")
@@ -91,10 +70,18 @@ class Clients:
             for o in self.orders
         ]
 
-    def answers(self) -> list[Asked]:
-        return [request.told() for request in self.asked]
+    def note_asked(self, request: Asked) -> int:
+        """It is known from now on, whatever becomes of it. Its place."""
+        self.asked.append(request)
+        return len(self.asked) - 1
 
-    def _next(self) -> int:
+    def note_answer(self, place: int, status: int, body: Json) -> Asked:
+        ended = self.next_place()
+        heard = replace(self.asked[place], ended=ended, status=status, body=body)
+        self.asked[place] = heard
+        return heard
+
+    def next_place(self) -> int:
         self._count += 1
         return self._count
 
@@ -109,18 +96,19 @@ class Clients:
         *,
         key: str = "",
         amount_minor: int | None = None,
-    ) -> Request:
+    ) -> Asked:
         """One request of the app (or the merchant's server) about an order."""
         await self._sleep_tonight(dice)
-        begun = self._next()
-        request = Request(placed.id, kind, method, begun, key=key, amount_minor=amount_minor)
-        self.asked.append(request)
+        begun = self.next_place()
+        request = Asked(placed.id, kind, method, begun, key=key, amount_minor=amount_minor)
+        place = self.note_asked(request)
         order, ours = f"{MOBILE}/orders/{placed.id}", f"/api/orders/{placed.id}"
         amount = {} if amount_minor is None else {"amountMinor": amount_minor}
         calls: dict[str, tuple[str, str, Json | None]] = {
             "pay": ("POST", f"{order}/pay", _pay_body(method, dice)),
             "confirm": ("POST", f"{order}/pay/confirm", {}),
             "look": ("GET", f"{order}/payment", None),
+            "sheet": ("POST", f"{order}/payment-sheet", SHEET_BODY),
             "cancel": ("POST", f"{ours}/cancel", {}),
             "capture": ("POST", f"{ours}/capture", amount),
             "give_back": ("POST", f"{ours}/refunds", amount),
@@ -132,8 +120,7 @@ class Clients:
         self.world.counts["requests"] += 1
         answer = await self._exchange(*calls[kind], token, request, dice)
         if answer is not None and not self._says_nothing(answer):
-            request.status, request.body = answer
-            request.ended = self._next()
+            request = self.note_answer(place, *answer)
         said = "nothing" if answer is None else f"{answer[0]} {_said(answer[1])}"
         self.world.note(who, f"hears of {kind}: {said}")
         return request
@@ -163,7 +150,7 @@ class Clients:
         path: str,
         body: Json | None,
         token: str,
-        request: Request | None,
+        request: Asked | None,
         dice: random.Random,
     ) -> tuple[int, Json] | None:
         """Through the network, both ways. None: no answer came."""
@@ -193,7 +180,7 @@ class Clients:
                 send(there, answer)
                 send(there + late_seconds(net), unheard)
                 if request is not None:  # the second one is a request whose answer nobody hears
-                    self.asked.append(request.unheard(self._next()))
+                    self.note_asked(replace(request, begun=self.next_place()))
             case _:
                 send(there, answer)
         is_silent = fate in ("lost_request", "lost_answer", "late_request")
@@ -253,14 +240,12 @@ class Clients:
 
     def confirm_by_app(self, placed: Placed, action: Json, method: str) -> None:
         """The app confirms by itself, with the client secret it was given."""
-        request = Request(placed.id, "app", method, self._next())
-        self.asked.append(request)
+        place = self.note_asked(Asked(placed.id, "app", method, self.next_place()))
         found = self.stripe.app_post(
             f"/v1/payment_intents/{action['paymentIntentId']}/confirm",
             {"client_secret": action["clientSecret"], "payment_method": method},
         )
-        request.ended = self._next()
-        request.status = 402 if "error" in found else 200
+        self.note_answer(place, 402 if "error" in found else 200, {"status": found.get("status")})
         error = found.get("error", {})
         said = found.get("status") or f"{error.get('type')} {error.get('code')}"
         self.world.counts["app confirms"] += 1
@@ -271,11 +256,11 @@ class Clients:
     def refund_at_stripe(self, charge: Json) -> None:
         """All of a charge goes back; the auditor is told when."""
         intent = self.stripe.get(f"/v1/payment_intents/{charge['payment_intent']}")
-        request = Request(intent["metadata"]["order_id"], "refund", None, self._next())
-        self.asked.append(request)
+        place = self.note_asked(
+            Asked(intent["metadata"]["order_id"], "refund", None, self.next_place())
+        )
         told = self.stripe.by_hand("POST", f"/v1/refunds?charge={charge['id']}")
-        request.ended = self._next()
-        request.status = 402 if "error" in told else 200
+        self.note_answer(place, 402 if "error" in told else 200, {})
         self.world.counts["refunds at Stripe"] += 1
         self.world.note("clerk", f"refunds {charge['id']}: {told.get('status') or told}")
 

@@ -4,7 +4,8 @@ import asyncio
 import random
 from typing import Any
 
-from proof.chaos.clients import KINDS, MOBILE, WEIGHTS, Clients, Placed, Request, User
+from proof.auditor import Asked
+from proof.chaos.clients import KINDS, MOBILE, WEIGHTS, Clients, Placed, User
 from proof.chaos.machines import MERCHANT_API_KEY
 
 Json = dict[str, Any]
@@ -25,7 +26,7 @@ class Shopper:
         works = []
         for n in range(orders):
             await self._pause(0, 20)
-            placed = await self._order()
+            placed = await self.order()
             if placed is None:
                 continue
             dice = self.world.dice(f"{self.user.name} {n}")
@@ -33,13 +34,13 @@ class Shopper:
             if dice.random() < 0.25:
                 works.append(Payer(self, placed, self.world.dice(f"{self.user.name} {n} b")).pay())
             if dice.random() < 0.25:
-                works.append(self._cancel(placed, dice))
+                works.append(self.cancel(placed, dice))
             if dice.random() < 0.5:
                 await asyncio.gather(*works)
                 works = []
         await asyncio.gather(*works)
 
-    async def _order(self) -> Placed | None:
+    async def order(self) -> Placed | None:
         """With the app's basket, or made by the merchant's server."""
         quantity = self.dice.choice(PRICES)
         for _ in range(8):
@@ -68,7 +69,7 @@ class Shopper:
             await self._pause(1, 10)
         return None
 
-    async def _cancel(self, placed: Placed, dice: random.Random) -> None:
+    async def cancel(self, placed: Placed, dice: random.Random) -> None:
         """The merchant's server; sometimes it insists."""
         await asyncio.sleep(dice.choice([0, 1, 5, 30, 120]) * dice.random())
         for _ in range(dice.choice([1, 1, 3])):
@@ -103,7 +104,7 @@ class Payer:
         if self._challenges:
             await asyncio.wait(self._challenges)
 
-    async def _tap(self) -> list[Request]:
+    async def _tap(self) -> list[Asked]:
         """Once, or two or three times at once; by a nervous user with two cards."""
         if self.dice.random() < 0.85:
             return [await self._ask("pay")]
@@ -133,7 +134,7 @@ class Payer:
             kind = self.dice.choices(KINDS, WEIGHTS)[0]
             self.card = self.clients.new_card(self.user, kind)
 
-    async def _react(self, answer: Request) -> bool:
+    async def _react(self, answer: Asked) -> bool:
         """What people do after such an answer; False when they are done."""
         dice, data = self.dice, answer.body.get("data")
         if answer.kind not in ("pay", "confirm"):

@@ -6,7 +6,8 @@ than there is."""
 import asyncio
 import random
 
-from proof.chaos.clients import Clients, Placed, Request
+from proof.auditor import Asked
+from proof.chaos.clients import Clients, Placed
 from proof.chaos.world import World
 
 SHARE = 0.3
@@ -47,12 +48,13 @@ async def live(world: World, clients: Clients, *, is_holding: bool) -> None:
 
 def _choose(clients: Clients, kind: str, dice: random.Random) -> Placed | None:
     """Mostly an order of which somebody was told that its money is there; sometimes any."""
-    told = [request.told() for request in clients.asked]
     if kind == "capture":
-        ready = {each.order_id for each in told if each.says_held}
+        ready = {each.order_id for each in clients.asked if each.says_held}
     else:
-        ready = {each.order_id for each in told if each.says_paid}
-        ready |= {each.order_id for each in told if each.kind == "capture" and each.status == 200}
+        ready = {each.order_id for each in clients.asked if each.says_paid}
+        ready |= {
+            each.order_id for each in clients.asked if each.kind == "capture" and each.status == 200
+        }
     fit = [placed for placed in clients.orders if placed.id in ready]
     chosen = fit if dice.random() < 0.85 else clients.orders
     return dice.choice(chosen) if chosen else None
@@ -93,6 +95,6 @@ def _ask(
     dice: random.Random,
     amount_minor: int | None,
     key: str = "",
-) -> "asyncio.Future[Request]":
+) -> "asyncio.Future[Asked]":
     work = clients.ask(placed, kind, None, dice, amount_minor=amount_minor, key=key)
     return asyncio.ensure_future(work)

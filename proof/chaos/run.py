@@ -8,13 +8,14 @@ import sys
 import time
 import warnings
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from paidonce import worker
 from paidonce.payments.context import Context
 from proof.auditor import books_of, judge, read_stripe
-from proof.chaos import clerk, hand, merchant
+from proof.chaos import clerk, hand, merchant, savers, sheets, telling
 from proof.chaos.clients import Clients
 from proof.chaos.courier import Courier
 from proof.chaos.habits import UNIT_MINOR, Shopper
@@ -38,6 +39,9 @@ UNFINISHED = (
 OPEN_ENDS = UNFINISHED + (
     " + (SELECT count(*) FROM paidonce_stripe_events WHERE state = 'pending' AND tries < 6)"
 )
+
+OVER = ("succeeded", "authorized", "canceled", "refunded")
+"""Statuses of an order's payment of which its payer can do nothing any more."""
 
 
 @dataclass
@@ -88,7 +92,7 @@ def run_seed(seed: int, *, is_traced: bool = False, stop_at: str = "") -> Result
         findings,
         world.counts,
         world.digest(),
-        loop.time(),
+        shop.ended_at or loop.time(),
         time.process_time() - began,
         world.alarms,
         history if is_traced or findings else [],
@@ -109,20 +113,28 @@ class Shop:
     def __init__(self, world: World) -> None:
         self.world = world
         dice = world.dice("shop")
+        confirmation = dice.choice(["automatic", "automatic", "manual"])
+        if sheets.confirms_in_app(world):
+            confirmation = "automatic"
         settings = make_settings(
-            stripe_confirmation_method=dice.choice(["automatic", "automatic", "manual"]),
+            stripe_confirmation_method=confirmation,
             payment_method_policy=dice.choices(["attach", "single_use"], [5, 1])[0],
             unknown_window_seconds=dice.choice([20, 60, 200]),
             authentication_window_seconds=dice.choice([30, 120, 400]),
             declines_per_user_and_hour=dice.choice([3, 10, 50]),
             capture_method="manual" if merchant.holds_first(world) else "automatic",
+            **telling.settings(world),
         )
         self.connection = open_shared()
         self.stripe = StripeSide(world)
         self.fleet = Fleet(world, self.stripe, self.connection, settings)
         self.clients = Clients(world, self.stripe, self.fleet)
         self.courier = Courier(world, self.stripe, self.fleet)
+        self.receiver = telling.Receiver(world)
+        self.receiver.attach()
         self.dice = dice
+        self.ended_at = 0.0
+        """When there was nothing left but to tell what had happened."""
 
     async def live(self) -> None:
         # A worker that looks every second is idle most of the time, and time is what seeds cost.
@@ -149,6 +161,13 @@ class Shop:
                     merchant.live(self.world, self.clients, is_holding=is_holding)
                 )
             )
+        if sheets.is_there(self.world):
+            people.append(asyncio.ensure_future(sheets.live(self.world, self.clients)))
+        if savers.is_there(self.world):
+            people.append(asyncio.ensure_future(savers.live(self.world, self.clients)))
+        if telling.is_there(self.world):
+            living = telling.live(self.world, self.clients, self.receiver)
+            people.append(asyncio.ensure_future(living))
         has_clerk = clerk.is_there(self.world)
         if has_clerk:
             people.append(asyncio.ensure_future(clerk.live(self.world, self.clients)))
@@ -199,6 +218,7 @@ class Shop:
     async def _calm_down(self, *, has_clerk: bool) -> None:
         """Faults stop, what is under way arrives, recovery has its time, everybody looks again."""
         self.world.weather, self.stripe.outages = FAIR, []
+        self.receiver.is_calm = True
         self.fleet.is_chaotic = False
         self.world.note("world", "CALMS DOWN")
         for machine in self.fleet.machines():
@@ -215,27 +235,40 @@ class Shop:
         await self._recover()
         for placed in self.clients.orders:
             await self.clients.ask(placed, "look", None, self.dice)
+        self.ended_at = self.world.loop.time()
+        await self._by_machine("late worker", self._end_setups)
+        if telling.is_there(self.world):
+            await self._by_machine("teller", self._tell_the_rest)
+
+    async def _end_setups(self, ctx: Context) -> None:
+        await savers.end_setups(ctx, self.world, self.fleet)
+
+    async def _tell_the_rest(self, ctx: Context) -> None:
+        await telling.tell_the_rest(ctx, self.world, self.fleet)
 
     async def _recover(self) -> None:
         """Rounds of a worker until nothing is open, and for a while longer."""
-        loop = self.world.loop
-        machine = Machine("recovery")
-        done: asyncio.Future[None] = loop.create_future()
-
-        async def work() -> None:
-            ctx: Context = await self.fleet.open_context(self.fleet.settings, self.world.clock)
-            for n in range(MOST_ROUNDS):
-                await worker.work_once(ctx)
-                if n >= CALM_ROUNDS and not self._count(OPEN_ENDS):
-                    break
-                await asyncio.sleep(ROUND_SECONDS)
-            done.set_result(None)
-
-        loop.spawn(machine, work())
-        await done
+        await self._by_machine("recovery", self._work)
         left = self._count(UNFINISHED)
         if left:
             self.world.bugs.append(f"I8: recovery had its time, and {left} are unfinished")
+
+    async def _work(self, ctx: Context) -> None:
+        for n in range(MOST_ROUNDS):
+            await worker.work_once(ctx)
+            if n >= CALM_ROUNDS and not self._count(OPEN_ENDS):
+                break
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _by_machine(self, name: str, work: Callable[[Context], Awaitable[None]]) -> None:
+        done: asyncio.Future[None] = self.world.loop.create_future()
+
+        async def run() -> None:
+            await work(await self.fleet.open_context(self.fleet.settings, self.world.clock))
+            done.set_result(None)
+
+        self.world.loop.spawn(Machine(name), run())
+        await done
 
     def _count(self, sql: str) -> int:
         return int(self.connection.execute(sql).fetchone()[0])
@@ -244,6 +277,8 @@ class Shop:
         """Nobody is locked out: what is not paid and not canceled can be paid with a good card,
         and what is paid says so."""
         before = await self.clients.ask(placed, "look", None, self.dice)
+        if before.body["data"]["status"] not in OVER and sheets.is_there(self.world):
+            before = await sheets.pay_in_peace(self.clients, placed, self.dice)
         card = self.clients.new_card(placed.user, "good")
         answer = await self.clients.ask(placed, "pay", card, self.dice)
         status = before.body.get("data", {}).get("status")
@@ -267,8 +302,9 @@ class Shop:
             read_stripe(self.stripe.get),
             books_of(self.connection),
             self.clients.expectations(),
-            self.clients.answers(),
+            self.clients.asked,
             is_settled=True,
+            telling=telling.heard(self.world, self.receiver),
         )
         return [str(finding) for finding in found]
 

@@ -94,7 +94,7 @@ class StripeSide:
         machine = HERE.get()
         who = machine.name if machine else "?"
         if machine is not None:
-            await _stand_still(machine, loop)
+            await stand_still(machine, loop)
         fate = self._fate(headers.get("Idempotency-Key", ""))
         world.counts["stripe calls"] += 1
         told = f"{method} {parts.path} {headers.get('Idempotency-Key', '')}"
@@ -293,7 +293,7 @@ async def call_asgi(
     return told["status"], told["headers"], told["body"]
 
 
-async def _stand_still(machine: Machine, loop: SeededLoop) -> None:
+async def stand_still(machine: Machine, loop: SeededLoop) -> None:
     """A machine that has just died or stopped at a step sends nothing; a stopped one does later."""
     if machine.is_dead:
         await loop.create_future()

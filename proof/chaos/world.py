@@ -59,9 +59,12 @@ class Weather:
 
 FAIR = Weather({}, {}, {}, 0.0, 0.0, {})
 
-EXPECTED_ALARMS = frozenset({"event.set_aside", "card_testing.limit_exceeded"})
+EXPECTED_ALARMS = frozenset(
+    {"event.set_aside", "card_testing.limit_exceeded", "endpoint.disabled", "notice.dead"}
+)
 """What may be said loudly here although nothing is broken: an event about an intent that was never
-recorded waits for it, and is set aside in the end; a payer meets the limit on declines."""
+recorded waits for it, and is set aside in the end; a payer meets the limit on declines; the
+merchant's server says that it is gone, or never takes an event (the auditor counts the tries)."""
 
 TO_US = ("lost_request", "lost_answer", "late_request", "duplicate")
 TO_STRIPE = (

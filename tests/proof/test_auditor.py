@@ -26,6 +26,9 @@ class Shop:
         good, bad = (service.simulator.create_card(n) for n in (GOOD, DECLINED_AT_CHARGE))
         for cards in ([good], [bad, good]):
             order_id = service.order()
+            if len(cards) > 1:
+                sheet = f"/api/mobile-app/orders/{order_id}/payment-sheet"
+                self.ask(order_id, "sheet", None, lambda p=sheet: service.call("POST", p, {}))
             self.orders.append(Order(order_id, "alice", PRICE_MINOR, "usd", frozenset({good, bad})))
             for card in cards:
                 self.ask(order_id, "pay", card, lambda o=order_id, c=card: service.pay(o, c))
@@ -273,11 +276,90 @@ def _refund_refused_and_made(shop: Shop) -> None:
     shop.asked[-1] = replace(shop.asked[-1], status=409, body=body)
 
 
+def _sheet(shop: Shop, **changes: Any) -> None:
+    """Of the second order, as it was answered, and then changed."""
+    (place,) = (n for n, ask in enumerate(shop.asked) if ask.kind == "sheet")
+    body = shop.asked[place].body
+    _tell(shop, place, body={**body, "data": {**body["data"], **changes}})
+
+
+def _sheet_of_another_order(shop: Shop) -> None:
+    _sheet(shop, paymentIntentId=_charges_of(shop, 0)[0]["payment_intent"])
+
+
+def _sheet_for_a_stranger(shop: Shop) -> None:
+    _sheet(shop, customerId="cus_of_somebody")
+
+
+def _sheet_with_another_secret(shop: Shop) -> None:
+    _sheet(shop, paymentIntentClientSecret="pi_another_secret")
+
+
+def _sheet_after_the_payment(shop: Shop) -> None:
+    (sheet,) = (ask for ask in shop.asked if ask.kind == "sheet")
+    shop.asked.append(replace(sheet, begun=1_000, ended=1_001))
+
+
+def _sheet_that_stays_alive(shop: Shop) -> None:
+    """Its intent is no more the one that our books know."""
+    intent = shop.stripe.intents[_charges_of(shop, 1)[0]["payment_intent"]]
+    left = {**intent, "id": "pi_left", "status": "requires_payment_method"}
+    shop.stripe.intents["pi_left"] = left
+    _sheet(shop, paymentIntentId="pi_left")
+
+
+def _card_that_is_not_the_users(shop: Shop) -> None:
+    shop.stripe.cards.append({**shop.stripe.cards[0], "id": "pm_of_somebody"})
+
+
+def _card_on_another_customer(shop: Shop) -> None:
+    shop.stripe.customers.append({"id": "cus_bob", "metadata": {"user_id": "bob"}})
+    shop.stripe.cards[0]["customer"] = "cus_bob"
+
+
+def _setup(shop: Shop, state: str, status: str) -> None:
+    """Of the first card, by its user."""
+    card = shop.stripe.cards[0]
+    shop.books.tables["setups"].append({"id": "s", "user_id": "alice", "state": state})
+    intent = {"id": "seti_1", "status": status, "customer": card["customer"]}
+    metadata = {"setup_id": "s", "user_id": "alice"}
+    shop.stripe.setups.append({**intent, "payment_method": card["id"], "metadata": metadata})
+
+
+def _setup_left_alive(shop: Shop) -> None:
+    _setup(shop, "closed", "requires_action")
+
+
+def _setup_of_somebody(shop: Shop) -> None:
+    _setup(shop, "open", "requires_action")
+    shop.books.tables["setups"][0]["user_id"] = "bob"
+
+
+def _setup_without_its_card(shop: Shop) -> None:
+    _setup(shop, "succeeded", "succeeded")
+    shop.books.tables["payment_methods"].clear()
+
+
+def _setup_whose_card_is_not_listed(shop: Shop) -> None:
+    _setup(shop, "succeeded", "succeeded")
+
+
 BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a second charge": (_second_charge, "I1"),
     "a charge that is not recorded": (_not_recorded, "I2"),
     "paid without a charge": (_paid_without_charge, "I2"),
     "a charge of no order": (_unknown_order, "I2"),
+    "a sheet of another order": (_sheet_of_another_order, "I2"),
+    "a sheet with a stranger's customer": (_sheet_for_a_stranger, "I5"),
+    "a sheet with another client secret": (_sheet_with_another_secret, "I6"),
+    "a sheet after the payment": (_sheet_after_the_payment, "I6"),
+    "a sheet that can be paid for ever": (_sheet_that_stays_alive, "I1"),
+    "a card on a customer that is not its user's": (_card_that_is_not_the_users, "I5"),
+    "a card of ours on another customer": (_card_on_another_customer, "I5"),
+    "a setup that is left alive": (_setup_left_alive, "I8"),
+    "a setup of somebody else": (_setup_of_somebody, "I5"),
+    "a setup without its card": (_setup_without_its_card, "I2"),
+    "a setup whose card is not listed": (_setup_whose_card_is_not_listed, "I2"),
     "two customers": (_second_customer, "I3"),
     "a wrong amount": (_wrong_amount, "I4"),
     "a card of somebody else": (_foreign_card, "I5"),

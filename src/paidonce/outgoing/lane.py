@@ -42,7 +42,7 @@ class Lane:
         self._endpoint = endpoint
         self._courier = courier
         self._owner = new_id()
-        self._sending: set[asyncio.Task[Told | None]] = set()
+        self._sending: list[asyncio.Task[Told | None]] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is in the air then comes to its end."""
@@ -80,8 +80,8 @@ class Lane:
             await asyncio.wait(waits, timeout=pause_seconds, return_when=first)
         if self._sending:
             await asyncio.wait(self._sending, timeout=TOGETHER_SECONDS)
-        done = {task for task in self._sending if task.done()}
-        self._sending -= done
+        done = [task for task in self._sending if task.done()]
+        self._sending = [task for task in self._sending if task not in done]
         told = [found for task in done if (found := task.result()) is not None]
         if told:
             await self._record(told)
@@ -99,7 +99,7 @@ class Lane:
         except Exception:  # a lane outlives a bug
             log.exception("outgoing.failed", endpoint=self._endpoint.name)
             return 0
-        self._sending |= {asyncio.create_task(self._send_alone(each)) for each in due}
+        self._sending += [asyncio.create_task(self._send_alone(each)) for each in due]
         return seen
 
     async def _take(self, room: int) -> tuple[list[DueEvent], int]:
