@@ -488,6 +488,21 @@ def test_the_merchant_is_told_of_refunds_and_of_their_failures(service: Running)
     assert json.loads(told[2]["payload"])["amountRefundedMinor"] == 0
 
 
+def test_a_refund_that_is_heard_of_before_its_payment_is_told_after_it(service: Running) -> None:
+    """The app pays with the sheet, a clerk gives it back, and only the refund's events arrive."""
+    order_id = service.order()
+    sheet = assert_success(
+        service.call("POST", f"/api/mobile-app/orders/{order_id}/payment-sheet", {})
+    )
+    intent_id, card = sheet["paymentIntentId"], service.simulator.create_card(GOOD)
+    service.stripe("POST", f"/v1/payment_intents/{intent_id}/confirm", payment_method=card)
+    listening(service)
+    service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=4_000)
+    hear(service)
+    told = service.rows("SELECT kind FROM outbox WHERE order_id = $1 ORDER BY position", order_id)
+    assert [row["kind"] for row in told] == ["order.paid", "order.refunded"]
+
+
 def test_refunds_are_listed_by_pages_and_filters(service: Running) -> None:
     first, second = paid_order(service), paid_order(service, SUCCEEDS_LATER)
     for amount_minor in (1_000, 2_000, 3_000):
