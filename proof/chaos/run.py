@@ -236,7 +236,8 @@ class Shop:
         for placed in self.clients.orders:
             await self.clients.ask(placed, "look", None, self.dice)
         self.ended_at = self.world.loop.time()
-        await self._by_machine("late worker", self._end_setups)
+        if savers.is_there(self.world):
+            await self._by_machine("late worker", self._end_setups)
         if telling.is_there(self.world):
             await self._by_machine("teller", self._tell_the_rest)
 

@@ -14,7 +14,7 @@ from proof.chaos.sheets import CHANCES, TO_STRIPE
 from proof.chaos.world import World
 
 Json = dict[str, Any]
-SHARE = 0.25
+SHARE = 0.12
 """Of the seeds; in the others nobody is there, and their histories are what they would be."""
 METHODS = f"{MOBILE}/payments/methods"
 LAST_ROUNDS, PAUSE_SECONDS = 300, 60.0

@@ -15,7 +15,7 @@ from proof.chaos.stripe_side import late_seconds
 from proof.chaos.world import World
 
 Json = dict[str, Any]
-SHARE = 0.35
+SHARE = 0.2
 """Of the seeds; in the others nobody is there, and their histories are what they would be."""
 TO_STRIPE = (None, "lost_answer", "late_request", "lost_request")
 CHANCES = (8, 3, 3, 1)

@@ -27,7 +27,7 @@ from proof.chaos.storage import InlineDatabase
 from proof.chaos.stripe_side import stand_still
 from proof.chaos.world import World
 
-SHARE = 0.3
+SHARE = 0.2
 """Of the seeds; in the others nobody is told, and their histories are what they would be."""
 NAME = "shop"
 KEY = b"the-chaos-signs-with-these-bytes"
