@@ -300,6 +300,15 @@ def _sheet_after_the_payment(shop: Shop) -> None:
     shop.asked.append(replace(sheet, begun=1_000, ended=1_001))
 
 
+def _sheet_says_paid(shop: Shop) -> None:
+    """Of an order of which nobody was told anything else, and that Stripe charged nothing for."""
+    _paid_without_charge(shop)
+    (sheet,) = (ask for ask in shop.asked if ask.kind == "sheet")
+    body = {**sheet.body, "data": None, "code": "order_already_paid"}
+    said = replace(sheet, order_id=shop.orders[0].id, status=409, body=body)
+    shop.asked = [said, *(ask for ask in shop.asked if ask.order_id != said.order_id)]
+
+
 def _sheet_that_stays_alive(shop: Shop) -> None:
     """Its intent is no more the one that our books know."""
     intent = shop.stripe.intents[_charges_of(shop, 1)[0]["payment_intent"]]
@@ -353,6 +362,7 @@ BROKEN: dict[str, tuple[Callable[[Shop], None], str]] = {
     "a sheet with a stranger's customer": (_sheet_for_a_stranger, "I5"),
     "a sheet with another client secret": (_sheet_with_another_secret, "I6"),
     "a sheet after the payment": (_sheet_after_the_payment, "I6"),
+    "a sheet that says paid, and nothing was charged": (_sheet_says_paid, "I6"),
     "a sheet that can be paid for ever": (_sheet_that_stays_alive, "I1"),
     "a card on a customer that is not its user's": (_card_that_is_not_the_users, "I5"),
     "a card of ours on another customer": (_card_on_another_customer, "I5"),
