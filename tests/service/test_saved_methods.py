@@ -225,23 +225,41 @@ def test_a_second_entry_that_is_to_be_the_default_makes_the_first_one_it(
     assert defaults(service) == [old]
 
 
-def test_a_renewed_card_takes_the_place_of_the_old_one(service: Running) -> None:
-    """The number is the card: the entry that expires last is listed, before the old one expires
-    too, and whichever of them comes first."""
+def test_with_another_expiry_it_is_another_card(service: Running) -> None:
+    """As two card holders of one account have, or the new plastic before the old one expires."""
     year = service.clock.now().year
-    old, new, again = (
-        service.simulator.create_card(GOOD, exp_month=month, exp_year=year + plus)
-        for month, plus in ((12, 2), (1, 6), (12, 2))
+    one, other, again, not_kept = (
+        service.simulator.create_card(GOOD, exp_month=12, exp_year=year + plus)
+        for plus in (2, 6, 2, 4)
     )
-    other = service.simulator.create_card(MASTERCARD)
+    assert_success(service.pay(service.order(), not_kept))
+    saved(service, one)
+    assert saved(service, other)["stripePaymentMethodId"] == other
+    assert saved(service, again)["stripePaymentMethodId"] == one
+    assert listed_ids(service) == [other, one] and defaults(service) == [one]
+    assert_success(delete(service, one))
+    assert listed_ids(service) == defaults(service) == [other]
+    assert not is_attached(service, one) and not is_attached(service, again)
+    for card in (other, not_kept):
+        assert_success(service.pay(service.order(), card))
+
+
+def test_an_expired_card_gives_way_to_its_renewal(service: Running) -> None:
+    """A number that is entered again after it has expired is the same card on new plastic."""
+    year = service.clock.now().year
+    old, again, new = (
+        service.simulator.create_card(GOOD, exp_month=12, exp_year=year + plus)
+        for plus in (1, 1, 6)
+    )
+    other = service.simulator.create_card(MASTERCARD, exp_month=12, exp_year=year + 6)
     old_id = saved(service, old)["id"]
     saved(service, other)
+    service.clock.added += 2 * 366 * 86_400
     item = saved(service, new)
     assert item["stripePaymentMethodId"] == new and item["isDefault"] and item["id"] != old_id
     assert set(listed_ids(service)) == {new, other} and defaults(service) == [new]
-    for entry in (again, old):
+    for entry in (again, old):  # the old plastic, entered by mistake
         assert saved(service, entry)["stripePaymentMethodId"] == new
-        assert_success(service.pay(service.order(), entry, save=True))  # it is attached as ever
     assert set(listed_ids(service)) == {new, other} and defaults(service) == [new]
     assert_success(delete(service, new))
     assert not any(is_attached(service, entry) for entry in (old, new, again))

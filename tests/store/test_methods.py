@@ -65,10 +65,10 @@ async def test_cards_without_a_fingerprint_are_never_the_same(db: Database) -> N
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4)))[::5])
-async def test_the_entry_that_expires_last_is_listed_in_any_order(
+async def test_each_expiry_that_is_not_over_is_listed_once_in_any_order(
     db: Database, order: tuple[int, ...]
 ) -> None:
-    expiries = {0: (2030, 12), 1: (2031, 1), 2: (2031, 1), 3: (2030, 2)}
+    expiries = {0: (2026, 11), 1: (2031, 1), 2: (2031, 1), 3: (2026, 10)}
 
     async def work(tx: Transaction) -> None:
         for n, (year, month) in expiries.items():
@@ -76,9 +76,11 @@ async def test_the_entry_that_expires_last_is_listed_in_any_order(
         for n in order:
             await keep(tx, f"pm_{n}")
         first = next(n for n in order if n in (1, 2))
-        for n in range(4):
-            row = await get(tx, f"pm_{n}")
-            assert (row.is_listed, row.is_default) == ((n == first),) * 2
+        rows = [await get(tx, f"pm_{n}") for n in range(4)]
+        assert [n for n, row in enumerate(rows) if row.is_listed] == sorted({0, first})
+        assert [n for n, row in enumerate(rows) if row.is_default] == [
+            next(n for n in order if n != 3)
+        ]
 
     await db.transaction("test", work)
 

@@ -485,7 +485,7 @@ async def test_a_claim_beside_the_end_of_its_card_waits_and_does_not_use_it(
 async def test_a_claim_of_another_entry_beside_a_deletion_of_the_card_waits_too(
     ctx: Context, road: str
 ) -> None:
-    """The card is listed by another PaymentMethod of the same number; deleting takes them all."""
+    """The card is listed by another PaymentMethod of it; deleting takes them all."""
     world = await make_world(ctx)
     entry = f"pm_listed_{world.name}"
     await many(
@@ -493,9 +493,9 @@ async def test_a_claim_of_another_entry_beside_a_deletion_of_the_card_waits_too(
         "UPDATE payment_methods SET fingerprint = 'f-{name}', is_listed = FALSE"
         " WHERE stripe_payment_method_id = '{method}'; "
         "INSERT INTO payment_methods (id, user_id, stripe_payment_method_id, stripe_customer_id,"
-        " state, is_listed, fingerprint, created_at, last_used_at)"
+        " state, is_listed, fingerprint, exp_year, exp_month, created_at, last_used_at)"
         f" SELECT 'spm_listed_{{name}}', user_id, '{entry}', stripe_customer_id, 'attached', TRUE,"
-        " fingerprint, created_at, last_used_at FROM payment_methods"
+        " fingerprint, exp_year, exp_month, created_at, last_used_at FROM payment_methods"
         " WHERE stripe_payment_method_id = '{method}'",
     )
     has_lock, may_commit = asyncio.Event(), asyncio.Event()

@@ -123,7 +123,9 @@ async def _method_renewed(ctx: Context, method_id: str) -> Worked:
     method = told if is_detached else evidence.checked_method(told, method_id, customer_id)
     if isinstance(method, Failure):
         return "pending", f"Stripe did not show the method: {method.reason.value}"
-    await ctx.db.transaction("refresh_method", lambda tx: methods.refresh_method(tx, method))
+    await ctx.db.transaction(
+        "refresh_method", lambda tx: methods.refresh_method(tx, method, ctx.clock.now())
+    )
     return "done", None
 
 

@@ -298,8 +298,6 @@ async def _refused(
 
 
 def _view(ctx: Context, row: MethodRow) -> SavedMethod:
-    now = ctx.clock.now()
-    expiry = (row.exp_year or now.year, row.exp_month or now.month)
     return SavedMethod(
         id=row.id,
         stripe_payment_method_id=row.stripe_payment_method_id,
@@ -309,5 +307,5 @@ def _view(ctx: Context, row: MethodRow) -> SavedMethod:
         exp_month=row.exp_month,
         exp_year=row.exp_year,
         cardholder_name=row.cardholder_name,
-        is_expired=expiry < (now.year, now.month),
+        is_expired=methods.is_expired(row, ctx.clock.now()),
     )

@@ -67,5 +67,5 @@ async def _compare(
             row.fingerprint,
             row.cardholder_name,
         ):
-            await methods.refresh_method(tx, method)
+            await methods.refresh_method(tx, method, began_at)
     await users.note_methods_seen(tx, user_id, began_at)

@@ -2,7 +2,8 @@
 
 The states are those of `domain.states.MethodState`. A method is listed when its user asked to keep
 it; of the listed ones of a user one is the default. The same card entered twice is two methods at
-Stripe, known by one fingerprint, which never leaves our side: one of the two is listed.
+Stripe, known by one fingerprint, which never leaves our side, and one expiry: one of the two is
+listed.
 
 `last_used_at` orders the background work: of an attached method it says since when it lies idle, of
 one that is `releasing` or `deleting` when its detach is to be sent (again).
@@ -72,7 +73,7 @@ async def save_method(
     )
 
 
-async def refresh_method(tx: Transaction, method: Method) -> None:
+async def refresh_method(tx: Transaction, method: Method, now: datetime) -> None:
     """What Stripe says of it by now: a bank may renew a card without its holder. That may make it
     the twin of another listed one. Of a deleted one nothing is kept: its user may be erased."""
     known = await get_method(tx, method.id)
@@ -93,7 +94,7 @@ async def refresh_method(tx: Transaction, method: Method) -> None:
     )
     renewed = await get_method(tx, method.id)
     if renewed is not None and renewed.is_listed:
-        await _list_one_entry(tx, renewed)
+        await _list_one_entry(tx, renewed, now)
 
 
 async def list_attached(
@@ -136,29 +137,44 @@ async def keep_method(
     method = row_or_none(MethodRow, row)
     if method is None or method.user_id != user_id or method.state is not MethodState.ATTACHED:
         return None
-    listed = method if method.is_listed else await _list_one_entry(tx, method)
+    listed = method if method.is_listed else await _list_one_entry(tx, method, now)
     await _ensure_default(tx, user_id, now)
     return await get_method(tx, listed.id)
 
 
-async def _list_one_entry(tx: Transaction, method: MethodRow) -> MethodRow:
-    """List the method or keep another entry of the same number, and unlist all the others: the one
-    that expires last stays, of those the one that is listed already, of those the oldest."""
+async def _list_one_entry(tx: Transaction, method: MethodRow, now: datetime) -> MethodRow:
+    """List the method or keep another entry of the same card, and unlist what gives way: of entries
+    with one expiry the one that is listed already stays, of those the oldest; an expired entry
+    gives way to one that expires later."""
     others = await _list_entries(tx, method, is_listed=True)
-    best = min([method, *others], key=_rank)
-    for other in (method, *others):
-        if other.id != best.id and other.is_listed:
-            await _unlist(tx, other)
+    rivals = [method, *(other for other in others if _is_rival(method, other, now))]
+    best = min(rivals, key=_rank)
+    gives_way = [each for each in rivals if each.id != best.id and _is_rival(best, each, now)]
+    for each in gives_way:
+        if each.is_listed:
+            await _unlist(tx, each)
     if not best.is_listed:
         await tx.execute("UPDATE payment_methods SET is_listed = TRUE WHERE id = $1", best.id)
-    if not best.is_default and any(other.is_default for other in (method, *others)):
+    if not best.is_default and any(each.is_default for each in gives_way):
         await set_default(tx, method.user_id, best.id)
     return best
+
+
+def _is_rival(one: MethodRow, other: MethodRow, now: datetime) -> bool:
+    """Whether one of two entries of a number has to give way: same card, or its older plastic."""
+    is_same = (one.exp_year, one.exp_month) == (other.exp_year, other.exp_month)
+    return is_same or is_expired(one, now) or is_expired(other, now)
 
 
 def _rank(entry: MethodRow) -> tuple[int, int, bool, datetime, str]:
     year, month = entry.exp_year or 0, entry.exp_month or 0
     return -year, -month, not entry.is_listed, entry.created_at, entry.id
+
+
+def is_expired(method: MethodRow, now: datetime) -> bool:
+    """A card is good to the end of its month."""
+    expiry = (method.exp_year or now.year, method.exp_month or now.month)
+    return expiry < (now.year, now.month)
 
 
 async def _unlist(tx: Transaction, method: MethodRow) -> None:
@@ -210,7 +226,7 @@ async def _list_entries(
 
 
 def is_expired_sql(year: str, month: str, alias: str = "") -> str:
-    """1 or 0 for any statement: a card is good to the end of its month."""
+    """`is_expired` for any statement, 1 or 0."""
     after = f"{alias}exp_year * 12 + {alias}exp_month < {year} * 12 + {month}"
     return f"CASE WHEN {after} THEN 1 ELSE 0 END"
 
@@ -227,7 +243,8 @@ async def begin_deleting(
         f"SELECT {_METHOD} FROM payment_methods WHERE id = $1 FOR UPDATE", method.id
     )
     entries = [row_as(MethodRow, locked)] if locked is not None else []
-    entries += await _list_entries(tx, method, is_listed=False, is_locking=True)
+    others = await _list_entries(tx, method, is_listed=False, is_locking=True)
+    entries += [other for other in others if _is_rival(method, other, now)]
     for entry in entries:
         if await _is_in_use(tx, entry):
             return None
