@@ -23,6 +23,9 @@ is over."""
 AFTER = (*COMING_BACK, *STAYING_AWAY)
 ROUNDS = (40.0, 1000.0, 100.0)
 """Seconds between the worker's rounds: leases end, pauses end, the window of 15 minutes ends."""
+PUT_OFF = 4000.0
+"""Seconds after which everything is due that a worker took in the rounds and died with: an intent
+that the sweep has taken is due again after three times its age."""
 NOTHING_IN_FLIGHT = 4000.0
 """Seconds after which an operator's comparison leaves nothing to recovery any more."""
 
@@ -114,8 +117,12 @@ def _play(shop: Shop, flow: Flow, case: Case) -> None:
 
 
 def _let_recovery_work(shop: Shop, command: str) -> None:
+    deaths = len(shop.deaths)
     for seconds in (*ROUNDS, *shop.rounds_of_telling):
         shop.work(seconds)
+    if len(shop.deaths) > deaths:  # what a dead worker had in its hands is put off
+        for seconds in (PUT_OFF, ROUNDS[0]):
+            shop.work(seconds)
     if command:
         shop.pass_time(NOTHING_IN_FLIGHT)
         shop.operate(command)
