@@ -244,6 +244,32 @@ def test_with_another_expiry_it_is_another_card(service: Running) -> None:
         assert_success(service.pay(service.order(), card))
 
 
+@pytest.mark.parametrize("gone", ["expired", "good"])
+def test_beside_another_listed_card_of_its_number_a_card_goes_with_its_own_entries(
+    service: Running, gone: str
+) -> None:
+    """Both were saved while both were good, and time alone takes none of them from the list."""
+    year = service.clock.now().year
+    cards = {
+        name: [
+            service.simulator.create_card(GOOD, exp_month=12, exp_year=year + plus)
+            for _ in range(2)
+        ]
+        for name, plus in (("expired", 1), ("good", 6))
+    }
+    for entry, first in cards.values():
+        assert saved(service, first)["stripePaymentMethodId"] == first
+        assert saved(service, entry)["stripePaymentMethodId"] == first
+    not_kept = service.simulator.create_card(GOOD, exp_month=12, exp_year=year + 4)
+    assert_success(service.pay(service.order(), not_kept))
+    service.clock.added += 2 * 366 * 86_400
+    [stays] = cards.keys() - {gone}
+    assert_success(delete(service, cards[gone][1]))
+    assert listed_ids(service) == [cards[stays][1]]
+    assert not any(is_attached(service, entry) for entry in cards[gone])
+    assert all(is_attached(service, entry) for entry in (*cards[stays], not_kept))
+
+
 def test_an_expired_card_gives_way_to_its_renewal(service: Running) -> None:
     """A number that is entered again after it has expired is the same card on new plastic."""
     year = service.clock.now().year

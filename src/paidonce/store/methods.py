@@ -162,8 +162,12 @@ async def _list_one_entry(tx: Transaction, method: MethodRow, now: datetime) -> 
 
 def _is_rival(one: MethodRow, other: MethodRow, now: datetime) -> bool:
     """Whether one of two entries of a number has to give way: same card, or its older plastic."""
-    is_same = (one.exp_year, one.exp_month) == (other.exp_year, other.exp_month)
-    return is_same or is_expired(one, now) or is_expired(other, now)
+    return _is_same(one, other) or is_expired(one, now) or is_expired(other, now)
+
+
+def _is_same(one: MethodRow, other: MethodRow) -> bool:
+    """Of two entries of a number: with one expiry they are one card."""
+    return (one.exp_year, one.exp_month) == (other.exp_year, other.exp_month)
 
 
 def _rank(entry: MethodRow) -> tuple[int, int, bool, datetime, str]:
@@ -243,8 +247,9 @@ async def begin_deleting(
         f"SELECT {_METHOD} FROM payment_methods WHERE id = $1 FOR UPDATE", method.id
     )
     entries = [row_as(MethodRow, locked)] if locked is not None else []
+    stay = await _list_entries(tx, method, is_listed=True)
     others = await _list_entries(tx, method, is_listed=False, is_locking=True)
-    entries += [other for other in others if _is_rival(method, other, now)]
+    entries += [other for other in others if _goes_with(method, other, stay, now)]
     for entry in entries:
         if await _is_in_use(tx, entry):
             return None
@@ -257,6 +262,13 @@ async def begin_deleting(
         )
     await _ensure_default(tx, user_id, now)
     return entries
+
+
+def _goes_with(method: MethodRow, entry: MethodRow, stay: list[MethodRow], now: datetime) -> bool:
+    """Whether an unlisted entry of its number is the deleted card's: the same card, or old plastic,
+    unless that is the same as one that stays in the list."""
+    is_of_another = any(_is_same(entry, each) for each in stay)
+    return _is_same(method, entry) or (is_expired(entry, now) and not is_of_another)
 
 
 async def begin_releasing_idle(
