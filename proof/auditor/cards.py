@@ -54,7 +54,8 @@ def _setups(
             yield Finding("I2", None, f"{card['id']} was saved at Stripe, and not for {user_id}")
         elif not any(
             other["is_listed"]
-            and (other["user_id"], other["fingerprint"]) == (user_id, saved["fingerprint"])
+            and other["user_id"] == user_id
+            and all(other[name] == saved[name] for name in ("fingerprint", "exp_year", "exp_month"))
             for other in rows.values()
         ):
             yield Finding("I2", None, f"{card['id']} was saved, and {user_id}'s list has it not")

@@ -213,6 +213,23 @@ def test_what_was_given_back_in_the_dashboard_counts_before_anybody_has_told_us(
     assert detail(service, order_id)["paymentStatus"] == "refunded"
 
 
+@pytest.mark.parametrize("lie", [{"payment_intent": "pi_1"}, {"currency": "jpy"}])
+def test_a_refund_of_another_payment_in_the_list_is_none(
+    service: Running, lie: dict[str, str]
+) -> None:
+    order_id = paid_order(service)
+    service.stripe("POST", "/v1/refunds", payment_intent=service.intent_of(order_id), amount=1_000)
+    fields = {f"data.*.{name}": value for name, value in lie.items()}
+    service.simulator.add_fault(match=LIST | {"times": 1}, kind="lie", fields=fields)
+    with structlog.testing.capture_logs() as logs:
+        ask(service, order_id, "one", amountMinor=4_000)
+    assert "refund.contradicted" in [log["event"] for log in logs]
+    assert [row["cause"] for row in service.rows("SELECT cause FROM refunds")] in (
+        [],
+        ["requested"],
+    )
+
+
 def test_a_refund_whose_answer_was_lost_is_not_counted_twice(service: Running) -> None:
     """Stripe's figure has it, and our row does not know: the list is read first."""
     order_id = paid_order(service)

@@ -98,9 +98,10 @@ class JwksKeys:
                 last, pause = self._asked_at, ASK_AGAIN_WITHOUT_KEYS_AFTER_SECONDS
             if self._seconds_since(last) < pause:
                 return
-            await self._ask()
-            if self._keys and self._find(key_id) is None:
-                self._missed_at = self._asked_at
+            before, self._missed_at = self._missed_at, self._clock().timestamp()
+            await self._ask()  # who goes away while it lasts has asked all the same
+            if not self._keys or self._find(key_id) is not None:
+                self._missed_at = before
 
     async def _keep_fresh(self) -> None:
         """A known key answers now, since a slow issuer must not slow payments down. Only where

@@ -151,7 +151,7 @@ def _row_of(ctx: Context, known: list[RefundRow], seen: Refund) -> RefundRow | N
 async def _take_in(ctx: Context, payment: PaymentRow, seen: Refund) -> None:
     """A refund of Stripe's that no row stands for: made in its dashboard, or by us, when the
     database was restored since; then the request that it was made for is known again by its key."""
-    if seen.status is RefundStatus.UNRECOGNIZED:
+    if seen.status is RefundStatus.UNRECOGNIZED or _is_of_another(payment, seen):
         return
     now = ctx.clock.now()
     is_ours = seen.metadata.get("namespace") == ctx.installation.namespace
@@ -218,12 +218,25 @@ class _News:
 def _contradicts(payment: PaymentRow, refund: RefundRow, seen: Refund) -> bool:
     """What Stripe says of a refund of ours has to be about ours: of this payment's intent, over its
     amount and currency. What is not is no answer: an alarm, and the row stays as it is."""
-    ours = (payment.stripe_payment_intent_id, refund.amount_minor, refund.currency)
-    if (seen.intent_id, seen.amount, seen.currency) == ours:
+    if _is_of_another(payment, seen):
+        return True
+    if seen.amount == refund.amount_minor:
         return False
-    log.critical("refund.contradicted", refund_id=refund.id, order_id=refund.order_id, seen=seen.id)
-    record_contradiction("refund")
+    _alarm(payment, seen)
     return True
+
+
+def _is_of_another(payment: PaymentRow, seen: Refund) -> bool:
+    """Also of a refund that no row of ours stands for."""
+    if (seen.intent_id, seen.currency) == (payment.stripe_payment_intent_id, payment.currency):
+        return False
+    _alarm(payment, seen)
+    return True
+
+
+def _alarm(payment: PaymentRow, seen: Refund) -> None:
+    log.critical("refund.contradicted", order_id=payment.order_id, seen=seen.id)
+    record_contradiction("refund")
 
 
 async def _move(ctx: Context, tx: Transaction, refund_id: str, news: _News) -> None:
