@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from paidonce import backfill, worker
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.domain.intent import Window
-from paidonce.main import backfill_customers, backfill_events, preflight
+from paidonce.main import backfill_customers, preflight
 from paidonce.observability.steps import set_step_hook
 from paidonce.payments import restore
 from paidonce.payments.context import Context
@@ -34,6 +34,7 @@ from paidonce.payments.erasure import erase_user
 from paidonce.reconcile import Fixer, Reconcile
 from paidonce.settings import Settings
 from paidonce.store.scratch import Scratch
+from paidonce.webhooks.backfill import EventsBackfill
 from paidonce.webhooks.inbox import Inbox
 
 DRIVE = "/_drive/"
@@ -150,11 +151,7 @@ class Driven:
             case "drain":
                 await ctx.background.drain()
             case "backfill_events":
-                since = datetime.now(UTC) - timedelta(days=1)
-                stop = asyncio.Event()
-                await backfill_events(
-                    ctx.settings, since=since, report=lambda _counts: None, stop=stop
-                )
+                await _backfill_events(ctx)
             case "resend_events":
                 inbox = Inbox(ctx.db, ctx.clock)
                 await inbox.resend_all_set_aside()
@@ -179,6 +176,13 @@ class Driven:
             case _:
                 raise ValueError(what)
         return {}
+
+
+async def _backfill_events(ctx: Context) -> None:
+    """`paidonce events backfill`, on the clock of the run: what it brings is due now."""
+    since = ctx.clock.now() - timedelta(days=1)
+    stop = asyncio.Event()
+    await EventsBackfill(ctx, since=since, report=lambda _counts: None, stop=stop).run()
 
 
 async def _reconcile(ctx: Context) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from paidonce.observability import get_logger
+from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 MAX_TASKS = 200
 log = get_logger(__name__)
@@ -50,5 +51,11 @@ class Background:
     async def _run(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await work()
+        except (DatabaseUnavailable, UnknownCommit) as error:
+            log.warning("background.database_unavailable", work=_kind(key), error=str(error))
         except Exception:
-            log.warning("background.failed", work=key.split(":", 1)[0], exc_info=True)
+            log.warning("background.failed", work=_kind(key), exc_info=True)
+
+
+def _kind(key: str) -> str:
+    return key.split(":", 1)[0]
