@@ -7,6 +7,7 @@ PAYMENTS = "paidonce/payments"
 STORE = "paidonce/store"
 FAULTS = "tests/service/test_faults.py"
 PAY = "tests/service/test_pay.py"
+RACES = "tests/service/test_races.py"
 RECOVERY = "tests/service/test_recovery.py"
 INTERLEAVINGS = "tests/service/test_interleavings.py"
 
@@ -151,6 +152,20 @@ BUGS: tuple[Bug, ...] = (
         ("an_abandoned_challenge_is_ended_without_the_user",),
         suite(RECOVERY, "an_abandoned_challenge_is_ended_without_the_user"),
         model="5 abandoned challenge",
+    ),
+    Bug(
+        "who-is-back-supersedes",
+        "rule 5: only a request's first claim takes another card's place; who is back waits",
+        (
+            Edit(
+                f"{PAYMENTS}/claim.py",
+                "        if visitor.is_back and _is_anothers(ctx, attempt, visitor):\n",
+                "        if False:\n",
+            ),
+        ),
+        ("two_cards_take_each_others_place_once",),
+        suite(RACES, "two_cards_take_each_others_place_once"),
+        model="5 who is back waits",
     ),
     Bug(
         "challenge-over-unseen",

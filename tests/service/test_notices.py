@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from paidonce.domain.outgoing import EventType
 from paidonce.payments import notices
 from paidonce.payments.notices import DisputeFacts, RefundFacts
 from paidonce.store import orders, payments
@@ -164,4 +165,4 @@ def test_each_refund_and_dispute_has_entries_of_its_own(service: Running) -> Non
         "cause": None,
     }  # fmt: skip
     assert told[4][1]["dispute"]["evidenceDueAt"] == "2026-12-01T00:00:00.000Z"
-    assert {kind for kind, _ in told} <= set(notices.KINDS)
+    assert {kind for kind, _ in told} <= set(EventType)

@@ -207,10 +207,11 @@ def test_a_new_key_is_found_once_and_made_up_ones_do_not_hammer_the_issuer(
     for n in range(200):
         token = signer.sign(dump(signer.header(kid=f"made-up-{n}")), dump(signer.claims()))
         assert service.run(ask(service, token, REQUESTS[2]))[0] == 401
-    assert issuer.asked == 1
+    assert issuer.asked == 2  # for the keys, and for the first id that it does not have
     issuer.publish([rsa_jwk("rsa-2")])
     service.clock.added += timedelta(seconds=31).total_seconds()
     renewed = signer.sign(dump(signer.header(kid="rsa-2")), dump(signer.claims()))
     assert service.run(ask(service, renewed, REQUESTS[2]))[0] == 200
-    assert service.run(ask(service, signer.good(), REQUESTS[2]))[0] == 401
-    assert issuer.asked == 2
+    for _ in range(3):
+        assert service.run(ask(service, signer.good(), REQUESTS[2]))[0] == 401
+    assert issuer.asked == 4  # for the new key, and for the one that it does not have any more
