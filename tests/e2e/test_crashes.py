@@ -309,6 +309,11 @@ def test_an_intent_whose_maker_was_killed_is_taken_up_by_the_worker(
     order_id = serving.order()
     wait_until_struck(simulator)
     serving.process.kill9()
+
+    def intents() -> int:
+        return int(simulator.audit()["totals"]["payment_intents"])
+
+    wait_until(lambda: intents() == 1, "intent")  # else the sweep might come before the create
     serving.process.start()
     serving.wait_until_ready()
     table = own_table(database_url, "payments")
@@ -322,7 +327,6 @@ def test_an_intent_whose_maker_was_killed_is_taken_up_by_the_worker(
         )
 
     wait_until(lambda: bool(recorded()), "recorded intent")
-    assert simulator.audit()["totals"]["payment_intents"] == 1
     assert_success(serving.pay(order_id, simulator.create_card()))
-    assert simulator.audit()["totals"]["payment_intents"] == 1
+    assert intents() == 1
     assert charges(simulator, order_id) == 1
