@@ -415,11 +415,15 @@ def test_an_upgrade_killed_while_it_builds_the_index_is_gone_on_with(
     assert migrations.is_ready(legacy.url)
 
 
+SNAPSHOT = "snapshot"
+
+
 @contextlib.contextmanager
 def open_snapshot(url: str) -> Iterator[None]:
     """A transaction of somebody else that sees the database as it is now."""
     loop = asyncio.new_event_loop()
-    connection = loop.run_until_complete(asyncpg.connect(url))
+    name = {"application_name": SNAPSHOT}
+    connection = loop.run_until_complete(asyncpg.connect(url, server_settings=name))
     transaction = connection.transaction(isolation="repeatable_read")
     loop.run_until_complete(transaction.start())
     loop.run_until_complete(connection.fetch("SELECT 1"))
@@ -504,8 +508,8 @@ def test_a_timeout_of_the_role_does_not_end_the_build(empty_postgres_url: str) -
 
 
 def release_snapshots(url: str) -> None:
-    idle = "state LIKE 'idle in transaction%' AND datname = current_database()"
-    Legacy(url).rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {idle}")
+    theirs = f"application_name = '{SNAPSHOT}' AND datname = current_database()"
+    Legacy(url).rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {theirs}")
 
 
 def test_a_refused_file_keeps_its_journal_mode(empty_sqlite_url: str) -> None:
