@@ -144,16 +144,13 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         return "pending", "the intent is not recorded yet"
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"
-    if event.type.startswith(REFUND_TYPES):
-        if payment.state in (PaymentState.LIVE, PaymentState.AUTHORIZED):
-            # What was paid comes first: a refund is told of an order that is paid.
-            worked = await _look_at_payment(ctx, payment, intent_id)
-            if worked[0] != "done":
-                return worked
+    worked = await _look_at_payment(ctx, payment, intent_id)
+    if worked[0] == "done" and event.type.startswith(REFUND_TYPES):
+        # After what was paid: a refund is told of an order that is paid.
         deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
         if not await read_refunds(ctx, payment, deadline):
             return "pending", "Stripe did not show the refunds"
-    return await _look_at_payment(ctx, payment, intent_id)
+    return worked
 
 
 async def _look_at_payment(ctx: Context, payment: PaymentRow, intent_id: str) -> Worked:
