@@ -417,15 +417,16 @@ def build_router(
 async def _running(
     ctx: Context, service: Service, ending: Drain, *, has_worker: bool
 ) -> AsyncIterator[None]:
-    await outgoing.register(ctx)
-    ending.renew()
-    service.open(ctx)
-    say_start("service", ctx, worker=has_worker)
-    await restore.at_start(ctx)
-    watch = asyncio.create_task(restore.watch(ctx, ending.begun))
-    work = run_worker(ctx, service.wake, ending.begun) if has_worker else None
-    worker = asyncio.create_task(work) if work else None
+    watch = worker = None
     try:
+        await outgoing.register(ctx)
+        ending.renew()
+        service.open(ctx)
+        say_start("service", ctx, worker=has_worker)
+        await restore.at_start(ctx)
+        watch = asyncio.create_task(restore.watch(ctx, ending.begun))
+        if has_worker:
+            worker = asyncio.create_task(run_worker(ctx, service.wake, ending.begun))
         yield
     finally:
         ending.begin()

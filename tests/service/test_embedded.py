@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -23,6 +24,7 @@ from paidonce.observability import configure_logging
 from paidonce.settings import SettingsError
 from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, MERCHANT_API_KEY
+from support.legacy import Legacy
 from support.processes import free_port
 from support.server_thread import served
 from support.service import GOOD, make_settings, wait_until
@@ -211,6 +213,37 @@ async def test_a_host_does_not_start_with_settings_that_do_not_fit(
     with pytest.raises(SettingsError, match="USERS_TABLE"):
         async with app.router.lifespan_context(app):
             pass
+
+
+async def test_a_start_that_fails_leaves_no_connection_open(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    settings = make_settings(
+        database_url,
+        stripe_simulator,
+        event_endpoints="http://127.0.0.1:9/events",
+        event_secrets="whsec_" + "A" * 32,
+        event_allow_loopback=True,
+    )
+    app = FastAPI()
+    app.include_router(build_router(settings))
+    configure_logging(level="WARNING")
+    own = "paidonce." if database_url.startswith("postgresql") else "paidonce_"
+    Legacy(database_url).run(f"ALTER TABLE {own}event_endpoints RENAME TO gone")
+    with pytest.raises(Exception, match="event_endpoints"):
+        async with app.router.lifespan_context(app):
+            pass
+    wait_until(lambda: count_connections(database_url) == 0, "connections stay open")
+
+
+def count_connections(url: str) -> int:
+    if url.startswith("postgresql"):
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        [(count,)] = Legacy(url).rows(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")
+        return int(count)
+    path = Path(url.removeprefix("sqlite:///"))
+    files = [each for each in Path("/proc/self/fd").iterdir() if each.exists()]
+    return sum(each.samefile(path) for each in files)
 
 
 def test_log_lines_go_redacted_to_the_hosts_logging(
