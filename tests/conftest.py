@@ -42,12 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
     configure_logging(level="WARNING")  # before any logger is used and keeps another stream
 
 
-LONGEST = ("test_crash_points.py", "test_chaos.py")
+LONGEST = ("test_crash_points.py", "test_chaos.py", "test_load.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the browser or PostgreSQL carries its marker, so that `-m` can leave it out.
-    What takes minutes comes first, so that nobody waits for it alone at the end."""
+    What takes long, and waits for most of it, comes first, beside the others."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         names = getattr(item, "fixturenames", ())

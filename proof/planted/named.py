@@ -23,7 +23,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1",),
-        chaos(2),
+        chaos(25),
         model="fresh intent on unknown",
     ),
     Bug(
@@ -39,7 +39,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I6",),
-        chaos(2),
+        chaos(10),
         model="failed on timeout",
     ),
     Bug(
@@ -108,7 +108,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1", "I6"),
-        chaos(2),
+        chaos(18),
         model="lease trusted",
     ),
     Bug(
@@ -186,7 +186,7 @@ BUGS: tuple[Bug, ...] = (
             ),
         ),
         ("I1", "I2", "I6", "confirm.contradiction"),
-        chaos(6),
+        chaos(20),
         model="no compare-and-set",
     ),
 )
