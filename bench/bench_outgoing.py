@@ -25,7 +25,7 @@ from uuid import uuid4
 from paidonce import outgoing
 from paidonce.domain.clock import SystemClock
 from paidonce.endpoints import new_secret
-from paidonce.main import close_context, open_context
+from paidonce.main.parts import close_context, open_context
 from paidonce.observability import configure_logging
 from paidonce.payments.context import Context
 from paidonce.store import events, migrations

@@ -1,4 +1,4 @@
-"""Our rows, and the small transactions that all use cases share (store/ and payments/record.py)."""
+"""Our rows, and the small transactions of all use cases (store/ and payments/pay/record.py)."""
 
 from typing import NamedTuple, TypeVar
 

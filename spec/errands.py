@@ -10,7 +10,7 @@ from spec.stripe import Request
 class Pipeline(Settling):
     """The whole service."""
 
-    # --- canceling (payments/cancel.py) ----------------------------------------------------------
+    # --- canceling (payments/orders/cancel.py) ----------------------------------------------------
 
     def at_cancel(self, books: Books, visit: Visit) -> Moves:
         """The merchant cancels: first `canceling` in our books, then Stripe's word."""
@@ -61,7 +61,7 @@ class Pipeline(Settling):
             return [Move(done, None, "it was paid", Answer("not_cancelable"))]
         return [Move(books, None, "unknown: recovery goes on", Answer("processing"))]
 
-    # --- capturing (payments/capture.py) ---------------------------------------------------------
+    # --- capturing (payments/pay/capture.py) ------------------------------------------------------
 
     def at_capture(self, books: Books, visit: Visit) -> Moves:
         """The merchant takes what is held: first in our books, then at Stripe."""
@@ -111,7 +111,7 @@ class Pipeline(Settling):
         retired = b.retire(books, visit.payment, "superseded")
         return Move(retired, None, "the hold is over", Answer("not_capturable"))
 
-    # --- preparing (payments/prepare.py) ---------------------------------------------------------
+    # --- preparing (payments/pay/prepare.py) ------------------------------------------------------
 
     def at_prepare(self, books: Books, visit: Visit) -> Moves:
         """Customer, payment and intent of a new order."""
@@ -123,7 +123,7 @@ class Pipeline(Settling):
             books = books._replace(payments=(*books.payments, b.Payment(visit.order)))
         return [self.go(books, visit, "customer", "prepares the order", payment=payment)]
 
-    # --- intents that no row holds (payments/strays.py) ------------------------------------------
+    # --- intents that no row holds (payments/pay/strays.py) ---------------------------------------
 
     def at_sweep(self, books: Books, visit: Visit) -> Moves:
         """Look what Stripe has of a payment, beside what is recorded."""
@@ -206,7 +206,7 @@ class Pipeline(Settling):
         looking = visit._replace(payment=payment, attempt=attempt)
         return [self.look(books, looking, "somebody asks", seen=row.state)]
 
-    # --- the end of a card (payments/release.py) -------------------------------------------------
+    # --- the end of a card (payments/cards/release.py) --------------------------------------------
 
     def at_delete(self, books: Books, visit: Visit) -> Moves:
         """First our books say that no payment may begin with it, then Stripe is told."""

@@ -136,7 +136,7 @@ class Service:
         return self.end_without_answer(books, visit, f"{says}: unknown, the attempt stays as it is")
 
     def answer_of(self, books: Books, visit: Visit, says: str) -> Move:
-        """What a closed attempt answers to whoever asked for it (payments/answers.py)."""
+        """What a closed attempt answers to whoever asked for it (payments/pay/answers.py)."""
         state = books.attempts[visit.attempt].state
         if state == "succeeded":
             is_paid = books.orders[visit.order].status == "paid"
@@ -197,7 +197,7 @@ class Service:
         return self.unknown(done, visit, f"{says}: surplus, an alarm")
 
     def held(self, books: Books, visit: Visit, *, is_own: bool, method: int, says: str) -> Move:
-        """Stripe holds the money (payments/holds.py)."""
+        """Stripe holds the money (payments/pay/holds.py)."""
         before = books.payments[visit.payment].state
         done = b.authorize(books, visit.payment, visit.attempt if is_own else None, method)
         if before == "succeeded":

@@ -1,5 +1,5 @@
-"""What is concluded from Stripe's answers: P7, and the road of every unknown (payments/settle.py,
-confirm.py, reconfirm.py).
+"""What is concluded from Stripe's answers: P7, and the road of every unknown
+(payments/pay: settle.py, confirm.py, reconfirm.py).
 
 A failure is concluded from a look only where no send of ours can be on its way any more.
 """

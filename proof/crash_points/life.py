@@ -26,7 +26,8 @@ from fastapi import FastAPI
 from paidonce import backfill, worker
 from paidonce.api.server import UVICORN_OPTIONS
 from paidonce.domain.intent import Window
-from paidonce.main import backfill_customers, preflight
+from paidonce.main.commands import backfill_customers
+from paidonce.main.schema import preflight
 from paidonce.observability.steps import set_step_hook
 from paidonce.payments import restore
 from paidonce.payments.context import Context

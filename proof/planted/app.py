@@ -17,7 +17,7 @@ BUGS: tuple[Bug, ...] = (
         "no sheet is handed out beside an attempt that may charge",
         (
             Edit(
-                f"{PAYMENTS}/sheet.py",
+                f"{PAYMENTS}/pay/sheet.py",
                 "is not PaymentState.LIVE or await attempts.get_live_attempt(tx, payment.id):",
                 "is not PaymentState.LIVE:",
             ),
@@ -33,7 +33,7 @@ BUGS: tuple[Bug, ...] = (
         "a confirmation token is one try",
         (
             Edit(
-                f"{PAYMENTS}/claim.py",
+                f"{PAYMENTS}/pay/claim.py",
                 "is_one_use = is_single_use or is_token(method_id)",
                 "is_one_use = is_single_use",
             ),
@@ -59,7 +59,7 @@ BUGS: tuple[Bug, ...] = (
         "the same basket is the same unpaid order",
         (
             Edit(
-                f"{PAYMENTS}/same_order.py",
+                f"{PAYMENTS}/orders/same_order.py",
                 "if now - claim.created_at < wish.lasts:",
                 "if now < claim.created_at:",
             ),

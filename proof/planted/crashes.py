@@ -20,9 +20,9 @@ BUGS: tuple[Bug, ...] = (
         "outbox-in-a-second-commit",
         "P7: payment, order and outbox in one commit",
         (
-            Edit(f"{PAYMENTS}/record.py", _ENTRY, ""),
+            Edit(f"{PAYMENTS}/pay/record.py", _ENTRY, ""),
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 _RECORD,
                 """    verdict = await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
@@ -39,9 +39,9 @@ BUGS: tuple[Bug, ...] = (
         "order-in-a-second-commit",
         "P7: payment, order and outbox in one commit",
         (
-            Edit(f"{PAYMENTS}/record.py", _STATUS, _ENTRY),
+            Edit(f"{PAYMENTS}/pay/record.py", _STATUS, _ENTRY),
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 _RECORD,
                 """    verdict = await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)
@@ -66,22 +66,22 @@ BUGS: tuple[Bug, ...] = (
         "P5 before P6: only a recorded intent is ever confirmed",
         (
             Edit(
-                f"{PAYMENTS}/prepare.py",
+                f"{PAYMENTS}/pay/prepare.py",
                 "            await save_intent(ctx, payment, answer)\n",
                 "            UNSAVED[payment.id] = answer.id\n            return payment\n",
             ),
             Edit(
-                f"{PAYMENTS}/prepare.py",
+                f"{PAYMENTS}/pay/prepare.py",
                 "KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)\n",
                 "KEY_LIFE = timedelta(hours=KEY_LIFE_HOURS)\nUNSAVED: dict[str, str] = {}\n",
             ),
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 " or payment.stripe_payment_intent_id is None:\n",
                 ":\n",
             ),
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 """    intent_id = job.payment.stripe_payment_intent_id
     if intent_id is None:
         raise LookupError("the fence lets no attempt pass without an intent")
@@ -94,7 +94,7 @@ BUGS: tuple[Bug, ...] = (
 """,
             ),
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "        answer = await _send(ctx, job, visitor)\n",
                 """        answer = await _send(ctx, job, visitor)
         if isinstance(answer, Intent):
@@ -119,7 +119,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "send-not-recorded-with-a-known-card",
         "rule 1: with a known card the claim records the send",
-        (Edit(f"{PAYMENTS}/claim.py", "sends=1 if is_ready else 0", "sends=0"),),
+        (Edit(f"{PAYMENTS}/pay/claim.py", "sends=1 if is_ready else 0", "sends=0"),),
         ("I2",),
         crash("known_card:stripe.confirm#1:after:leaves"),
     ),
@@ -141,14 +141,14 @@ BUGS: tuple[Bug, ...] = (
         "rule 2: a sent attempt is closed by Stripe's answer only",
         (
             Edit(
-                f"{PAYMENTS}/pay.py",
+                f"{PAYMENTS}/pay/pay.py",
                 """    if job.attempt.sends > 0 and not _may_send_again(ctx, job, visitor):
         return await settle.settle(ctx, job, visitor)
     if job.attempt.sends == 0:
 """,
                 "    if job.attempt.sends == 0 or visitor.role is Role.WORKER:\n",
             ),
-            Edit(f"{PAYMENTS}/record.py", "attempt.sends > sends:", "attempt.sends > 99:"),
+            Edit(f"{PAYMENTS}/pay/record.py", "attempt.sends > sends:", "attempt.sends > 99:"),
         ),
         ("I2",),
         crash("first_payment:stripe.confirm#1:after:leaves"),
@@ -158,7 +158,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 17: the worker never makes a first send",
         (
             Edit(
-                f"{PAYMENTS}/pay.py",
+                f"{PAYMENTS}/pay/pay.py",
                 """        if visitor.role is not Role.PAYER:
             return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
 """,
@@ -191,7 +191,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 10: canceled only after Stripe said so",
         (
             Edit(
-                f"{PAYMENTS}/cancel.py",
+                f"{PAYMENTS}/orders/cancel.py",
                 "    told = await ctx.gateway.cancel_intent(intent_id, request, visitor",
                 "    await _record_canceled(ctx, order_id, canceled_payment_id=payment.id)\n"
                 "    told = await ctx.gateway.cancel_intent(intent_id, request, visitor",
@@ -205,7 +205,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 14: a generation retires only when Stripe says canceled",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 "    request = cancel_request(ctx, payment)\n    told = await",
                 "    await record.retire(ctx, payment.id, action_becomes=action_becomes)\n"
                 "    request = cancel_request(ctx, payment)\n    told = await",
@@ -245,18 +245,18 @@ BUGS: tuple[Bug, ...] = (
         "rules 14 and 19: the refund's row stands in the commit that finds the surplus",
         (
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 "            await refunds.request_refund("
                 "ctx, tx, payment, amount_minor, refunds.Cause.SURPLUS)\n",
                 "            FOUND.append((payment, amount_minor))\n",
             ),
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 "PAYABLE = (",
                 "FOUND: list[tuple[PaymentRow, int]] = []\nPAYABLE = (",
             ),
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 _RECORD,
                 """    verdict = await ctx.db.transaction(
         "paid", lambda tx: _record_success(ctx, tx, payment.id, attempt_id, intent)

@@ -9,7 +9,7 @@ BUGS: tuple[Bug, ...] = (
         "an order whose capture is under way is not canceled",
         (
             Edit(
-                "paidonce/payments/cancel.py",
+                "paidonce/payments/orders/cancel.py",
                 "    if payment is not None"
                 " and await captures.get_requested(tx, payment.id) is not None:\n"
                 "        return errors.payment_in_progress()\n",
@@ -25,7 +25,7 @@ BUGS: tuple[Bug, ...] = (
         "an order whose money is held is not paid again",
         (
             Edit(
-                "paidonce/payments/claim.py",
+                "paidonce/payments/pay/claim.py",
                 "    if payment is not None and payment.state is PaymentState.AUTHORIZED:\n"
                 "        return held_answer(order, payment.id)\n",
                 "",
@@ -40,7 +40,7 @@ BUGS: tuple[Bug, ...] = (
         "a hold ends when Stripe says so",
         (
             Edit(
-                "paidonce/payments/holds.py",
+                "paidonce/payments/pay/holds.py",
                 "    told = await ctx.gateway.retrieve_intent(",
                 "    if payment.capture_before and payment.capture_before < ctx.clock.now():\n"
                 "        await record.retire(ctx, payment.id)\n"
@@ -57,7 +57,7 @@ BUGS: tuple[Bug, ...] = (
         "a capture takes what the merchant asked for",
         (
             Edit(
-                "paidonce/payments/capture.py",
+                "paidonce/payments/pay/capture.py",
                 "    amount = payment.amount_minor if amount_minor is None else amount_minor\n",
                 "    amount = payment.amount_minor\n",
             ),
@@ -70,7 +70,7 @@ BUGS: tuple[Bug, ...] = (
         "an order whose money is held does not expire",
         (
             Edit(
-                "paidonce/payments/cancel.py",
+                "paidonce/payments/orders/cancel.py",
                 "    if is_expired and (is_held or is_asking):\n",
                 "    if is_expired and is_asking:\n",
             ),

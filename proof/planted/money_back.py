@@ -35,7 +35,7 @@ BUGS: tuple[Bug, ...] = (
         "what is left is decided after a look at Stripe",
         (
             Edit(
-                "paidonce/payments/refund_request.py",
+                "paidonce/payments/money_back/refund_request.py",
                 "        await _look(ctx, payment, deadline)\n",
                 "",
             ),
@@ -48,7 +48,7 @@ BUGS: tuple[Bug, ...] = (
         "what the bank has taken back already is not given back a second time",
         (
             Edit(
-                "paidonce/payments/refund_request.py",
+                "paidonce/payments/money_back/refund_request.py",
                 "    if await dispute_rows.has_unrefundable(tx, payment.id):\n"
                 "        raise errors.payment_disputed()\n",
                 "",

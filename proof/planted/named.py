@@ -12,7 +12,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 4: unknown ends by asking Stripe to cancel, never by a fresh intent",
         (
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "        await ctx.clock.sleep(pause)\n"
                 "    return await settle.settle(ctx, job, visitor)\n",
                 "        await ctx.clock.sleep(pause)\n"
@@ -31,7 +31,7 @@ BUGS: tuple[Bug, ...] = (
         "three outcomes, never two: a lost answer is not a decline",
         (
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "        await ctx.clock.sleep(pause)\n"
                 "    return await settle.settle(ctx, job, visitor)\n",
                 "        await ctx.clock.sleep(pause)\n"
@@ -89,7 +89,7 @@ BUGS: tuple[Bug, ...] = (
         "leases only avoid duplicate work: a dead one says nothing about the charge",
         (
             Edit(
-                f"{PAYMENTS}/claim.py",
+                f"{PAYMENTS}/pay/claim.py",
                 "attempt is not None and _was_sent(attempt):\n",
                 "attempt is not None and (\n"
                 "        attempt.state is AttemptState.ACTION"
@@ -97,7 +97,7 @@ BUGS: tuple[Bug, ...] = (
                 "    ):\n",
             ),
             Edit(
-                f"{PAYMENTS}/claim.py",
+                f"{PAYMENTS}/pay/claim.py",
                 "        if visitor.wants(attempt):\n"
                 "            return await _join(ctx, tx, Job(order, payment, attempt), visitor)\n"
                 "        await history.close(ctx, tx, attempt, AttemptState.SUPERSEDED)\n",
@@ -130,7 +130,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 8: surely not executed only when this was the attempt's only send",
         (
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 "    return await _close_refused(ctx, job, refusal, sends=1)\n",
                 "    return await _close_refused(ctx, job, refusal, sends=99)\n",
             ),
@@ -144,13 +144,13 @@ BUGS: tuple[Bug, ...] = (
         "rule 1: re-read everything that could forbid the send, in one transaction",
         (
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "    if attempt.state is not AttemptState.OPEN:\n"
                 "        return answer_of(order, attempt)\n",
                 "",
             ),
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "    if order.status is not OrderStatus.PENDING and attempt.sends == 0:\n",
                 "    if order.status is None:\n",
             ),

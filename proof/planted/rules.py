@@ -42,7 +42,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 2: a never-sent attempt is closed by recovery",
         (
             Edit(
-                f"{PAYMENTS}/pay.py",
+                f"{PAYMENTS}/pay/pay.py",
                 """        if visitor.role is not Role.PAYER:
             return await record.close_never_sent(ctx, job, errors.stripe_unavailable())
 """,
@@ -60,7 +60,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 2: a never-sent attempt gives way to another card",
         (
             Edit(
-                f"{PAYMENTS}/claim.py",
+                f"{PAYMENTS}/pay/claim.py",
                 "        if visitor.wants(attempt):\n",
                 "        if attempt is not None:\n",
             ),
@@ -82,7 +82,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 4: unknown ends by asking Stripe to cancel",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 _CANCEL_WHEN_LATE,
                 "    return errors.payment_processing()\n\n\nasync def _challenge_over(",
             ),
@@ -96,7 +96,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 4: no timer declares a failure",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 _CANCEL_WHEN_LATE,
                 _CANCEL_WHEN_LATE.replace(
                     "_give_up(ctx, job, visitor)",
@@ -113,7 +113,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 4: a refused cancel means look again",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 "        return await _look_after_refused_cancel(ctx, job, visitor, intent_id)\n",
                 "        await record.retire(ctx, job.payment.id, action_becomes=action_becomes)\n"
                 '        return Again("it cannot be canceled any more")\n',
@@ -128,7 +128,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 4: a key older than 23 h is never sent again",
         (
             Edit(
-                f"{PAYMENTS}/confirm.py",
+                f"{PAYMENTS}/pay/confirm.py",
                 "    return first is not None and ctx.clock.now() - first > KEY_LIFE\n",
                 "    return False\n",
             ),
@@ -140,7 +140,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "another-card-gets-the-old-challenge",
         "rule 5: another card cancels the intent whose challenge is pending",
-        (Edit(f"{PAYMENTS}/settle.py", _CHALLENGE_OTHER, ""),),
+        (Edit(f"{PAYMENTS}/pay/settle.py", _CHALLENGE_OTHER, ""),),
         ("a_challenge_left_for_another_card_can_charge_no_more",),
         suite(PAY, "a_challenge_left_for_another_card_can_charge_no_more"),
         model="5 another card",
@@ -148,7 +148,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "abandoned-challenge-left-open",
         "rule 5: recovery cancels the intent of a challenge that nobody answers",
-        (Edit(f"{PAYMENTS}/settle.py", _CHALLENGE_LATE, ""),),
+        (Edit(f"{PAYMENTS}/pay/settle.py", _CHALLENGE_LATE, ""),),
         ("an_abandoned_challenge_is_ended_without_the_user",),
         suite(RECOVERY, "an_abandoned_challenge_is_ended_without_the_user"),
         model="5 abandoned challenge",
@@ -158,7 +158,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 5: only a request's first claim takes another card's place; who is back waits",
         (
             Edit(
-                f"{PAYMENTS}/claim.py",
+                f"{PAYMENTS}/pay/claim.py",
                 "        if visitor.is_back and _is_anothers(ctx, attempt, visitor):\n",
                 "        if False:\n",
             ),
@@ -172,7 +172,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 6: a look closes an attempt whose challenge is over",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 "        return await _challenge_over(ctx, job, visitor, intent)\n",
                 "        return await _end_unless_in_time(ctx, job, visitor)\n",
             ),
@@ -186,11 +186,11 @@ BUGS: tuple[Bug, ...] = (
         "rule 6: a look closes only an attempt that waited for its challenge before",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 _IF_IN_ACTION,
                 "    if attempt.state is not None:\n" + _CHALLENGE_OVER,
             ),
-            Edit(f"{PAYMENTS}/settle.py", "        only_from=AttemptState.ACTION,\n", ""),
+            Edit(f"{PAYMENTS}/pay/settle.py", "        only_from=AttemptState.ACTION,\n", ""),
         ),
         ("an_attempt_still_unknown_after_its_window_is_ended_by_canceling",),
         suite(RECOVERY, "an_attempt_still_unknown_after_its_window_is_ended_by_canceling"),
@@ -199,7 +199,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "waiter-looks-at-its-attempt",
         "rule 7: whoever waited is answered from the order",
-        (Edit(f"{PAYMENTS}/answers.py", _PAID_ANSWERS, ""),),
+        (Edit(f"{PAYMENTS}/pay/answers.py", _PAID_ANSWERS, ""),),
         ("looks_late_is_not_told_of_a_decline_when_the_order_is_paid_by_then",),
         suite(
             "tests/service/test_races.py",
@@ -226,7 +226,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 10: an order with a sent attempt that is open is not canceled",
         (
             Edit(
-                f"{PAYMENTS}/cancel.py",
+                f"{PAYMENTS}/orders/cancel.py",
                 "        if attempt.sends > 0:\n            return errors.payment_in_progress()\n",
                 "",
             ),
@@ -254,14 +254,14 @@ BUGS: tuple[Bug, ...] = (
         "rule 10: what is canceled is read under the order's lock",
         (
             Edit(
-                f"{PAYMENTS}/cancel.py",
+                f"{PAYMENTS}/orders/cancel.py",
                 "    async def work(tx: Transaction) -> PaymentRow | None:\n",
                 "    seen = await ctx.db.read("
                 "lambda tx: payments.get_standing_payment(tx, order_id))\n\n"
                 "    async def work(tx: Transaction) -> PaymentRow | None:\n",
             ),
             Edit(
-                f"{PAYMENTS}/cancel.py",
+                f"{PAYMENTS}/orders/cancel.py",
                 "        payment = await payments.get_standing_payment(tx, order_id)\n"
                 "        if payment is not None:\n            if",
                 "        payment = seen\n        if payment is not None:\n            if",
@@ -275,7 +275,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 10: an intent that Stripe canceled retires its generation",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 """            await record.retire(
                 ctx, job.payment.id, action_becomes=AttemptState.AUTHENTICATION_FAILED
             )
@@ -321,7 +321,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 11: the intent on the old customer is canceled and its generation retired",
         (
             Edit(
-                f"{PAYMENTS}/prepare.py",
+                f"{PAYMENTS}/pay/prepare.py",
                 """        if payment.stripe_customer_id != customer_id:
             return Again("the intent is for another customer")
 """,
@@ -355,7 +355,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 12: payments whose client secret is out are looked at",
         (
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 "            await payments.look_at(tx, attempt.payment_id, next_check_at)\n",
                 "",
             ),
@@ -369,7 +369,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 12: a secret that a look gave out counts as out",
         (
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 "        await payments.look_at(tx, attempt.payment_id, first_look_at)\n",
                 "",
             ),
@@ -383,7 +383,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 12: a success belongs to the order, whoever confirmed",
         (
             Edit(
-                f"{PAYMENTS}/follow_up.py",
+                f"{PAYMENTS}/pay/follow_up.py",
                 "        return await record.record_success(ctx, payment, None, intent)\n",
                 "        return None\n",
             ),
@@ -417,7 +417,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 2: joining a sent attempt goes straight to the fence",
         (
             Edit(
-                f"{PAYMENTS}/pay.py",
+                f"{PAYMENTS}/pay/pay.py",
                 "    if job.attempt.sends == 0:\n        if visitor.role",
                 "    if job.attempt.sends == 0 or visitor.role is Role.PAYER:\n"
                 "        if visitor.role",
@@ -432,7 +432,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 6: a look never turns an open attempt into one that waits",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 "    return await record.answer_action(ctx, job, intent)\n",
                 "    return await record.record_action(ctx, job, intent)\n",
             ),
@@ -446,7 +446,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 7: a negative fact is last checked against the order and the attempt",
         (
             Edit(
-                f"{PAYMENTS}/record.py",
+                f"{PAYMENTS}/pay/record.py",
                 _PAID_ANSWERS
                 + "    return answer_of(order, attempt) if attempt.state not in LIVE_ATTEMPTS",
                 "    return None if attempt.state not in LIVE_ATTEMPTS",
@@ -477,7 +477,7 @@ BUGS: tuple[Bug, ...] = (
         "rule 12: a decline of the app's own confirm closes none of ours",
         (
             Edit(
-                f"{PAYMENTS}/settle.py",
+                f"{PAYMENTS}/pay/settle.py",
                 _IF_IN_ACTION,
                 "    if intent.last_error is not None:\n"
                 "        state, error = AttemptState.DECLINED, intent.last_error\n"

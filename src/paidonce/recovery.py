@@ -10,8 +10,8 @@ from typing import Any
 
 from paidonce.domain.clock import Deadline
 from paidonce.observability import get_logger, timeline
-from paidonce.payments.cancel import expire_order, finish_canceling, take_expired
-from paidonce.payments.capture import take_captures, work_on_capture
+from paidonce.payments.cards.release import detach, take_to_detach
+from paidonce.payments.cards.setup_work import take_setups, work_on_setup
 from paidonce.payments.context import (
     LEASE_SECONDS,
     REQUEST_SECONDS,
@@ -20,19 +20,19 @@ from paidonce.payments.context import (
     new_id,
     visitor_for,
 )
-from paidonce.payments.disputes import read_dispute, read_new_disputes, take_open
-from paidonce.payments.follow_up import (
+from paidonce.payments.leases import check_pause_seconds
+from paidonce.payments.money_back.disputes import read_dispute, read_new_disputes, take_open
+from paidonce.payments.money_back.refund_work import take_refunds, work_on_refund
+from paidonce.payments.orders.cancel import expire_order, finish_canceling, take_expired
+from paidonce.payments.pay.capture import take_captures, work_on_capture
+from paidonce.payments.pay.follow_up import (
     follow_up,
     look_at_standing_payment,
     look_for_the_last_time,
 )
-from paidonce.payments.holds import look_at_hold, take_holds
-from paidonce.payments.leases import check_pause_seconds
-from paidonce.payments.refund_work import take_refunds, work_on_refund
-from paidonce.payments.release import detach, take_to_detach
+from paidonce.payments.pay.holds import look_at_hold, take_holds
+from paidonce.payments.pay.strays import sweep_payment, take_to_sweep
 from paidonce.payments.restore import look_at_forgotten, take_forgotten
-from paidonce.payments.setup_work import take_setups, work_on_setup
-from paidonce.payments.strays import sweep_payment, take_to_sweep
 from paidonce.store import attempts, orders, payments
 from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
 from paidonce.store.rows import AttemptRow, PaymentRow

@@ -34,26 +34,15 @@ from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_holds_ending, set_refunds_overdue
-from paidonce.payments import (
-    cancel,
-    capture,
-    follow_up,
-    merchant_lists,
-    money_back,
-    pay,
-    price_list,
-    refund_request,
-    release,
-    saved,
-    setups,
-    sheet,
-    shopping,
-)
+from paidonce.payments.cards import release, saved, setups
 from paidonce.payments.context import Context
-from paidonce.payments.disputes import measure_disputes
-from paidonce.payments.holds import count_ending
-from paidonce.payments.refund_work import count_overdue
-from paidonce.payments.same_order import KEY_LIFE
+from paidonce.payments.money_back import money_back, refund_request
+from paidonce.payments.money_back.disputes import measure_disputes
+from paidonce.payments.money_back.refund_work import count_overdue
+from paidonce.payments.orders import cancel, merchant_lists, price_list, shopping
+from paidonce.payments.orders.same_order import KEY_LIFE
+from paidonce.payments.pay import capture, follow_up, pay, sheet
+from paidonce.payments.pay.holds import count_ending
 from paidonce.store import events, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.webhooks.inbox import measure_inbox

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from paidonce import outgoing, recovery, webhooks
 from paidonce.observability import get_logger
-from paidonce.payments import same_order
 from paidonce.payments.context import Context
+from paidonce.payments.orders import same_order
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 
 PAUSE_SECONDS = 1.0

@@ -30,7 +30,7 @@ NO_BOUND = {
     "outgoing.courier.KEEP_ALIVE_SECONDS": "idle connections",
     "outgoing.lane.TOGETHER_SECONDS": "what is recorded together",
     "outgoing.retries.THROTTLE_SECONDS": "the pause where none is asked for",
-    "payments.confirm.PAUSE_SECONDS": "between at most three sends",
+    "payments.pay.confirm.PAUSE_SECONDS": "between at most three sends",
     "payments.harmless.PAUSE_SECONDS": "between at most three sends",
     "payments.leases.POLL_SECONDS": "the first pause",
     "payments.leases.FIRST_CHECK_SECONDS": "the first pause",

@@ -3,8 +3,8 @@
 import pytest
 
 from docs.markdown import list_rows, read
+from paidonce.cli.moving_in_view import AUDIT_COLUMNS, DUPLICATE_COLUMNS, SHADOW_COLUMNS
 from paidonce.moving_in import audit, duplicates, shadow
-from paidonce.moving_in_view import AUDIT_COLUMNS, DUPLICATE_COLUMNS, SHADOW_COLUMNS
 
 PAGE = "docs/moving-in.md"
 

@@ -3,9 +3,9 @@
 import pytest
 
 from docs.markdown import list_rows, read
+from paidonce.cli.reconcile_view import COLUMNS
+from paidonce.cli.records_view import Format
 from paidonce.reconcile import ADVICE, Kind
-from paidonce.reconcile_view import COLUMNS
-from paidonce.records_view import Format
 
 
 def documented() -> dict[str, list[str]]:

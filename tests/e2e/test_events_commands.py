@@ -8,8 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from e2e.serving import assert_one_sentence
-from paidonce import events_view
-from paidonce.cli import app
+from paidonce.cli import app, events_view
 from paidonce.webhooks.backfill import Counts
 from paidonce.webhooks.inbox import Inbox
 from service.test_inbox import authenticated_order, drain, inbox, set_aside

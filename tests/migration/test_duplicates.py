@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from migration.test_backfill import everything, with_users
+from paidonce.cli.records_view import MOST_LINES
 from paidonce.moving_in.duplicates import Looked, choose
-from paidonce.records_view import MOST_LINES
 from paidonce.store.customer_groups import MOST_MEMBERS, KnownCustomer
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from paidonce.payments import setups
+from paidonce.payments.cards import setups
 from support.card_setups import (
     CANCEL,
     CREATE,

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from paidonce.gateway.disputes import retrieve_dispute
-from paidonce.payments.disputes import record_dispute
+from paidonce.payments.money_back.disputes import record_dispute
 from support.envelope import assert_error, assert_success
 from support.events import deliver, make_event
 from support.money_back import (

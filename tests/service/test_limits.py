@@ -23,7 +23,7 @@ from paidonce.api import admission, bodies, jwks
 from paidonce.gateway import transport
 from paidonce.gateway.transport import AiohttpTransport, NeverSent
 from paidonce.payments import background
-from paidonce.payments.release import MOST_AT_ONCE
+from paidonce.payments.cards.release import MOST_AT_ONCE
 from paidonce.store.engine import sqlite_path
 from support.envelope import assert_envelope, assert_error, assert_success
 from support.events import WEBHOOK_PATH, deliver, make_event, sign

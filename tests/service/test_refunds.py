@@ -12,19 +12,12 @@ import requests
 from paidonce import worker
 from paidonce.domain.intent import Intent
 from paidonce.payments import refunds
-from paidonce.payments.follow_up import conclude_without_attempt
-from paidonce.payments.prepare import read_payment
+from paidonce.payments.pay.follow_up import conclude_without_attempt
+from paidonce.payments.pay.prepare import read_payment
 from paidonce.payments.refunds import Cause
 from paidonce.store import orders, payments
 from support.envelope import assert_error, assert_requires_action, assert_success
-from support.service import (
-    GOOD,
-    NEEDS_3DS,
-    PRICE_MINOR,
-    WEBHOOK_SECRET,
-    Running,
-    StartService,
-)
+from support.service import GOOD, NEEDS_3DS, PRICE_MINOR, WEBHOOK_SECRET, Running, StartService
 
 REFUND = {"method": "POST", "path": "/v1/refunds"}
 REFUND_CALL = ("POST", "/v1/refunds")

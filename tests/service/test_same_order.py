@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from paidonce.payments import same_order
+from paidonce.payments.orders import same_order
 from support.envelope import assert_error, assert_success
 from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
 

@@ -7,7 +7,7 @@ import pytest
 
 from paidonce.domain.intent import Failure, Intent
 from paidonce.gateway import client
-from paidonce.payments import prepare
+from paidonce.payments.pay import prepare
 from support.envelope import assert_error, assert_success
 from support.events import deliver, list_events
 from support.service import GOOD, NEEDS_3DS, Running, StartService

@@ -16,10 +16,11 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Intent, IntentStatus, Method
 from paidonce.domain.model import Paid, PayCommand
 from paidonce.domain.states import MethodState, OrderStatus
-from paidonce.main import close_context, open_context
-from paidonce.payments import claim, notices, record
-from paidonce.payments.claim import Drive
+from paidonce.main.parts import close_context, open_context
+from paidonce.payments import notices
 from paidonce.payments.context import Context, Job, Role, visitor_for
+from paidonce.payments.pay import claim, record
+from paidonce.payments.pay.claim import Drive
 from paidonce.payments.requests import intent_params
 from paidonce.store import attempts, forgotten, methods, orders, payments, users
 from paidonce.store.engine import Transaction

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
+from paidonce.cli.reconcile_view import ReconcileView
+from paidonce.cli.records_view import MOST_LINES, Format, RecordsView
 from paidonce.reconcile import Finding, Kind
-from paidonce.reconcile_view import ReconcileView
-from paidonce.records_view import MOST_LINES, Format, RecordsView
 
 FORMULA = '=HYPERLINK("https://shop.example.evil")@shop.example'
 

@@ -25,8 +25,8 @@ from paidonce.domain.states import (
     RefundState,
     check_move,
 )
-from paidonce.payments.answers import answer_of
 from paidonce.payments.context import Again
+from paidonce.payments.pay.answers import answer_of
 from paidonce.store.rows import AttemptRow, OrderRow
 
 TABLES: list[tuple[type[StrEnum], dict[Any, frozenset[Any]]]] = [

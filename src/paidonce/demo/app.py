@@ -22,7 +22,8 @@ from paidonce.demo.lost_answers import LostAnswers
 from paidonce.demo.processes import PRODUCTS
 from paidonce.demo.repair import Repair
 from paidonce.demo.simulator import Simulator
-from paidonce.main import build_app, preflight
+from paidonce.main import build_app
+from paidonce.main.schema import preflight
 from paidonce.observability import configure_logging
 from paidonce.settings import Settings, SettingsError, load_settings
 

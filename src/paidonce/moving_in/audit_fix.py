@@ -8,9 +8,9 @@ from dataclasses import replace
 from paidonce.domain.account import AccountMethod
 from paidonce.domain.intent import Failure, Method, Reason
 from paidonce.moving_in.audit import Certainty, Finding, Fixing, Kind
+from paidonce.payments.cards.saved import SAVED_PREFIX
 from paidonce.payments.context import REQUEST_SECONDS, Parts, new_id
 from paidonce.payments.requests import save_request
-from paidonce.payments.saved import SAVED_PREFIX
 from paidonce.reconcile.asking import Asker
 from paidonce.store import methods, users
 from paidonce.store.engine import Transaction

@@ -4,18 +4,13 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.errors import OutcomeUnknown
 from paidonce.domain.intent import Failure, Intent, IntentStatus, Method
 from paidonce.domain.states import AttemptState, PaymentState
-from paidonce.payments import customers, disputes, evidence, restore, settle
-from paidonce.payments.context import (
-    REQUEST_SECONDS,
-    Context,
-    Job,
-    Role,
-    new_id,
-    visitor_for,
-)
-from paidonce.payments.follow_up import conclude_without_attempt
-from paidonce.payments.refund_work import read_refunds
-from paidonce.payments.setup_work import look_at_setup_intent
+from paidonce.payments import customers, evidence, restore
+from paidonce.payments.cards.setup_work import look_at_setup_intent
+from paidonce.payments.context import REQUEST_SECONDS, Context, Job, Role, new_id, visitor_for
+from paidonce.payments.money_back import disputes
+from paidonce.payments.money_back.refund_work import read_refunds
+from paidonce.payments.pay import settle
+from paidonce.payments.pay.follow_up import conclude_without_attempt
 from paidonce.store import attempts, methods, orders, payments, users
 from paidonce.store.engine import Transaction
 from paidonce.store.inbox import InboxEvent

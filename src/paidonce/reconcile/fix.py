@@ -6,9 +6,9 @@ from typing import assert_never
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.states import PaymentState
 from paidonce.payments import history
-from paidonce.payments.adopt import Refused, adopt_intent
 from paidonce.payments.context import REQUEST_SECONDS, Context
 from paidonce.payments.hints import look_at_intent
+from paidonce.payments.pay.adopt import Refused, adopt_intent
 from paidonce.payments.requests import cancel_request
 from paidonce.reconcile.findings import Finding, Kind, Remedy
 from paidonce.store import payments

@@ -1,0 +1,5 @@
+"""The command line: arguments and printing only."""
+
+from paidonce.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,1 @@
+"""The user's saved cards, from a SetupIntent or a payment to their end."""

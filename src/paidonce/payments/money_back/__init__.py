@@ -1,0 +1,1 @@
+"""Money on its way back: refunds, which the merchant asks for, and disputes."""

@@ -1,0 +1,1 @@
+"""What is sold, the orders that are made of it, how they end unpaid, and their lists."""
