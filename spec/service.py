@@ -1,4 +1,4 @@
-"""The pay pipeline, one function per transaction: T1 to P7 of DESIGN, as `payments/` does it.
+"""The pay pipeline, one function per transaction: T1 to P7, as `payments/pay` does it.
 
 A function reads the books as they stand, and says what it writes and where the visit goes on; a
 visit that calls Stripe carries its request, whose parameters are those of that transaction. Time

@@ -86,7 +86,7 @@ BUGS: tuple[Bug, ...] = (
     if intent_id is None:
         raise LookupError("the fence lets no attempt pass without an intent")
 """,
-                """    from paidonce.payments.prepare import UNSAVED
+                """    from paidonce.payments.pay.prepare import UNSAVED
 
     intent_id = job.payment.stripe_payment_intent_id or UNSAVED.get(job.payment.id)
     if intent_id is None:

@@ -43,7 +43,7 @@ from paidonce.payments.orders import cancel, merchant_lists, price_list, shoppin
 from paidonce.payments.orders.same_order import KEY_LIFE
 from paidonce.payments.pay import capture, follow_up, pay, sheet
 from paidonce.payments.pay.holds import count_ending
-from paidonce.store import events, users
+from paidonce.store import events, installation, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.webhooks.inbox import measure_inbox
 
@@ -276,7 +276,7 @@ class Service:
         is_open = ctx.gateway.is_circuit_open
         stripe = "the circuit is open" if is_open else ctx.gateway.key_complaint or OK
         try:
-            await ctx.db.read(lambda tx: tx.fetch_one("SELECT namespace FROM installation"))
+            await ctx.db.read(installation.get_installation)
         except DatabaseUnavailable as error:
             log.warning("database.unavailable", error=str(error))
             return Readiness({"database": "cannot be reached", "stripe": stripe}, is_ready=False)

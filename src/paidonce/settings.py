@@ -1,4 +1,5 @@
-"""Every setting, read from the environment once, checked before anything starts (API.md)."""
+"""Every setting (docs/settings.md), read from the environment once, checked before anything
+starts."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network

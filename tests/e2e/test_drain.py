@@ -164,3 +164,21 @@ def test_a_worker_that_ends_finishes_its_sweep(
     assert [line["event"] for line in told(worker)] == ["worker.started", "worker.ended"]
     attempts = own_table(database_url, "payment_attempts")
     assert run_sql(database_url, f"SELECT state FROM {attempts}") == [("succeeded",)]
+
+
+def test_a_worker_alone_ends_an_order_that_is_older_than_itself(
+    database_url: str, simulator: SimulatorProcess, start_process: StartProcess
+) -> None:
+    """It has to compare the database with Stripe by itself before it may (`payments.restore`)."""
+    settings = environment(database_url, simulator.url)
+    serving = start_serving(start_process, settings, "--no-worker")
+    order_id = serving.order()
+    orders = own_table(database_url, "orders")
+    run_sql(database_url, f"UPDATE {orders} SET expires_at = created_at")
+    start_process(script("paidonce"), "worker", environment=settings)
+
+    def is_canceled() -> bool:
+        answer = serving.call("GET", f"/api/mobile-app/orders/{order_id}")
+        return bool(assert_success(answer)["status"] == "canceled")
+
+    wait_until(is_canceled, "the end of the order")

@@ -21,10 +21,10 @@ from fastapi.responses import JSONResponse
 from paidonce.domain.errors import ServiceError
 from paidonce.main import build_router
 from paidonce.observability import configure_logging
-from paidonce.settings import SettingsError
+from paidonce.settings import Settings, SettingsError
 from support.envelope import assert_error, assert_success
 from support.environment import JWT_SECRET, MERCHANT_API_KEY
-from support.legacy import Legacy
+from support.legacy import Legacy, own_table
 from support.processes import free_port
 from support.server_thread import served
 from support.service import GOOD, make_settings, wait_until
@@ -218,22 +218,31 @@ async def test_a_host_does_not_start_with_settings_that_do_not_fit(
 async def test_a_start_that_fails_leaves_no_connection_open(
     database_url: str, stripe_simulator: Any
 ) -> None:
-    settings = make_settings(
-        database_url,
-        stripe_simulator,
-        event_endpoints="http://127.0.0.1:9/events",
-        event_secrets="whsec_" + "A" * 32,
-        event_allow_loopback=True,
-    )
+    telling = {
+        "event_endpoints": "http://127.0.0.1:9/events",
+        "event_secrets": "whsec_" + "A" * 32,
+        "event_allow_loopback": True,
+    }
+    await start_and_end(make_settings(database_url, stripe_simulator))
+    home = own_table(database_url, "installation")
+    Legacy(database_url).run(f"UPDATE {home} SET mode = 'live'")
+    with pytest.raises(SettingsError, match="holds live data"):
+        await start_and_end(make_settings(database_url, stripe_simulator))
+    wait_until(lambda: count_connections(database_url) == 0, "connections stay open")
+    Legacy(database_url).run(f"UPDATE {home} SET mode = 'test'")
+    Legacy(database_url).run(f"DROP TABLE {own_table(database_url, 'event_deliveries')}")
+    Legacy(database_url).run(f"DROP TABLE {own_table(database_url, 'event_endpoints')}")
+    with pytest.raises(Exception, match="event_endpoints"):
+        await start_and_end(make_settings(database_url, stripe_simulator, **telling))
+    wait_until(lambda: count_connections(database_url) == 0, "connections stay open")
+
+
+async def start_and_end(settings: Settings) -> None:
     app = FastAPI()
     app.include_router(build_router(settings))
     configure_logging(level="WARNING")
-    own = "paidonce." if database_url.startswith("postgresql") else "paidonce_"
-    Legacy(database_url).run(f"ALTER TABLE {own}event_endpoints RENAME TO gone")
-    with pytest.raises(Exception, match="event_endpoints"):
-        async with app.router.lifespan_context(app):
-            pass
-    wait_until(lambda: count_connections(database_url) == 0, "connections stay open")
+    async with app.router.lifespan_context(app):
+        pass
 
 
 def count_connections(url: str) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,8 +14,16 @@ from paidonce.payments.requests import attach_request
 from paidonce.store import attempts
 from stripesim import guesses
 from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
+from support.legacy import Legacy
 from support.processes import free_port
-from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
+from support.service import (
+    DECLINED_AT_CHARGE,
+    GOOD,
+    NEEDS_3DS,
+    Running,
+    StartService,
+    running_service,
+)
 
 KINDS = [
     "drop_request",
@@ -271,6 +280,30 @@ def test_stripe_gone_after_a_send_is_never_called_unavailable(
     service.simulator.clear_faults()
     assert_success(service.pay(order_id, card))
     assert service.charges(order_id) == 1
+
+
+def test_a_confirm_without_the_database_is_never_called_unavailable(
+    postgres_url: str, stripe_simulator: Any
+) -> None:
+    """What it asks about may have charged."""
+    with running_service(postgres_url, stripe_simulator) as service:
+        order_id = service.order()
+        assert_success(service.pay(order_id, service.simulator.create_card(GOOD)))
+        with database_away(postgres_url):
+            assert_error(service.confirm(order_id), 409, "payment_processing", "wait")
+        assert_success(service.confirm(order_id))
+
+
+@contextmanager
+def database_away(url: str) -> Iterator[None]:
+    server, _, name = url.rpartition("/")
+    others = Legacy(f"{server}/postgres")
+    others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    others.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 def test_an_open_circuit_is_never_called_unavailable_while_an_attempt_is_unknown(

@@ -1,4 +1,4 @@
-"""What the routes ask for: the use cases, as the HTTP side sees them."""
+"""What the routes ask for: the use cases, as the HTTP side sees them; `service` has them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

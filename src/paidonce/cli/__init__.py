@@ -1,4 +1,5 @@
-"""The command line: arguments and printing only."""
+"""The command line: arguments and printing only. A module for each group of commands; `…_view` is
+what people see of one."""
 
 from paidonce.cli.app import app, main
 

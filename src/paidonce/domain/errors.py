@@ -17,7 +17,7 @@ from paidonce.domain import money
 
 
 class NextStep(StrEnum):
-    """What the client should do next; the `nextStep` of every answer (API.md)."""
+    """What the client should do next; the `nextStep` of every answer."""
 
     DONE = "done"
     AUTHENTICATE = "authenticate"

@@ -6,7 +6,7 @@ It protects the clients' time, not the money: a call that it stops was surely no
 from collections.abc import Callable
 
 FAULTS_TO_OPEN = 8
-OPEN_SECONDS = 4.0  # API.md: an open circuit tries again within 5 s
+OPEN_SECONDS = 4.0  # an open circuit tries again within 5 s (docs/limits.md)
 
 
 class Circuit:

@@ -1,24 +1,21 @@
 """Wires the service: an application of its own, or a router in a host's."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI
 
-from paidonce import __version__, outgoing
+from paidonce import outgoing
 from paidonce.api import PaidonceRouter, build_api, build_api_router
 from paidonce.api.drain import Drain
 from paidonce.domain.clock import Clock, SystemClock
-from paidonce.main.parts import close_context, open_context
+from paidonce.main.parts import close_context, database_as_setting, open_context
+from paidonce.main.running import comparing, say_start, working
 from paidonce.main.schema import preflight
 from paidonce.observability import get_logger, log_through_host
-from paidonce.payments import restore
 from paidonce.payments.context import Context
 from paidonce.service import Service
 from paidonce.settings import Settings
-from paidonce.worker import run_worker
 
 Opening = Callable[[Settings, Clock], Awaitable[Context]]
 log = get_logger(__name__)
@@ -83,48 +80,17 @@ def build_router(
 async def _running(
     ctx: Context, service: Service, ending: Drain, *, has_worker: bool
 ) -> AsyncIterator[None]:
-    watch = worker = None
     try:
-        await outgoing.register(ctx)
+        with database_as_setting():
+            await outgoing.register(ctx)
         ending.renew()
         service.open(ctx)
         say_start("service", ctx, worker=has_worker)
-        await restore.at_start(ctx)
-        watch = asyncio.create_task(restore.watch(ctx, ending.begun))
-        if has_worker:
-            worker = asyncio.create_task(run_worker(ctx, service.wake, ending.begun))
-        yield
+        worker = working(ctx, service.wake, ending) if has_worker else contextlib.nullcontext()
+        async with comparing(ctx, ending), worker:
+            yield
     finally:
         ending.begin()
-        await finish(worker, ending)
-        await finish(watch, ending)
         service.close(ctx)
         await close_context(ctx, ending.left)
         log.info("service.ended")
-
-
-def say_start(what: str, ctx: Context, **inside: bool) -> None:
-    """What runs, and on what; never an address or a key."""
-    settings = ctx.settings
-    log.info(
-        f"{what}.started",
-        version=__version__,
-        mode=settings.mode,
-        database="sqlite" if settings.database_url.startswith("sqlite") else "postgresql",
-        simulator=bool(settings.stripe_api_base),
-        webhooks=bool(settings.webhook_secrets),
-        merchant_side=bool(settings.merchant_api_keys),
-        event_endpoints=len(settings.outgoing_endpoints),
-        **inside,
-    )
-
-
-async def finish(worker: "asyncio.Task[Any] | None", drain: Drain) -> None:
-    """Give the present round its time; what it cannot finish another process takes over."""
-    if worker is None:
-        return
-    _done, late = await asyncio.wait({worker}, timeout=drain.left)
-    for task in late:
-        log.warning("worker.cut")
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)

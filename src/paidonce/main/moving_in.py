@@ -1,4 +1,4 @@
-"""Wires what a team runs when it moves in; see `main`."""
+"""Wires what a team runs when it moves in."""
 
 import asyncio
 import time

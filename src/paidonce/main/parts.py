@@ -1,5 +1,7 @@
 """The parts every process needs, opened and closed: the database, and the way to Stripe."""
 
+import contextlib
+from collections.abc import Iterator
 from uuid import uuid4
 
 from paidonce.api.drain import LAST_SECONDS
@@ -12,7 +14,7 @@ from paidonce.payments.context import Context, Parts
 from paidonce.payments.gate import Gate
 from paidonce.settings import OperatorSettings, Settings, SettingsError
 from paidonce.store import adoption, installation, users
-from paidonce.store.engine import DatabaseUnavailable, Transaction, open_database
+from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit, open_database
 from paidonce.store.installation import Installation
 
 START_CALL_SECONDS = 3.0
@@ -41,20 +43,35 @@ async def open_parts(
     async def take(tx: Transaction) -> Installation:
         return await installation.ensure_installation(tx, fresh.namespace, fresh.mode, clock.now())
 
-    try:
+    with database_as_setting():
         db = await open_database(settings.database_url, settings.database_pool_size)
-        if is_read_only:
-            home = await db.read(installation.get_installation) or fresh
-        else:
-            home = await db.transaction("installation", take)
-        db.users = await db.read(lambda tx: users.get_users_table(tx, has_schemas=db.has_schemas))
-    except DatabaseUnavailable as error:
+    try:
+        with database_as_setting():
+            if is_read_only:
+                home = await db.read(installation.get_installation) or fresh
+            else:
+                home = await db.transaction("installation", take)
+            db.users = await db.read(
+                lambda tx: users.get_users_table(tx, has_schemas=db.has_schemas)
+            )
+        if home.mode != settings.mode:
+            raise SettingsError(
+                f"STRIPE_SECRET_KEY is a {settings.mode} key, but this database holds {home.mode}"
+                " data."
+            )
+        return Parts(db, StripeGateway(settings, pace, clock=clock), clock, home)
+    except BaseException:
+        await db.close()
+        raise
+
+
+@contextlib.contextmanager
+def database_as_setting() -> Iterator[None]:
+    """A database that goes away is told as the setting that names it."""
+    try:
+        yield
+    except (DatabaseUnavailable, UnknownCommit) as error:
         raise SettingsError(f"DATABASE_URL: the database cannot be used: {error}.") from error
-    if home.mode != settings.mode:
-        raise SettingsError(
-            f"STRIPE_SECRET_KEY is a {settings.mode} key, but this database holds {home.mode} data."
-        )
-    return Parts(db, StripeGateway(settings, pace, clock=clock), clock, home)
 
 
 def make_context(parts: Parts, settings: Settings, background: Background) -> Context:
@@ -91,11 +108,16 @@ async def check_account(
         raise SettingsError(
             "STRIPE_SECRET_KEY is of another Stripe account than the one this database belongs to."
         )
-    if recorded is None:
+    if recorded is not None:
+        return
+    with database_as_setting():
         known = await ctx.db.read(lambda tx: adoption.list_some_customers(tx, MOST_ASKED_FOR))
-        await check_customers(ctx.gateway, known)
-    if recorded is None and not is_read_only:
-        await ctx.db.transaction("account", lambda tx: installation.save_account(tx, account_id))
+    await check_customers(ctx.gateway, known)
+    if not is_read_only:
+        with database_as_setting():
+            await ctx.db.transaction(
+                "account", lambda tx: installation.save_account(tx, account_id)
+            )
 
 
 def no_answer(failure: Failure) -> SettingsError:

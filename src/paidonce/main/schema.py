@@ -1,4 +1,4 @@
-"""The schema that a start needs, and bringing it there."""
+"""What a start needs: the schema as it should be, and Stripe's account that it belongs to."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from paidonce.domain.clock import SystemClock
 from paidonce.gateway import StripeGateway
-from paidonce.main.parts import check_account, check_customers, close_context, open_context
+from paidonce.main.parts import (
+    check_account,
+    check_customers,
+    close_context,
+    database_as_setting,
+    open_context,
+)
 from paidonce.settings import (
     DatabaseSettings,
     OperatorSettings,
@@ -15,7 +21,6 @@ from paidonce.settings import (
     StripeSettings,
 )
 from paidonce.store import migrations
-from paidonce.store.engine import DatabaseUnavailable
 from paidonce.store.migrations import AdoptionRefused, WantedUsers
 
 
@@ -80,8 +85,7 @@ def _wanted_users(settings: DatabaseSettings) -> WantedUsers:
 @contextlib.contextmanager
 def _as_settings_error() -> Iterator[None]:
     try:
-        yield
-    except DatabaseUnavailable as error:
-        raise SettingsError(f"DATABASE_URL: the database cannot be used: {error}.") from error
+        with database_as_setting():
+            yield
     except AdoptionRefused as error:
         raise SettingsError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Wires `paidonce users …`; see `main`."""
+"""Wires `paidonce users …`."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """The exact parameters and the idempotency key of every Stripe call the pipeline makes.
 
 Parameters are built once, stored in the row, and read from there by every later send. Keys carry
-the installation's namespace and UUIDs. The letters are those of the pipeline in DESIGN:
+the installation's namespace and UUIDs. The letters say what is asked:
 `cus` customer, `pi` intent, `att` attach, `cf` confirm, `rc` confirm again after a challenge,
 `cp` capture, `can` cancel, `det` detach, `re` refund, `si` setup intent, `sic` cancel it,
 `ses` customer session, `eph` ephemeral key.

@@ -1,7 +1,7 @@
 """The known-card path in one PostgreSQL round trip before Stripe's call and one after it.
 
 Each statement does what a transaction of several statements does on the general road
-(`payments.claim`, `payments.record`), but only in the plain case: everything known, nothing in the
+(`payments.pay`: `claim`, `record`), but only in the plain case: everything known, nothing in the
 way. In any other case it changes nothing and gives None, and the caller takes the general road.
 The rows that decide are locked in the statement's first part, so PostgreSQL looks at their newest
 versions; a concurrent winner makes the unique indexes refuse the insert. The method's row is locked

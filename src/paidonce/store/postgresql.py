@@ -6,6 +6,7 @@ transaction costs one round trip, which is why the pay path has a one-statement 
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import asyncpg
@@ -115,11 +116,7 @@ class PostgresqlDatabase:
     async def statement(self, name: str, sql: str, *args: Any) -> Row | None:
         """One statement in its own transaction, in one round trip: its first row, or None when it
         changed nothing or met others."""
-        async with step(f"commit.{name}"):
-            try:
-                connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
-            except _CONNECTION_LOST as error:
-                raise DatabaseUnavailable(words_of(error)) from error
+        async with step(f"commit.{name}"), self._connected() as connection:
             try:
                 row: Row | None = await connection.fetchrow(sql, *args)
             except _RESTARTABLE:
@@ -127,13 +124,11 @@ class PostgresqlDatabase:
             except _CONNECTION_LOST as error:
                 _give_up(connection)
                 raise UnknownCommit(words_of(error)) from error
-            finally:
-                await self._pool.release(connection)
             return row
 
     async def read(self, work: Work[Result]) -> Result:
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            async with self._connected() as connection:
                 return await work(PostgresqlTransaction(connection, self.users))
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable(words_of(error)) from error
@@ -144,10 +139,23 @@ class PostgresqlDatabase:
         except TimeoutError:
             self._pool.terminate()
 
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """A connection of the pool. Whatever stands in the way of a new one (the server is gone,
+        the database renamed or closed to us), nothing was begun."""
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+        except (asyncpg.PostgresError, *_CONNECTION_LOST) as error:
+            raise DatabaseUnavailable(words_of(error)) from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
     async def _transaction_once(self, work: Work[Result]) -> Result:
         is_committing = False
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            async with self._connected() as connection:
                 try:
                     transaction = connection.transaction()
                     await transaction.start()

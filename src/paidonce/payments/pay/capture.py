@@ -33,14 +33,20 @@ LOST = (Reason.UNKNOWN, Reason.NOT_EXECUTED, Reason.CONTRADICTED)
 log = get_logger(__name__)
 
 
+class NothingHeld:
+    """The order's money is not held, as far as our books say."""
+
+
 async def capture_order(ctx: Context, order_id: str, amount_minor: int | None) -> None:
     """Take `amount_minor` of what is held, None for all of it. The same request again does nothing
     more. Raises order_not_found, invalid_request for more than is held, order_not_capturable, and
     payment_processing when Stripe's answer is not known (the worker goes on)."""
     begun = await _begin(ctx, order_id, amount_minor)
-    if begun is _NOTHING_HELD:  # the card holder may just have passed the challenge
+    if isinstance(begun, NothingHeld):  # the card holder may just have passed the challenge
         await look_at_standing_payment(ctx, order_id, visitor_for(ctx, Role.WORKER, new_id()))
         begun = await _begin(ctx, order_id, amount_minor)
+    if isinstance(begun, NothingHeld):
+        raise errors.order_not_capturable("nothing is held for it")
     if isinstance(begun, ServiceError):
         raise begun
     if begun is not None:
@@ -49,12 +55,9 @@ async def capture_order(ctx: Context, order_id: str, amount_minor: int | None) -
             raise refusal
 
 
-_NOTHING_HELD = errors.order_not_capturable("nothing is held for it")
-
-
 async def _begin(
     ctx: Context, order_id: str, amount_minor: int | None
-) -> CaptureRow | ServiceError | None:
+) -> CaptureRow | ServiceError | NothingHeld | None:
     """The capture to send. None: it is captured already, as asked for."""
     return await ctx.db.transaction(
         "capture_request", lambda tx: _begin_locked(ctx, tx, order_id, amount_minor)
@@ -63,7 +66,7 @@ async def _begin(
 
 async def _begin_locked(
     ctx: Context, tx: Transaction, order_id: str, amount_minor: int | None
-) -> CaptureRow | ServiceError | None:
+) -> CaptureRow | ServiceError | NothingHeld | None:
     order = await orders.lock_order(tx, order_id)
     if order is None:
         return errors.order_not_found()
@@ -73,7 +76,7 @@ async def _begin_locked(
         return errors.order_not_capturable("it was canceled")
     payment = await payments.get_standing_payment(tx, order_id)
     if payment is None or payment.state is not PaymentState.AUTHORIZED:
-        return _NOTHING_HELD
+        return NothingHeld()
     amount = payment.amount_minor if amount_minor is None else amount_minor
     money.check_step(amount, payment.currency)
     if amount > payment.amount_minor:

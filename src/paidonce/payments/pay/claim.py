@@ -2,7 +2,8 @@
 
 One transaction under the order's lock. It ends in a `Drive` (an attempt is ours to work on), a
 `Look` (the card holder was asked to authenticate: see what became of it), a `Wait` (somebody else
-works on it), `Paid`, or a refusal.
+works on it), an `Uncompared` (first it has to be sure that this database has forgotten nothing),
+`Paid`, or a refusal.
 """
 
 from dataclasses import dataclass, replace

@@ -44,16 +44,17 @@ SETTLED = (IntentStatus.SUCCEEDED, IntentStatus.CANCELED)
 async def confirm_payment(
     ctx: Context, user_id: str, order_id: str, payment_intent_id: str | None
 ) -> Paid | ActionRequired:
-    """POST …/pay/confirm: the truth from Stripe, as often as the app likes."""
-    order = await _order_of_user(ctx, user_id, order_id)
-    if order.status is not OrderStatus.PAID and await _is_forgotten(ctx, order_id):
-        raise errors.payment_processing()
-    if payment_intent_id is not None:
-        await _check_intent(ctx, order, payment_intent_id)
-    refusal = payability(order)
-    if refusal is not None:
-        raise refusal
+    """POST …/pay/confirm: the truth from Stripe, as often as the app likes. Without the database it
+    is not known: what this asks about may have charged."""
     try:
+        order = await _order_of_user(ctx, user_id, order_id)
+        if order.status is not OrderStatus.PAID and await _is_forgotten(ctx, order_id):
+            raise errors.payment_processing()
+        if payment_intent_id is not None:
+            await _check_intent(ctx, order, payment_intent_id)
+        refusal = payability(order)
+        if refusal is not None:
+            raise refusal
         verdict = await follow_up(ctx, order_id, visitor_for(ctx, Role.CONFIRMER, new_id()))
         if verdict is None:
             await _check_compared(ctx, order)
