@@ -35,7 +35,7 @@ from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_holds_ending, set_refunds_overdue
 from paidonce.payments.cards import release, saved, setups
-from paidonce.payments.context import Context
+from paidonce.payments.context import Context, once_begun
 from paidonce.payments.money_back import money_back, refund_request
 from paidonce.payments.money_back.disputes import measure_disputes
 from paidonce.payments.money_back.refund_work import count_overdue
@@ -124,7 +124,8 @@ class Service:
     @_needs_database
     async def capture_order(self, order_id: str, amount_minor: int | None) -> Order:
         await capture.capture_order(self.ctx, order_id, amount_minor)
-        return await shopping.get_order(self.ctx, order_id, None)
+        with once_begun():
+            return await shopping.get_order(self.ctx, order_id, None)
 
     @_needs_database
     async def refund_order(self, command: RefundCommand) -> RefundView:
@@ -207,7 +208,8 @@ class Service:
     async def confirm(
         self, user_id: str, order_id: str, payment_intent_id: str | None
     ) -> Paid | ActionRequired:
-        await self._check_known(user_id)
+        with once_begun():
+            await self._check_known(user_id)
         return await follow_up.confirm_payment(self.ctx, user_id, order_id, payment_intent_id)
 
     @_needs_database

@@ -17,6 +17,8 @@ from paidonce.observability import has_card_number
 Mode = Literal["test", "live"]
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SHORTEST_MERCHANT_KEY = 16
+SHORTEST_WEBHOOK_SECRET = 8
+"""Behind `whsec_`; Stripe's are longer. A template whose variable was empty is noticed."""
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -268,8 +270,13 @@ class Settings(OperatorSettings, TokenSettings):
     @field_validator("stripe_webhook_secret")
     @classmethod
     def _webhook_secret(cls, value: SecretStr) -> SecretStr:
-        if not all(part.startswith("whsec_") for part in _split(value.get_secret_value())):
-            raise ValueError("must be empty or comma separated secrets (whsec_…)")
+        for secret in _split(value.get_secret_value()):
+            prefix, _, rest = secret.partition("_")
+            if prefix != "whsec" or len(rest) < SHORTEST_WEBHOOK_SECRET:
+                raise ValueError(
+                    "must be empty or comma separated secrets, whsec_… with at least"
+                    f" {SHORTEST_WEBHOOK_SECRET} characters behind it"
+                )
         return value
 
     @field_validator("merchant_api_key")

@@ -19,6 +19,8 @@ PAY = "/api/mobile-app/orders/1/pay"
     [
         (PAY, True, 409, "payment_processing", "wait"),
         (f"{PAY}/confirm", True, 409, "payment_processing", "wait"),
+        ("/api/orders/1/capture", True, 409, "payment_processing", "wait"),
+        ("/api/orders/1/refunds", True, 409, "payment_processing", "wait"),
         (PAY, False, 503, "service_unavailable", "retry"),
         ("/api/mobile-app/orders", True, 503, "service_unavailable", "retry"),
     ],

@@ -9,7 +9,14 @@ import requests
 
 from paidonce.store import migrations
 from support.envelope import assert_error, assert_success
-from support.legacy import ID_TYPES, REPORT_SQL, Legacy, make_legacy, own_table
+from support.legacy import (
+    ID_TYPES,
+    REPORT_SQL,
+    Legacy,
+    database_away,
+    make_legacy,
+    own_table,
+)
 from support.service import GOOD, Running, running_service
 
 CUSTOMERS = "/v1/customers"
@@ -69,6 +76,19 @@ def test_every_kind_of_id_pays_and_has_its_customer_in_the_hosts_row(
     assert legacy.people() == people
     ours = own_table(legacy.url, "users")
     assert legacy.rows(f"SELECT id FROM {ours} WHERE stripe_customer_id IS NOT NULL") == []
+
+
+def test_a_confirm_without_the_database_is_never_called_unavailable(
+    empty_postgres_url: str, stripe_simulator: Any
+) -> None:
+    """What it asks about may have charged, whether or not the user can be looked for."""
+    integers = make_legacy(empty_postgres_url, "integer")
+    migrations.upgrade(integers.url)
+    with running_service(integers.url, stripe_simulator) as service:
+        order_id = service.order("2")
+        assert_success(service.pay(order_id, stripe_simulator.create_card(GOOD), user="2"))
+        with database_away(integers.url):
+            assert_error(service.confirm(order_id, user="2"), 409, "payment_processing", "wait")
 
 
 ROUTES = [

@@ -10,6 +10,8 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
+from paidonce.observability import set_step_hook
+from paidonce.store.engine import UnknownCommit
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.events import deliver, list_events
 from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
@@ -109,6 +111,27 @@ def test_an_answer_that_names_another_amount_than_was_to_be_captured_is_none(
     wanted = asked or 44_000
     assert seen_by_merchant(service, order_id)["amountCapturedMinor"] == wanted
     assert taken(service, order_id) == wanted
+
+
+@pytest.mark.parametrize(("place", "is_taken"), [("capture_request", False), ("paid", True)])
+def test_a_capture_that_was_begun_is_not_known_when_the_database_goes_away(
+    service: Running, place: str, is_taken: bool
+) -> None:
+    order_id = held_order(service)
+
+    def lose(name: str, side: str) -> None:
+        if (name, side) == (f"commit.{place}", "after"):
+            raise UnknownCommit("the connection broke")
+
+    set_step_hook(lose)
+    try:
+        answer = capture(service, order_id)
+    finally:
+        set_step_hook(None)
+    assert_error(answer, 409, "payment_processing", "wait")
+    assert (taken(service, order_id) == 44_000) is is_taken
+    assert assert_success(capture(service, order_id))["paymentStatus"] == "paid"
+    assert taken(service, order_id) == 44_000
 
 
 def test_a_double_tap_is_one_hold(service: Running) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from paidonce.payments.requests import attach_request
 from paidonce.store import attempts
 from stripesim import guesses
 from support.envelope import assert_envelope, assert_error, assert_requires_action, assert_success
-from support.legacy import Legacy
+from support.legacy import database_away
 from support.processes import free_port
 from support.service import (
     DECLINED_AT_CHARGE,
@@ -294,16 +293,15 @@ def test_a_confirm_without_the_database_is_never_called_unavailable(
         assert_success(service.confirm(order_id))
 
 
-@contextmanager
-def database_away(url: str) -> Iterator[None]:
-    server, _, name = url.rpartition("/")
-    others = Legacy(f"{server}/postgres")
-    others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    others.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-    try:
-        yield
-    finally:
-        others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+@pytest.mark.parametrize("created", [10**17, 10**20])
+def test_a_time_that_no_clock_has_is_no_answer(service: Running, created: int) -> None:
+    order_id, card = service.order(), service.simulator.create_card(GOOD)
+    for match in (CONFIRM, LOOK):
+        service.simulator.add_fault(kind="lie", match=match, fields={"created": created})
+    assert_error(service.pay(order_id, card), 409, "payment_processing", "wait")
+    service.simulator.clear_faults()
+    assert_success(service.pay(order_id, card))
+    assert service.charges(order_id) == 1
 
 
 def test_an_open_circuit_is_never_called_unavailable_while_an_attempt_is_unknown(

@@ -353,17 +353,19 @@ def test_a_signed_body_that_is_no_event_is_refused_and_not_stored(service: Runni
 
 
 def test_both_secrets_count_while_one_replaces_the_other(start_service: StartService) -> None:
-    service = start_service(stripe_webhook_secret="whsec_new, whsec_old")
-    for secret in ("whsec_new", "whsec_old"):
+    service = start_service(stripe_webhook_secret="whsec_the_new_one, whsec_the_old_one")
+    for secret in ("whsec_the_new_one", "whsec_the_old_one"):
         body = event("payment_intent.succeeded", SUBJECT)
         assert_success(post(service, body, sign(service, body, secret)))
     body = event("payment_intent.succeeded", SUBJECT)
-    second = sign(service, body, "whsec_old").partition(",")[2]
+    second = sign(service, body, "whsec_the_old_one").partition(",")[2]
     both = f"{sign(service, body, 'whsec_gone')},{second}"
     assert_success(post(service, body, both))
     assert_error(post(service, body, sign(service, body, "whsec_gone")), 400, "invalid_signature")
     assert_error(
-        post(service, body, sign(service, body, "whsec_new, whsec_old")), 400, "invalid_signature"
+        post(service, body, sign(service, body, "whsec_the_new_one, whsec_the_old_one")),
+        400,
+        "invalid_signature",
     )
     assert len(stored_events(service)) == 3
 

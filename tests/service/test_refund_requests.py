@@ -8,6 +8,8 @@ import pytest
 import requests
 import structlog
 
+from paidonce.observability import set_step_hook
+from paidonce.store.engine import UnknownCommit
 from support.envelope import assert_error, assert_success
 from support.money_back import (
     DAY,
@@ -99,12 +101,37 @@ def test_a_repeated_request_is_one_refund_for_ever(service: Running, later: floa
     order_id = paid_order(service)
     first = assert_success(ask(service, order_id, "one", amountMinor=4_000))
     pass_time(service, later)
+    assert_error(ask(service, order_id, "one", amountMinor=5_000), 409, "idempotency_mismatch")
     before = service.last_request()
     again = assert_success(ask(service, order_id, "one", amountMinor=4_000))
     assert again == first
     assert service.stripe_calls(before) == []
     assert_error(ask(service, order_id, "one", amountMinor=5_000), 409, "idempotency_mismatch")
     assert_error(ask(service, order_id, "one"), 409, "idempotency_mismatch")
+    assert assert_success(ask(service, order_id, "one", amountMinor=4_000)) == first
+    assert at_stripe(service) == [4_000]
+
+
+@pytest.mark.parametrize(("place", "is_made"), [("refund_asked", False), ("refund", True)])
+def test_a_refund_that_was_begun_is_not_known_when_the_database_goes_away(
+    service: Running, place: str, is_made: bool
+) -> None:
+    """The commit of its row may have been made; its end could not be written down."""
+    order_id = paid_order(service)
+
+    def lose(name: str, side: str) -> None:
+        if (name, side) == (f"commit.{place}", "after"):
+            raise UnknownCommit("the connection broke")
+
+    set_step_hook(lose)
+    try:
+        answer = ask(service, order_id, "one", amountMinor=4_000)
+    finally:
+        set_step_hook(None)
+    assert_error(answer, 409, "payment_processing", "wait")
+    assert (at_stripe(service) == [4_000]) is is_made
+    again = assert_success(ask(service, order_id, "one", amountMinor=4_000))
+    assert again["amountMinor"] == 4_000
     assert at_stripe(service) == [4_000]
 
 

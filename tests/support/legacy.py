@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,3 +150,16 @@ def make_legacy(url: str, id_type: str = "integer") -> Legacy:
             f" VALUES ('{text}', 'user{number}@shop.example', 'nick {number}')"
         )
     return legacy
+
+
+@contextlib.contextmanager
+def database_away(url: str) -> Iterator[None]:
+    """A database of PostgreSQL that cuts everybody off and lets nobody in."""
+    server, _, name = url.rpartition("/")
+    others = Legacy(f"{server}/postgres")
+    others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    others.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        others.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

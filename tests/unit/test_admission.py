@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paidonce.api.admission import Admission, Lane, Place
+from paidonce.api.admission import MACHINE_PATHS, Admission, Lane, Place
 from paidonce.api.bodies import Arrivals, BodyTooLarge
 from paidonce.api.client_address import ClientAddresses
 from paidonce.api.shell import Shell
@@ -145,3 +145,12 @@ async def test_what_came_in_or_gave_way_counts_no_longer() -> None:
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
     with pytest.raises(BodyTooLarge):
         await Arrivals(10, 100).read(SCOPE, pieces(b"12345", b"678901"))
+
+
+@pytest.mark.parametrize("prefix", ["", "/shop/v2"])
+@pytest.mark.parametrize("path", MACHINE_PATHS)
+def test_probes_are_counted_apart_behind_any_prefix(prefix: str, path: str) -> None:
+    admission = Admission(1)
+    probe = admission.lane_of({"path": f"{prefix}{path}", "method": "GET"})
+    assert probe is not admission.lane_of({"path": f"{prefix}/api/orders", "method": "GET"})
+    assert probe is admission.lane_of({"path": path, "method": "GET"})

@@ -71,7 +71,9 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ({"DATABASE_URL": "postgresql://u:p@ss:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://u:p:w0rd@127.0.0.1:1/x"}, "DATABASE_URL"),
         ({"STRIPE_API_BASE": "localhost"}, "STRIPE_API_BASE"),
-        ({"STRIPE_WEBHOOK_SECRET": "whsec_a,we_1"}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_abcdefgh,we_abcdefgh"}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_"}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_abcdefgh, whsec_abcdefg"}, "STRIPE_WEBHOOK_SECRET"),
         ({"STRIPE_CONFIRMATION_METHOD": "sometimes"}, "STRIPE_CONFIRMATION_METHOD"),
         ({"PAYMENT_METHOD_POLICY": "maybe"}, "PAYMENT_METHOD_POLICY"),
         ({"STRIPE_USE_SDK": "perhaps"}, "STRIPE_USE_SDK"),
@@ -192,19 +194,19 @@ def test_lists_are_split_and_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch
     _environment(
         monkeypatch,
         {
-            "STRIPE_WEBHOOK_SECRET": "whsec_a, whsec_b",
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{'a' * 8}, whsec_{'b' * 8}",
             "MERCHANT_API_KEY": f"{'one' * 6},,{'two' * 6} ",
             "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         },
     )
     settings = load_settings()
-    assert settings.webhook_secrets == ["whsec_a", "whsec_b"]
+    assert settings.webhook_secrets == ["whsec_" + "a" * 8, "whsec_" + "b" * 8]
     assert settings.merchant_api_keys == ["one" * 6, "two" * 6]
     assert [str(network) for network in settings.trusted_proxy_networks] == [
         "10.0.0.0/8",
         "::1/128",
     ]
-    assert "whsec_a" not in repr(settings) and "sk_test_1" not in repr(settings)
+    assert "whsec_aaa" not in repr(settings) and "sk_test_1" not in repr(settings)
 
 
 @pytest.mark.parametrize(

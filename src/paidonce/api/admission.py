@@ -19,7 +19,7 @@ from paidonce.domain import errors
 MACHINE_LANE = 32
 PLACE = "paidonce.place"  # in the ASGI scope, set by the shell
 WEBHOOK_PATH = "/api/webhooks/stripe"
-MACHINE_PATHS = frozenset(["/healthz", "/readyz", "/metrics"])
+MACHINE_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class Lane:
@@ -81,9 +81,9 @@ class Admission:
         self._machines = Lane(MACHINE_LANE)
 
     def lane_of(self, scope: Scope) -> Lane:
-        path = scope["path"]
-        if path in MACHINE_PATHS:
+        path = scope["path"]  # a host may have put a prefix before it
+        if path.endswith(MACHINE_PATHS):
             return self._machines
-        if path.endswith(WEBHOOK_PATH):  # a host may have put a prefix before it
+        if path.endswith(WEBHOOK_PATH):
             return self._webhooks
         return self._reads if scope["method"] in ("GET", "HEAD") else self._changes

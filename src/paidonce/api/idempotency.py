@@ -62,6 +62,8 @@ class Idempotency:
                 answer = await work()
             except ServiceError as error:
                 answer = answer_for(error)
+                if error.code == "idempotency_mismatch":
+                    raise  # the key belongs to another body, which has to find its answer again
                 if not (keeps and _is_final(answer)):
                     await self._keep(found, answer, is_final=False)
                     raise

@@ -31,6 +31,7 @@ from paidonce.observability import (
 
 CLIENT_ADDRESS = "paidonce.client_address"  # in the ASGI scope
 UNMATCHED = "(unmatched)"
+MOVE_MONEY = ("/pay", "/pay/confirm", "/capture", "/refunds")
 CLIENT_IS_GONE = "the handler is closed"
 """In uvloop's words, when a client went in the moment before it is written to."""
 
@@ -128,8 +129,9 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
 async def _say_that_time_is_up(scope: Scope, receive: Receive, send: Send) -> None:
     """The drain cuts this request. What became of a payment, recovery finds out; one that had not
     come in whole was not begun."""
-    is_payment = BODY in scope and scope["path"].endswith(("/pay", "/pay/confirm"))
-    error = errors.payment_processing() if is_payment else errors.service_unavailable()
+    moves_money = scope["method"] == "POST" and scope["path"].endswith(MOVE_MONEY)
+    is_begun = moves_money and BODY in scope
+    error = errors.payment_processing() if is_begun else errors.service_unavailable()
     response = await render_error(Request(scope), error)
     await response(scope, receive, send)
 
@@ -176,7 +178,7 @@ def _record(scope: Scope, status: int, seconds: float, steps: Timeline, span: An
         "code": scope.get(CODE),
         "reason": scope.get(WHY),
     }
-    write = log.debug if template in MACHINE_PATHS else log.info
+    write = log.debug if template.endswith(MACHINE_PATHS) else log.info
     write(
         "request.answered",
         method=method,

@@ -431,7 +431,8 @@ def _translated(
         return answer
     try:
         return translate(answer.data)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError):
+        # The last two: a time that no clock has.
         return Failure(Reason.UNKNOWN, "Stripe's answer has another form than expected")
 
 

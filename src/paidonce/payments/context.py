@@ -1,10 +1,13 @@
 """What every use case works with, who is asking, and what a piece of the pipeline can end in."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from uuid import uuid4
 
+from paidonce.domain import errors
 from paidonce.domain.clock import Clock, Deadline
 from paidonce.domain.errors import ServiceError
 from paidonce.domain.intent import Intent
@@ -14,7 +17,7 @@ from paidonce.observability.seldom import Seldom
 from paidonce.payments.background import Background
 from paidonce.payments.gate import Gate
 from paidonce.settings import Settings
-from paidonce.store.engine import Database
+from paidonce.store.engine import Database, DatabaseUnavailable, UnknownCommit
 from paidonce.store.installation import Installation
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
@@ -94,6 +97,15 @@ class Again:
     """The attempt is over without an answer to this visitor: start again at the claim."""
 
     why: str
+
+
+@contextlib.contextmanager
+def once_begun() -> Iterator[None]:
+    """What was begun may move money: without the database its outcome is not known (409)."""
+    try:
+        yield
+    except (DatabaseUnavailable, UnknownCommit):
+        raise errors.payment_processing() from None
 
 
 Verdict = Paid | ActionRequired | ServiceError | Again

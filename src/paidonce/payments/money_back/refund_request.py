@@ -19,7 +19,7 @@ from paidonce.domain.errors import ServiceError
 from paidonce.domain.model import Page
 from paidonce.domain.money_back import RefundCommand, RefundView
 from paidonce.domain.states import PaymentState, RefundState
-from paidonce.payments.context import LAST_SEND_SECONDS, REQUEST_SECONDS, Context
+from paidonce.payments.context import LAST_SEND_SECONDS, REQUEST_SECONDS, Context, once_begun
 from paidonce.payments.cursors import decode_cursor, next_cursor
 from paidonce.payments.money_back import disputes
 from paidonce.payments.money_back.refund_work import read_balance, read_refunds, work_on_refund
@@ -27,7 +27,7 @@ from paidonce.payments.refunds import Cause, request_refund
 from paidonce.payments.requests import Wish
 from paidonce.store import disputes as dispute_rows
 from paidonce.store import orders, payments, refunds
-from paidonce.store.engine import Transaction
+from paidonce.store.engine import Transaction, UnknownCommit
 from paidonce.store.rows import PaymentRow, RefundRow, row_as
 
 PROCESSING = "processing"
@@ -40,8 +40,8 @@ async def refund_order(ctx: Context, command: RefundCommand) -> RefundView:
     """Give money back, once for the order and the key.
 
     Raises order_not_found, order_not_refundable, payment_disputed, refund_exceeds_payment,
-    invalid_amount, idempotency_mismatch, and stripe_unavailable when Stripe cannot be looked at:
-    then nothing was written down.
+    invalid_amount, idempotency_mismatch, stripe_unavailable when Stripe cannot be looked at (then
+    nothing was written down), and payment_processing when the database went away after that.
     """
     deadline = Deadline.after(ctx.clock, REQUEST_SECONDS)
     wish = _wish(command)
@@ -49,14 +49,18 @@ async def refund_order(ctx: Context, command: RefundCommand) -> RefundView:
     if refund is None:
         payment = await ctx.db.read(lambda tx: _payment_to_refund(tx, command))
         await _look(ctx, payment, deadline)
-        refund = await ctx.db.transaction(
-            "refund_asked", lambda tx: _ask(ctx, tx, command, payment.id, wish)
-        )
+        try:
+            refund = await ctx.db.transaction(
+                "refund_asked", lambda tx: _ask(ctx, tx, command, payment.id, wish)
+            )
+        except UnknownCommit:  # the worker may make it
+            raise errors.payment_processing() from None
     if refund.request_hash != wish.request_hash:
         raise errors.idempotency_mismatch()
-    if refund.state is RefundState.REQUESTED and deadline.left >= LAST_SEND_SECONDS:
-        await work_on_refund(ctx, refund, deadline)
-    return await _answer(ctx, refund.id)
+    with once_begun():
+        if refund.state is RefundState.REQUESTED and deadline.left >= LAST_SEND_SECONDS:
+            await work_on_refund(ctx, refund, deadline)
+        return await _answer(ctx, refund.id)
 
 
 def _wish(command: RefundCommand) -> Wish:

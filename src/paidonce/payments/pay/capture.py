@@ -16,13 +16,20 @@ from paidonce.domain.intent import Failure, Intent, IntentStatus, Reason
 from paidonce.domain.states import CaptureState, OrderStatus, PaymentState
 from paidonce.observability import get_logger
 from paidonce.payments import evidence, history
-from paidonce.payments.context import REQUEST_SECONDS, Context, Role, new_id, visitor_for
+from paidonce.payments.context import (
+    REQUEST_SECONDS,
+    Context,
+    Role,
+    new_id,
+    once_begun,
+    visitor_for,
+)
 from paidonce.payments.pay import capture_record, holds
 from paidonce.payments.pay.follow_up import look_at_standing_payment
 from paidonce.payments.pay.prepare import read_payment
 from paidonce.payments.requests import capture_request
 from paidonce.store import captures, orders, payments
-from paidonce.store.engine import Transaction
+from paidonce.store.engine import Transaction, UnknownCommit
 from paidonce.store.rows import CaptureRow, OrderRow, PaymentRow
 
 LEASE = timedelta(seconds=30)
@@ -50,7 +57,8 @@ async def capture_order(ctx: Context, order_id: str, amount_minor: int | None) -
     if isinstance(begun, ServiceError):
         raise begun
     if begun is not None:
-        refusal = await work_on_capture(ctx, begun)
+        with once_begun():
+            refusal = await work_on_capture(ctx, begun)
         if refusal is not None:
             raise refusal
 
@@ -59,9 +67,12 @@ async def _begin(
     ctx: Context, order_id: str, amount_minor: int | None
 ) -> CaptureRow | ServiceError | NothingHeld | None:
     """The capture to send. None: it is captured already, as asked for."""
-    return await ctx.db.transaction(
-        "capture_request", lambda tx: _begin_locked(ctx, tx, order_id, amount_minor)
-    )
+    try:
+        return await ctx.db.transaction(
+            "capture_request", lambda tx: _begin_locked(ctx, tx, order_id, amount_minor)
+        )
+    except UnknownCommit:  # the worker may send it
+        raise errors.payment_processing() from None
 
 
 async def _begin_locked(

@@ -18,6 +18,7 @@ from paidonce.payments.context import (
     Visitor,
     action_required,
     new_id,
+    once_begun,
     paid_answer,
     visitor_for,
 )
@@ -28,7 +29,7 @@ from paidonce.payments.pay.claim import Drive, Look, Wait, claim_standing, payab
 from paidonce.payments.pay.pay import drive
 from paidonce.payments.requests import cancel_request
 from paidonce.store import attempts, forgotten, orders, payments
-from paidonce.store.engine import DatabaseUnavailable, Transaction, UnknownCommit
+from paidonce.store.engine import Transaction
 from paidonce.store.rows import AttemptRow, OrderRow, PaymentRow
 
 MAX_ROUNDS = 4
@@ -46,7 +47,7 @@ async def confirm_payment(
 ) -> Paid | ActionRequired:
     """POST …/pay/confirm: the truth from Stripe, as often as the app likes. Without the database it
     is not known: what this asks about may have charged."""
-    try:
+    with once_begun():
         order = await _order_of_user(ctx, user_id, order_id)
         if order.status is not OrderStatus.PAID and await _is_forgotten(ctx, order_id):
             raise errors.payment_processing()
@@ -59,8 +60,6 @@ async def confirm_payment(
         if verdict is None:
             await _check_compared(ctx, order)
             verdict = await _answer_of_latest(ctx, order_id)
-    except (DatabaseUnavailable, UnknownCommit):
-        raise errors.payment_processing() from None
     if isinstance(verdict, Again):
         raise errors.stripe_unavailable()
     if isinstance(verdict, ServiceError):
