@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -24,17 +25,19 @@ def ec_jwk(key_id: str = "ec-1", *, key: Any = None) -> dict[str, Any]:
 
 
 class Issuer:
-    """A real HTTP server that publishes a key set."""
+    """A real HTTP server that publishes a key set; `when_asked` happens before each answer."""
 
     def __init__(self, keys: list[dict[str, Any]]) -> None:
         self.body = json.dumps({"keys": keys}).encode()
         self.status = 200
         self.asked = 0
+        self.when_asked: Callable[[], None] = lambda: None
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked += 1
+                issuer.when_asked()
                 self.send_response(issuer.status)
                 self.send_header("Content-Length", str(len(issuer.body)))
                 self.end_headers()

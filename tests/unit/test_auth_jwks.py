@@ -272,6 +272,23 @@ async def test_without_any_key_it_is_503_and_not_the_users_fault(
     assert await door.user_of(_token()) == "user-1"
 
 
+async def test_who_waited_for_an_issuer_that_says_nothing_does_not_ask_it_again(
+    issuer: Issuer,
+) -> None:
+    door = Door(issuer)
+
+    def five_seconds_pass() -> None:
+        door.now += timedelta(seconds=5)
+
+    issuer.status, issuer.when_asked = 500, five_seconds_pass
+    came = [door.refusal_of(_token()) for _ in range(20)]
+    assert await asyncio.gather(*came) == ["service_unavailable"] * 20
+    assert issuer.asked == 1
+    issuer.status = 200
+    door.now += timedelta(seconds=3)
+    assert await door.user_of(_token()) == "user-1"
+
+
 async def test_a_token_without_key_id_fits_when_there_is_one_key(issuer: Issuer) -> None:
     assert await Door(issuer).refusal_of(_token(key_id=None)) == "not_authenticated"
     issuer.publish([rsa_jwk(None)])

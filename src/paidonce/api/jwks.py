@@ -143,6 +143,8 @@ class JwksKeys:
         except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             # The keys we have stay good: an issuer that is down must not stop payments.
             log.warning("jwks.fetch_failed", reason=type(error).__name__)
+            if not self._keys:  # asking takes longer than the pause: who waited does not ask again
+                self._asked_at = self._clock().timestamp()
 
     async def _fetch(self) -> bytes:
         async with (
