@@ -13,13 +13,15 @@ import requests
 from e2e.serving import assert_one_sentence
 from migration.test_host_service import make_customer
 from paidonce.backfill import Backfill, StripeStaysAway
+from paidonce.main.schema import preflight
+from paidonce.settings import SettingsError
 from paidonce.store import migrations
 from support.envelope import assert_success
 from support.environment import environment
 from support.launcher import shared_launcher
 from support.legacy import REPORT_SQL, Legacy, make_legacy, own_table
 from support.processes import StartProcess, script
-from support.service import running_service
+from support.service import make_settings, running_service
 
 FAST = "1000"
 
@@ -421,3 +423,14 @@ def test_customers_of_the_other_mode_are_refused(
     )  # fmt: skip
     assert upgrade.wait() == 0, upgrade.stderr()
     assert "users (id)" in upgrade.stdout()
+
+
+def test_a_key_that_may_not_read_the_account_does_not_leave_the_customers_unasked(
+    foreign: Legacy, stripe_simulator: Any
+) -> None:
+    migrations.upgrade(foreign.url)
+    settings = make_settings(foreign.url, stripe_simulator, stripe_secret_key="rk_test_any")
+    with pytest.raises(SettingsError, match="cus_of_the_live_mode"):
+        asyncio.run(preflight(settings))
+    foreign.set_customer("2", None)
+    asyncio.run(preflight(settings))

@@ -98,26 +98,33 @@ async def check_account(
     """The database belongs to one Stripe account. Without an answer of Stripe it is not checked,
     unless the caller can do nothing without one. Raises SettingsError."""
     account_id = await ctx.gateway.retrieve_account_id(START_CALL_SECONDS)
+    recorded = ctx.installation.stripe_account_id
     if isinstance(account_id, Failure):
-        if needs_answer and account_id.http_status != FORBIDDEN:
+        is_forbidden = account_id.http_status == FORBIDDEN
+        if needs_answer and not is_forbidden:
             raise no_answer(account_id)
         log.warning("account.not_checked", reason=account_id.reason.value)
+        if is_forbidden and recorded is None:
+            await _check_some_customers(ctx)
         return
-    recorded = ctx.installation.stripe_account_id
     if recorded not in (None, account_id):
         raise SettingsError(
             "STRIPE_SECRET_KEY is of another Stripe account than the one this database belongs to."
         )
     if recorded is not None:
         return
-    with database_as_setting():
-        known = await ctx.db.read(lambda tx: adoption.list_some_customers(tx, MOST_ASKED_FOR))
-    await check_customers(ctx.gateway, known)
+    await _check_some_customers(ctx)
     if not is_read_only:
         with database_as_setting():
             await ctx.db.transaction(
                 "account", lambda tx: installation.save_account(tx, account_id)
             )
+
+
+async def _check_some_customers(ctx: Parts) -> None:
+    with database_as_setting():
+        known = await ctx.db.read(lambda tx: adoption.list_some_customers(tx, MOST_ASKED_FOR))
+    await check_customers(ctx.gateway, known)
 
 
 def no_answer(failure: Failure) -> SettingsError:
