@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,39 @@ def test_it_watches_goes_on_after_a_kill_and_tells_everything_once(
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     written = [item for item in stripe_simulator.requests() if item["method"] != "GET"]
     assert len(written) == 6  # the payments above
+
+
+def test_a_run_that_goes_on_reads_what_has_happened_to_older_payments(
+    simulator: SimulatorThread, data: str, tmp_path: Path
+) -> None:
+    account, state = Account(simulator), ("--state", str(tmp_path / "shadow.state"))
+    order = {"metadata__order_id": "E-1"}
+    held = paid(account, capture_method="manual", **order)
+    make_older(data, 7200, held["id"])
+    assert "double_charge" not in found(simulator, *state)
+    account.post(f"payment_intents/{held['id']}/capture")
+    other = paid(account, **order)
+    [row] = found(simulator, *state)["double_charge"]
+    assert row["stripe_id"] == other["latest_charge"] and held["latest_charge"] in row["detail"]
+    found(simulator, *state, code=0)
+
+
+def test_after_a_longer_time_than_stripe_lists_events_the_whole_window_is_read(
+    simulator: SimulatorThread, data: str, tmp_path: Path
+) -> None:
+    account, file = Account(simulator), tmp_path / "shadow.state"
+    options = ("--since", "60d", "--state", str(file))
+    held = paid(account, capture_method="manual", metadata__order_id="E-2")
+    make_older(data, 45 * 86_400, held["id"])
+    found(simulator, *options)
+    before = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    with closing(sqlite3.connect(file)) as state, state:
+        state.execute("UPDATE meta SET value = ? WHERE name = 'read_until'", (before,))
+    account.post(f"payment_intents/{held['id']}/capture")
+    other = paid(account, metadata__order_id="E-2")
+    [row] = found(simulator, *options)["double_charge"]
+    assert row["stripe_id"] == other["latest_charge"]
+    assert not [item for item in simulator.requests() if item["path"] == "/v1/events"]
 
 
 def test_a_state_file_of_something_else_is_left_alone(

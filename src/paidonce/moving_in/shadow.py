@@ -19,6 +19,7 @@ from paidonce.payments.context import REQUEST_SECONDS
 from paidonce.payments.requests import NAMESPACE
 from paidonce.reconcile.asking import Asker, CannotCompare, KeyRefused, Source
 from paidonce.store.watched import Row, Watched
+from paidonce.webhooks.backfill import LISTED_FOR
 from paidonce.when import times
 
 KEEP = timedelta(days=90)
@@ -128,12 +129,19 @@ class Shadow:
         self.counts = Counts()
 
     async def run_once(self) -> None:
-        """The lists of the window, and what is wrong in them. Raises CannotCompare."""
-        began = self._clock.now()
-        known = self._watched.get(READ_UNTIL)
-        since = datetime.fromisoformat(known) - AGAIN if known else self._watch.since
+        """The lists of the window, and what is wrong in them. A run that goes on reads the lists
+        since the last one, and by events what has happened to anything older. Raises
+        CannotCompare."""
+        began, known = self._clock.now(), self._read_until()
+        since = known - AGAIN if known else self._watch.since
+        customers = Window(since)
+        if known and began - known < LISTED_FOR - OVERLAP:
+            await self._note_events(known - OVERLAP)
+        else:
+            since, customers = min(since, self._watch.since), Window()
         await self.read_payments(Window(since))
-        await self._read_customers(Window() if known is None else Window(since))
+        await self._read_customers(customers)
+        await self._read_hinted()
         self._watched.put(READ_UNTIL, began.isoformat())
         self._tell()
 
@@ -186,8 +194,18 @@ class Shadow:
 
     async def _read_events(self) -> bool:
         """Whether there was anything new."""
-        began, is_new = self._clock.now(), False
-        since = datetime.fromisoformat(self._watched.get(READ_UNTIL) or began.isoformat()) - OVERLAP
+        began = self._clock.now()
+        await self._note_events((self._read_until() or began) - OVERLAP)
+        is_new = await self._read_hinted()
+        self._watched.put(READ_UNTIL, began.isoformat())
+        self._watched.prune(_seconds(began - KEEP))
+        return is_new
+
+    def _read_until(self) -> datetime | None:
+        known = self._watched.get(READ_UNTIL)
+        return datetime.fromisoformat(known) if known else None
+
+    async def _note_events(self, since: datetime) -> None:
         async for events in self._stripe.pages(
             lambda after: self._account.list_events(TYPES, since, after, REQUEST_SECONDS)
         ):
@@ -195,13 +213,15 @@ class Shadow:
             self._watched.note_events(
                 [(each.id, each.object_id, _seconds(each.created_at)) for each in events]
             )
+
+    async def _read_hinted(self) -> bool:
+        """What events were about and no list has shown since; whether there was any."""
+        is_new = False
         while hints := self._watched.list_hints(HINTS_AT_ONCE):
             is_new = True
             for object_id in hints:
                 await self._read_again(object_id)
                 self._watched.forget_hint(object_id)
-        self._watched.put(READ_UNTIL, began.isoformat())
-        self._watched.prune(_seconds(began - KEEP))
         return is_new
 
     async def _read_again(self, object_id: str) -> None:

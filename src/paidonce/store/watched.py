@@ -98,7 +98,7 @@ class Watched:
     def put(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    # --- what was read: the latest reading replaces the one before -------------------------------
+    # --- what was read: the latest reading replaces the one before, and needs no hint any more ---
 
     def note_charges(self, rows: list[tuple[object, ...]]) -> None:
         self._replace("charges", rows)
@@ -262,3 +262,4 @@ class Watched:
             return
         places = ", ".join("?" * len(rows[0]))
         self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+        self._db.executemany("DELETE FROM hints WHERE id = ?", [row[:1] for row in rows])
