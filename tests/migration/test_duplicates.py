@@ -13,11 +13,11 @@ import pytest
 from migration.test_backfill import everything, with_users
 from paidonce.cli.records_view import MOST_LINES
 from paidonce.moving_in.duplicates import Looked, choose
-from paidonce.store.customer_groups import MOST_MEMBERS, KnownCustomer
+from paidonce.store.customer_groups import MOST_MEMBERS, CustomerGroups, KnownCustomer
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
 from support.legacy import Legacy
-from support.moving_in import Account, Done, reading, run
+from support.moving_in import Account, Done, assert_broken_off, reading, run
 
 DUPLICATES = ("customers", "duplicates", "--rate", "1000")
 
@@ -194,6 +194,26 @@ def test_it_says_when_stripe_did_not_answer(empty_sqlite_url: str, stripe_simula
     env = reading(legacy.url, stripe_simulator) | {"STRIPE_API_BASE": "http://127.0.0.1:9"}
     done = run(*DUPLICATES, env=env, code=2)
     assert "Stripe does not answer" in done.stderr
+
+
+def test_a_full_disk_ends_it_with_two_and_a_whole_document(
+    empty_sqlite_url: str, stripe_simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> CustomerGroups:
+        """Where not one more customer can be noted: four pages, of 4096 bytes, and no more."""
+        groups = CustomerGroups()
+        groups._db.execute("PRAGMA max_page_count = 4")
+        groups.note([KnownCustomer(c * 985, None, None, datetime.now(UTC), False) for c in "abcd"])
+        return groups
+
+    legacy = with_users(empty_sqlite_url, 1)
+    account = Account(stripe_simulator)
+    for _ in range(10):
+        account.customer(userId="1")
+    monkeypatch.setattr("paidonce.main.moving_in.CustomerGroups", full)
+    env = reading(legacy.url, stripe_simulator)
+    done = run(*DUPLICATES, "--format", "json", env=env)
+    assert_broken_off(done, "the temporary file", "is full")
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -15,7 +15,7 @@ from paidonce.moving_in.audit import Certainty, Finding, Kind, missing
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
 from support.legacy import Legacy, own_table
-from support.moving_in import Account, Done, reading, run
+from support.moving_in import Account, Done, assert_broken_off, break_table, reading, run
 from support.service import running_service
 
 AUDIT = ("payment-methods", "audit", "--rate", "1000")
@@ -268,3 +268,14 @@ def test_a_method_of_the_other_mode_is_known_by_stripes_words() -> None:
     assert missing(finding, failure).kind is Kind.OTHER_MODE
     plain = Failure(Reason.METHOD_MISSING, "No such PaymentMethod: 'pm_1'", http_status=404)
     assert missing(finding, plain).kind is Kind.UNKNOWN
+
+
+def test_a_state_file_that_breaks_ends_it_with_two_and_a_whole_document(
+    empty_sqlite_url: str, stripe_simulator: Any, tmp_path: Path
+) -> None:
+    move, state = Move(empty_sqlite_url, stripe_simulator), tmp_path / "audit.state"
+    stored, options = lines(("1", NOWHERE)), ("--state", str(state), "--format", "json")
+    look(move.legacy, stripe_simulator, stored, *options)
+    break_table(state, "stored")
+    done = look(move.legacy, stripe_simulator, stored, *options, code=None)
+    assert_broken_off(done, f"the file {state} cannot be used", "malformed")

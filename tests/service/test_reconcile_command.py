@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from paidonce.cli import app
 from paidonce.observability import configure_logging
 from paidonce.reconcile import ADVICE, Kind
+from paidonce.store.scratch import Scratch
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
 from support.environment import environment
@@ -195,6 +196,26 @@ def test_a_stripe_that_stops_answering_ends_with_two_and_a_whole_document(
     document = json.loads(done.stdout)
     assert document["is_complete"] is False
     assert [row["kind"] for row in document["findings"]] == [Kind.CHARGED_NOT_PAID]
+
+
+def test_a_full_disk_ends_it_with_two_and_a_whole_document(
+    sqlite_url: str, simulator: SimulatorThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> Scratch:
+        """Where not one more id can be noted: four pages, of 4096 bytes, and no more."""
+        scratch = Scratch()
+        scratch._db.execute("PRAGMA max_page_count = 4")
+        scratch.note_seen([letter * 990 for letter in "abcd"] + ["e" * 85])
+        return scratch
+
+    with running_service(sqlite_url, simulator) as service:
+        charged_not_paid(Shop(service))
+    monkeypatch.setattr("paidonce.main.commands.Scratch", full)
+    done = run(sqlite_url, simulator.url, "--format", "json")
+    assert done.code == 2
+    [sentence] = done.stderr.splitlines()
+    assert sentence.startswith("paidonce: the temporary file") and "is full" in sentence
+    assert json.loads(done.stdout)["is_complete"] is False
 
 
 def test_a_key_that_may_not_read_is_told_at_once(

@@ -19,7 +19,7 @@ from paidonce.gateway import Keyed, StripeGateway
 from paidonce.gateway.transport import ReadOnlyTransport
 from stripesim.config import Config
 from stripesim.testing import SimulatorThread
-from support.moving_in import Account, Done, run
+from support.moving_in import Account, Done, assert_broken_off, break_table, run
 from support.processes import StartProcess, script
 from support.service import make_settings
 
@@ -309,3 +309,15 @@ def test_a_state_file_of_something_else_is_left_alone(
     done = look(stripe_simulator, "--state", str(note), code=2)
     assert "is no file of this command" in done.stderr
     assert note.read_text().startswith("not a database")
+
+
+def test_a_state_file_that_breaks_ends_it_with_two_and_a_whole_document(
+    stripe_simulator: Any, tmp_path: Path
+) -> None:
+    state = tmp_path / "shadow.state"
+    paid(Account(stripe_simulator))
+    options = ("--state", str(state), "--format", "json")
+    look(stripe_simulator, *options)
+    break_table(state, "charges")
+    done = look(stripe_simulator, *options, code=None)
+    assert_broken_off(done, f"the file {state} cannot be used", "malformed")

@@ -2,7 +2,10 @@
 before paidonce left it."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -47,6 +50,24 @@ def reading(url: str, simulator: Any) -> dict[str, str]:
     return {
         name: everything[name] for name in ("DATABASE_URL", "STRIPE_API_BASE", "STRIPE_SECRET_KEY")
     }
+
+
+def break_table(state: Path, table: str) -> None:
+    """Damages a state file where one of its tables lies."""
+    with closing(sqlite3.connect(state)) as file:
+        [[size]] = file.execute("PRAGMA page_size")
+        [[page]] = file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,))
+    with state.open("r+b") as raw:
+        raw.seek((page - 1) * size)
+        raw.write(b"?" * size)
+
+
+def assert_broken_off(done: Done, *words: str) -> None:
+    """One sentence that says why, and a JSON document that is whole."""
+    [sentence] = done.stderr.splitlines()
+    assert done.code == 2 and sentence.startswith("paidonce: ")
+    assert all(word in sentence for word in words), sentence
+    assert done.json()["is_complete"] is False
 
 
 class Account:

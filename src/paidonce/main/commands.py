@@ -27,7 +27,7 @@ from paidonce.reconcile import (
 from paidonce.reconcile import Counts as Comparison
 from paidonce.settings import DatabaseSettings, OperatorSettings, Settings
 from paidonce.store.engine import Database, DatabaseUnavailable, UnknownCommit, open_database
-from paidonce.store.scratch import Scratch
+from paidonce.store.scratch import FileUnusable, Scratch
 from paidonce.webhooks.backfill import Counts as EventCounts
 from paidonce.webhooks.backfill import EventsBackfill
 
@@ -135,7 +135,7 @@ async def compare_books(
         )
         try:
             await (run.run_order(what.order_id) if what.order_id else run.run())
-        except CannotCompare as error:
+        except (CannotCompare, FileUnusable) as error:
             return run.counts, f"{error}."
         except (DatabaseUnavailable, UnknownCommit) as error:
             return run.counts, f"the database went away ({error}); run it again."

@@ -30,6 +30,7 @@ from paidonce.settings import OperatorSettings, SettingsError, StripeSettings
 from paidonce.store.audited import Audited
 from paidonce.store.customer_groups import CustomerGroups
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
+from paidonce.store.scratch import FileUnusable
 from paidonce.store.watched import NotOurFile, Watched
 
 
@@ -51,7 +52,7 @@ async def list_duplicates(
     try:
         await check_account(parts, is_read_only=not is_recording, needs_answer=True)
         await run.run()
-    except CannotCompare as error:
+    except (CannotCompare, FileUnusable) as error:
         return run.counts, f"{error}."
     except (DatabaseUnavailable, UnknownCommit) as error:
         return run.counts, f"the database went away ({error}); run it again."
@@ -97,7 +98,7 @@ async def watch_account(
         account = await _account_of(gateway, settings)
         try:
             watched = Watched(how.state, account)
-        except (NotOurFile, OSError) as error:
+        except (NotOurFile, FileUnusable, OSError) as error:
             raise SettingsError(f"--state: {error}.") from error
         run = Shadow(_Reading(gateway, clock), watched, what, show=show, stop=stop)
         try:
@@ -105,7 +106,7 @@ async def watch_account(
                 await run.run_once()
             else:
                 await run.watch(how.every_seconds, how.complain)
-        except CannotCompare as error:
+        except (CannotCompare, FileUnusable) as error:
             return run.counts, f"{error}."
         finally:
             watched.close()
@@ -152,7 +153,7 @@ async def audit_methods(
         await check_account(parts, is_read_only=not how.is_fixing, needs_answer=True)
         try:
             file = Audited(how.state, await _account_of(parts.gateway, settings))
-        except (NotOurFile, OSError) as error:
+        except (NotOurFile, FileUnusable, OSError) as error:
             raise SettingsError(f"--state: {error}.") from error
         fixer = Fixer(parts, stop, is_adopting=how.is_adopting) if how.is_fixing else None
         run = Audit(parts, file, uses_since=how.uses_since, show=show, stop=stop, fixing=fixer)
@@ -160,7 +161,7 @@ async def audit_methods(
             for rows in how.stored:
                 file.note_stored(rows)
             await run.run()
-        except CannotCompare as error:
+        except (CannotCompare, FileUnusable) as error:
             return run.counts, f"{error}."
         except (DatabaseUnavailable, UnknownCommit) as error:
             return run.counts, f"the database went away ({error}); run it again."

@@ -4,16 +4,72 @@ It is a file without a name that is gone with the process; memory holds a few pa
 a page's worth at a time, at most a few hundred.
 """
 
+import contextlib
+import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 CACHE_KIB = 2048
 BATCH = 100
 
 
-def open_scratch() -> sqlite3.Connection:
+class FileUnusable(Exception):
+    """A file of a command's own is full, broken or locked; the words say which, and why."""
+
+
+class File(sqlite3.Connection):
+    """Every way to it raises FileUnusable. `label` names it to a person; where SQLite puts a file
+    without a name: https://www.sqlite.org/tempfiles.html, 5."""
+
+    label = "the temporary file (SQLITE_TMPDIR or TMPDIR puts it elsewhere)"
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        with self.as_unusable():
+            return self.cursor(_Cursor).execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        with self.as_unusable():
+            return self.cursor(_Cursor).executemany(sql, parameters)
+
+    @contextlib.contextmanager
+    def as_unusable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise FileUnusable(f"{self.label} cannot be used: {error}") from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """Rows are read as they are asked for, and may be what is broken."""
+
+    connection: File
+
+    def fetchone(self) -> Any:
+        with self.connection.as_unusable():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with self.connection.as_unusable():
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with self.connection.as_unusable():
+            return super().__next__()
+
+
+def open_kept(path: Path) -> File:
+    """A file that stays, readable by its owner alone. Raises OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=File)
+    db.label = f"the file {path}"
+    return db
+
+
+def open_scratch() -> File:
     """A temporary file, which an empty name is to SQLite."""
-    db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=File)
     for name, value in (
         ("cache_size", f"-{CACHE_KIB}"),
         ("journal_mode", "OFF"),

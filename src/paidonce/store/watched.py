@@ -1,13 +1,11 @@
 """What `paidonce shadow` has seen of an account, in a SQLite file of its own: a temporary one, or
 one that the next run goes on with. Everything is found by SQL over it, so memory stays small."""
 
-import os
-import sqlite3
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from paidonce.store.scratch import open_scratch
+from paidonce.store.scratch import FileUnusable, open_kept, open_scratch
 
 _TABLES = (
     "PRAGMA synchronous = OFF",  # what a power cut takes is read again
@@ -69,17 +67,14 @@ class Watched:
     more_tables: tuple[str, ...] = ()
 
     def __init__(self, path: Path | None, account: str) -> None:
-        """Raises NotOurFile."""
-        if path is None:
-            self._db = open_scratch()
-        else:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        """Raises NotOurFile, OSError, FileUnusable; whatever comes after it FileUnusable."""
+        self._db = open_scratch() if path is None else open_kept(path)
         try:
             for statement in (*_TABLES, *self.more_tables):
                 self._db.execute(statement)
-        except sqlite3.DatabaseError as error:
-            raise NotOurFile(f"{path} is no file of this command") from error
+        except FileUnusable as error:
+            why = f"or cannot be used: {error.__cause__}"
+            raise NotOurFile(f"{path} is no file of this command, {why}") from error
         if self.get("shape") not in (None, self.shape) or self.get("account") not in (
             None,
             account,
