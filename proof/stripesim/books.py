@@ -143,7 +143,8 @@ def refunds_and_charges(books: Books) -> Iterator[str]:
         is_released = not charge["captured"] and shown == charge["amount"]  # a hold that ended
         if shown not in (given, given + released) and not is_released:
             yield f"{name} shows {shown} refunded, its refunds are {given}"
-        if charge["refunded"] != (shown == charge["amount"] and shown > 0):
+        is_all = shown == charge["amount"] or (charge["captured"] and given == taken)
+        if charge["refunded"] != (is_all and shown > 0):
             yield f"{name} is of {charge['amount']}, shows {shown}, refunded: {charge['refunded']}"
         for refund in refunds[name]:
             if refund["payment_intent"] != charge["payment_intent"] or refund["amount"] <= 0:

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import requests
 
 from proof.stripesim.books import RULES, Books, find_contradictions, read_books
 from proof.stripesim.fuzz.answers import find_flaws, private_words_in
@@ -108,6 +109,23 @@ def good_books(tmp_path_factory):
     with SimulatorThread(Config(data=str(data))) as simulator:
         Player(simulator, data).play(PRELUDE)
         return read_books(data)
+
+
+def test_a_part_that_was_captured_and_given_back_whole_adds_up(tmp_path):
+    data = tmp_path / "stripesim.db"
+    held = {"amount": 1000, "currency": "usd", "confirm": "true", "capture_method": "manual"}
+    with SimulatorThread(Config(data=str(data))) as simulator:
+
+        def post(path, **form):
+            auth = (simulator.secret_key, "")
+            answer = requests.post(f"{simulator.url}{path}", data=form, auth=auth, timeout=10)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        intent = post("/v1/payment_intents", payment_method="pm_card_visa", **held)["id"]
+        post(f"/v1/payment_intents/{intent}/capture", amount_to_capture=200)
+        post("/v1/refunds", payment_intent=intent)
+        assert find_contradictions(read_books(data)) == []
 
 
 SPOILED = {
