@@ -151,3 +151,20 @@ def test_money_that_is_held_does_not_expire(start_service: StartService) -> None
     assert status_of(service, order_id) == "pending"
     assert_success(service.merchant("POST", f"/api/orders/{order_id}/capture"))
     assert status_of(service, order_id) == "paid"
+
+
+@pytest.mark.parametrize("card", [GOOD, NEEDS_3DS], ids=["held", "challenged"])
+def test_orders_that_stay_pending_past_their_time_do_not_keep_later_ones(
+    start_service: StartService, card: str
+) -> None:
+    service = start_service(order_expires_after_hours=2, capture_method="manual")
+    staying = [service.order() for _ in range(recovery.BATCH)]
+    for order_id in staying:
+        assert service.pay(order_id, service.simulator.create_card(card)).status_code == 200
+    unpaid = service.order()
+    service.clock.added += 3 * HOUR
+    for _ in range(2):
+        service.run(recovery.expire_once(service.context))
+        service.clock.added += 31
+    assert status_of(service, unpaid) == "canceled"
+    assert {status_of(service, order_id) for order_id in staying} == {"pending"}

@@ -116,11 +116,14 @@ async def take_canceling(
 async def take_expired(
     tx: Transaction, now: datetime, next_check_at: datetime, limit: int
 ) -> list[str]:
-    """Unpaid orders that have expired, put off against other workers."""
+    """Unpaid orders that have expired, put off against other workers. What has waited longest comes
+    first: some stay pending for long. An order whose money is held is none of them."""
     rows = await tx.fetch(
         "SELECT id FROM orders WHERE status = 'pending' AND expires_at <= $1"
         " AND (next_check_at IS NULL OR next_check_at <= $1)"
-        " ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+        " AND NOT EXISTS (SELECT 1 FROM payments p"
+        " WHERE p.order_id = orders.id AND p.state = 'authorized')"
+        " ORDER BY COALESCE(next_check_at, expires_at) LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
         limit,
     )
