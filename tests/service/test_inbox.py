@@ -338,6 +338,30 @@ def test_while_stripe_is_away_no_event_loses_its_tries(on_sqlite: Running) -> No
     assert all(is_paid(service, order_id) for order_id, _ in orders)
 
 
+def test_an_outage_of_many_hours_sets_no_event_aside(on_sqlite: Running) -> None:
+    """Each time that the circuit is half open one call goes out, and the others do not."""
+    service = on_sqlite
+    orders = [authenticated_order(service) for _ in range(10)]
+    service.simulator.add_fault(kind="error_before", status=503)
+    for _, event in orders:
+        deliver(service, event)
+    drain(service)
+    assert service.context.gateway.is_circuit_open
+    tried = {row["id"]: row["tries"] for row in inbox(service)}
+    for _ in range(20):
+        service.clock.added += 3700
+        assert drain(service) == 10
+    assert {row["id"]: row["tries"] for row in inbox(service)} == tried
+    assert {row["state"] for row in inbox(service)} == {"pending"}
+    service.simulator.clear_faults()
+    service.clock.added += 3700
+    drain(service)  # one asks, and closes the circuit
+    service.clock.added += 3700
+    drain(service)
+    assert {row["state"] for row in inbox(service)} == {"done"}
+    assert all(is_paid(service, order_id) for order_id, _ in orders)
+
+
 def test_the_age_and_number_of_what_waits_are_measured(on_sqlite: Running) -> None:
     service = on_sqlite
     for number in range(3):

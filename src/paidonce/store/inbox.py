@@ -110,6 +110,15 @@ async def put_off_event(tx: Transaction, event_id: str, note: str, next_try_at: 
     )
 
 
+async def give_tries_back(tx: Transaction, event_ids: Sequence[str]) -> None:
+    """What was counted when they were taken; one that a person has sent again meanwhile has all."""
+    await tx.execute(
+        "UPDATE stripe_events SET tries = tries - 1"
+        f" WHERE tries > 0 AND id IN ({places(1, event_ids)})",
+        *event_ids,
+    )
+
+
 # --- people --------------------------------------------------------------------------------------
 
 

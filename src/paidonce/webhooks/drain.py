@@ -25,6 +25,8 @@ TURN_SECONDS = 5.0
 MAX_TRIES = 15
 LONGEST_PAUSE_SECONDS = 3600
 """Pauses of 2, 4, 8 … s up to an hour: the last try is four hours after the first."""
+AWAY = "away"
+"""The result of a try that did not succeed while Stripe is away: the event stays pending."""
 Result = tuple[InboxEvent, str, str | None]
 log = get_logger(__name__)
 
@@ -32,7 +34,8 @@ log = get_logger(__name__)
 async def drain_once(ctx: Context) -> int:
     """Work on the events whose time has come, for TURN_SECONDS at most; how many there were.
 
-    While the circuit to Stripe is open nothing is taken: an outage costs no event its tries.
+    While the circuit to Stripe is open nothing is taken, and a try that ends with an open circuit
+    is given back: an outage costs no event its tries.
     """
     ends_at = ctx.clock.monotonic() + TURN_SECONDS
     count = 0
@@ -80,15 +83,18 @@ async def _work_on(ctx: Context, events: list[InboxEvent]) -> list[Result]:
         return []
     except Exception as error:
         log.exception("event.failed", event_id=event.id, type=event.type)
-        return [(each, "pending", type(error).__name__) for each in events]
-    log.info(
-        "event.looked_at",
-        event_id=event.id,
-        type=event.type,
-        state=worked[0],
-        steps=steps.lines(),
-    )
-    return [(each, *worked) for each in events]
+        worked = "pending", type(error).__name__
+    else:
+        log.info(
+            "event.looked_at",
+            event_id=event.id,
+            type=event.type,
+            state=worked[0],
+            steps=steps.lines(),
+        )
+    state, note = worked
+    is_away = state == "pending" and ctx.gateway.is_circuit_open
+    return [(each, AWAY if is_away else state, note) for each in events]
 
 
 async def _finish(ctx: Context, results: list[Result]) -> None:
@@ -96,10 +102,11 @@ async def _finish(ctx: Context, results: list[Result]) -> None:
     finished: dict[tuple[str, str | None], list[InboxEvent]] = defaultdict(list)
     again: list[tuple[InboxEvent, str]] = []
     for event, state, note in results:
-        if state == "pending" and event.tries < MAX_TRIES:
+        if state == AWAY or (state == "pending" and event.tries < MAX_TRIES):
             again.append((event, note or ""))
         else:
             finished["set_aside" if state == "pending" else state, note].append(event)
+    away = [event.id for event, state, _ in results if state == AWAY]
 
     async def work(tx: Transaction) -> None:
         for (state, note), events in finished.items():
@@ -107,6 +114,8 @@ async def _finish(ctx: Context, results: list[Result]) -> None:
         for event, why in again:
             pause = min(2**event.tries, LONGEST_PAUSE_SECONDS)
             await inbox.put_off_event(tx, event.id, why, now + timedelta(seconds=pause))
+        if away:
+            await inbox.give_tries_back(tx, away)
 
     try:
         await ctx.db.transaction("events_worked", work)
