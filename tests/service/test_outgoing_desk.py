@@ -214,6 +214,31 @@ def test_what_was_delivered_is_forgotten_after_90_days_and_the_rest_is_kept(
     assert len(service.rows("SELECT event_id FROM event_deliveries")) == 1
 
 
+def test_what_there_is_nobody_to_tell_is_forgotten_after_90_days_too(
+    start_service: StartService,
+) -> None:
+    service = start_service()
+    paid(service)
+    service.clock.added += 89 * DAYS
+    assert service.run(outgoing.forget_once(service.context)) == 0
+    service.clock.added += 2 * DAYS
+    young = paid(service)
+    assert service.run(outgoing.forget_once(service.context)) == 1
+    assert [row["order_id"] for row in service.rows("SELECT order_id FROM outbox")] == [young]
+    assert service.run(Desk(service.context.db, service.clock).look()).new == 0
+
+
+def test_what_waits_for_an_endpoint_that_is_not_served_is_not_forgotten(
+    service: Running, start_service: StartService
+) -> None:
+    """It left the settings before the event was handed on, and may come back."""
+    paid(service)
+    other = start_service()
+    other.clock.added += 91 * DAYS
+    assert other.run(outgoing.forget_once(other.context)) == 0
+    assert other.run(Desk(other.context.db, other.clock).look()).new == 1
+
+
 def test_an_endpoint_that_is_enabled_is_told_at_once_and_in_order(
     service: Running, receiver: EventReceiver
 ) -> None:

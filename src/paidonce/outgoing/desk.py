@@ -11,7 +11,7 @@ from paidonce.store import batches, outbox, outbox_view
 from paidonce.store.engine import Database
 
 KEPT_FOR = timedelta(days=90)
-"""What was delivered. What was not stays, for a person."""
+"""What was delivered, and what there is nobody to tell. The rest stays, for a person."""
 RESEND_BATCH = 500
 RETIRE_BATCH = 2000
 
@@ -89,7 +89,7 @@ async def measure_outgoing(ctx: Context) -> None:
 
 
 async def forget_once(ctx: Parts) -> int:
-    """Delete events that were delivered long ago, some batches of them; how many."""
+    """Delete old events that nobody waits for any more, some batches of them; how many."""
     before = ctx.clock.now() - KEPT_FOR
     return await batches.forget(
         ctx.db,

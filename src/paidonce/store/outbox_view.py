@@ -20,6 +20,7 @@ _STATE = (
     " min(CASE WHEN state = 'pending' THEN created_at END) AS oldest_waiting_at"
     " FROM event_deliveries WHERE state IN ('pending', 'dead')"
 )
+_NEW = "SELECT count(*) AS n, min(created_at) AS oldest_new_at FROM outbox WHERE spread_at IS NULL"
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -70,11 +71,9 @@ async def _with_deliveries(tx: Transaction, rows: list[Row]) -> list[ToldEvent]:
 
 
 async def get_state(tx: Transaction) -> OutboxState:
-    """Its conditions are those of the indexes: what was delivered is not read."""
+    """Its conditions are those of the indexes: what was delivered is not read. Without an endpoint
+    nothing is new: all of it is kept for the list alone."""
     told = await tx.fetch_one(_STATE)
-    new = await tx.fetch_one(
-        "SELECT count(*) AS n, min(created_at) AS oldest_new_at FROM outbox WHERE spread_at IS NULL"
-    )
     rows = await tx.fetch(
         "SELECT p.name, p.since_at, p.paused_until, p.disabled_at, p.note,"
         " (SELECT count(*) FROM event_deliveries d WHERE d.endpoint = p.name"
@@ -82,14 +81,15 @@ async def get_state(tx: Transaction) -> OutboxState:
         " (SELECT count(*) FROM event_deliveries d WHERE d.endpoint = p.name"
         " AND d.state = 'dead') AS dead FROM event_endpoints p ORDER BY p.name"
     )
-    if told is None or new is None:
+    new = await tx.fetch_one(_NEW) if rows else None
+    if told is None:
         raise LookupError("a count has a row")
     return OutboxState(
         waiting=told["waiting"],
         dead=told["dead"],
-        new=new["n"],
+        new=new["n"] if new else 0,
         oldest_waiting_at=told["oldest_waiting_at"],
-        oldest_new_at=new["oldest_new_at"],
+        oldest_new_at=new["oldest_new_at"] if new else None,
         endpoints=[EndpointView(**row) for row in rows],
     )
 
@@ -166,10 +166,12 @@ async def retire_endpoint(tx: Transaction, name: str) -> bool:
 
 
 async def list_forgettable(tx: Transaction, before: datetime, limit: int) -> list[str]:
-    """Events of before that time which everybody was told whom they were for."""
+    """Events of before that time which everybody was told whom they were for. Without an endpoint
+    that is nobody: one that comes later is told what happens from then on."""
     rows = await tx.fetch(
-        "SELECT e.id FROM outbox e WHERE e.spread_at < $1 AND NOT EXISTS"
-        " (SELECT 1 FROM event_deliveries d WHERE d.event_id = e.id"
+        "SELECT e.id FROM outbox e WHERE (e.spread_at < $1 OR e.spread_at IS NULL"
+        " AND e.created_at < $1 AND NOT EXISTS (SELECT 1 FROM event_endpoints))"
+        " AND NOT EXISTS (SELECT 1 FROM event_deliveries d WHERE d.event_id = e.id"
         " AND (d.state <> 'delivered' OR d.finished_at >= $1)) LIMIT $2",
         before,
         limit,
