@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,21 +33,27 @@ from paidonce.domain.money_back import DisputeView, MoneyBack, RefundCommand, Re
 from paidonce.domain.outgoing import EventFilter, ToldEvent
 from paidonce.domain.sheet import PaymentSheet, SheetRequest
 from paidonce.observability import get_logger
-from paidonce.observability.metrics import set_holds_ending, set_refunds_overdue
 from paidonce.payments.cards import release, saved, setups
 from paidonce.payments.context import Context, once_begun
 from paidonce.payments.money_back import money_back, refund_request
 from paidonce.payments.money_back.disputes import measure_disputes
-from paidonce.payments.money_back.refund_work import count_overdue
+from paidonce.payments.money_back.refund_work import measure_overdue
 from paidonce.payments.orders import cancel, merchant_lists, price_list, shopping
 from paidonce.payments.orders.same_order import KEY_LIFE
 from paidonce.payments.pay import capture, follow_up, pay, sheet
-from paidonce.payments.pay.holds import count_ending
+from paidonce.payments.pay.holds import measure_ending
 from paidonce.store import events, installation, users
 from paidonce.store.engine import DatabaseUnavailable, UnknownCommit
 from paidonce.webhooks.inbox import measure_inbox
 
 MEASURE_SECONDS = 60.0
+MEASURES: tuple[Callable[[Context], Awaitable[None]], ...] = (
+    measure_inbox,
+    outgoing.measure_outgoing,
+    measure_overdue,
+    measure_disputes,
+    measure_ending,
+)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 log = get_logger(__name__)
@@ -260,16 +266,13 @@ class Service:
             self.wake.set()
 
     async def measure(self) -> None:
-        """Bring those metrics up to date that are read from the database, once a minute at most."""
+        """Bring those metrics up to date that are read from the database, once a minute at most;
+        one that cannot be read keeps no other from it."""
         ctx = self.ctx
         if ctx.clock.monotonic() < self._measure_at:
             return
         self._measure_at = ctx.clock.monotonic() + MEASURE_SECONDS
-        await measure_inbox(ctx)
-        await outgoing.measure_outgoing(ctx)
-        set_refunds_overdue(await count_overdue(ctx))
-        await measure_disputes(ctx)
-        set_holds_ending(await count_ending(ctx))
+        await asyncio.gather(*(_measure(ctx, measure) for measure in MEASURES))
 
     async def readiness(self) -> Readiness:
         if self._drain.begun.is_set():
@@ -315,6 +318,13 @@ class Service:
                 tx, scope, _hash(key), body_hash, answer, now, now - KEY_LIFE
             ),
         )
+
+
+async def _measure(ctx: Context, measure: Callable[[Context], Awaitable[None]]) -> None:
+    try:
+        await measure(ctx)
+    except Exception as error:  # noqa: BLE001 - the others are told without it
+        log.warning("metrics.incomplete", of=measure.__name__, error=type(error).__name__)
 
 
 def _hash(key: str) -> str:

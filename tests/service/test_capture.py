@@ -14,6 +14,7 @@ from paidonce.observability import set_step_hook
 from paidonce.store.engine import UnknownCommit
 from support.envelope import assert_error, assert_requires_action, assert_success
 from support.events import deliver, list_events
+from support.legacy import Legacy, own_table
 from support.service import DECLINED_AT_CHARGE, GOOD, NEEDS_3DS, Running, StartService
 
 CAPTURE = {"method": "POST", "path": "/v1/payment_intents/*/capture"}
@@ -363,6 +364,16 @@ def test_holds_that_end_soon_are_counted(service: Running) -> None:
     held_order(service)
     service.work()
     assert "paidonce_holds_ending 0.0" in _metrics(service)
+    service.clock.added += 6.5 * DAY
+    assert "paidonce_holds_ending 1.0" in _metrics(service)
+
+
+def test_a_figure_that_cannot_be_read_keeps_no_other_from_being_read(service: Running) -> None:
+    held_order(service)
+    service.work()
+    assert "paidonce_holds_ending 0.0" in _metrics(service)
+    url = service.settings.database_url
+    Legacy(url).run(f"ALTER TABLE {own_table(url, 'outbox')} RENAME TO outbox_away")
     service.clock.added += 6.5 * DAY
     assert "paidonce_holds_ending 1.0" in _metrics(service)
 

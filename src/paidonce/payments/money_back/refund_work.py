@@ -20,7 +20,7 @@ from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Intent, Reason, Refund, RefundStatus
 from paidonce.domain.states import REFUND_MOVES, PaymentState, RefundState
 from paidonce.observability import get_logger
-from paidonce.observability.metrics import record_contradiction
+from paidonce.observability.metrics import record_contradiction, set_refunds_overdue
 from paidonce.payments import evidence, history, notices
 from paidonce.payments.context import KEY_LIFE_HOURS, REQUEST_SECONDS, Context, Parts, new_id
 from paidonce.payments.pay.follow_up import conclude_without_attempt
@@ -48,10 +48,11 @@ async def take_refunds(ctx: Context, limit: int) -> list[RefundRow]:
     )
 
 
-async def count_overdue(ctx: Parts) -> int:
-    """Refunds that were asked for an hour ago or longer and that Stripe has not made yet."""
+async def measure_overdue(ctx: Parts) -> None:
+    """Bring into the metrics how many refunds were asked for an hour ago or longer and were not
+    made by Stripe yet."""
     before = ctx.clock.now() - OVERDUE
-    return await ctx.db.read(lambda tx: refunds.count_requested(tx, before))
+    set_refunds_overdue(await ctx.db.read(lambda tx: refunds.count_requested(tx, before)))
 
 
 async def work_on_refund(ctx: Context, refund: RefundRow, deadline: Deadline | None = None) -> None:

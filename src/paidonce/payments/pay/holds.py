@@ -13,6 +13,7 @@ from paidonce.domain import errors
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.states import OrderStatus, PaymentState
 from paidonce.observability import get_logger
+from paidonce.observability.metrics import set_holds_ending
 from paidonce.payments import evidence, history, notices
 from paidonce.payments.context import (
     REQUEST_SECONDS,
@@ -132,7 +133,7 @@ async def conclude(ctx: Context, payment: PaymentRow, intent: Intent) -> Verdict
     return None
 
 
-async def count_ending(ctx: Parts) -> int:
-    """Holds that end within a day."""
+async def measure_ending(ctx: Parts) -> None:
+    """Bring into the metrics how many holds end within a day."""
     before = ctx.clock.now() + WARNING
-    return await ctx.db.read(lambda tx: payments.count_holds_ending(tx, before))
+    set_holds_ending(await ctx.db.read(lambda tx: payments.count_holds_ending(tx, before)))
