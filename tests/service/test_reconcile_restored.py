@@ -14,8 +14,10 @@ import requests
 
 from paidonce.reconcile import Kind
 from proof.auditor import Asked, Order, judge, read_books, read_stripe
-from support.planting import Shop
-from support.service import NEEDS_3DS, PRICE_MINOR, running_service
+from support import events
+from support.money_back import HOUR, IS_DISPUTED, IS_WARNED_OF, detail, listed
+from support.planting import Shop, forgotten_charge
+from support.service import GOOD, NEEDS_3DS, PRICE_MINOR, running_service
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
 CREATE_CUSTOMER = {"method": "POST", "path": "/v1/customers"}
@@ -40,6 +42,15 @@ def copy_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], s
     return copy
 
 
+def unprepared_order(shop: Shop) -> str:
+    """An order whose payment has no intent yet."""
+    shop.service.simulator.add_fault(kind="rate_limit", match={**CREATE, "times": 5})
+    order_id = shop.new_order()
+    shop.service.simulator.clear_faults()
+    assert shop.payment(order_id)["stripe_payment_intent_id"] is None
+    return order_id
+
+
 class Life:
     """The orders that the backup has seen half of."""
 
@@ -51,13 +62,10 @@ class Life:
         self.challenged = shop.new_order()
         answer = service.pay(self.challenged, shop.card(NEEDS_3DS))
         assert answer.json()["status"] == "requires_action"
-        service.simulator.add_fault(kind="rate_limit", match={**CREATE, "times": 5})
-        self.unprepared = shop.new_order()
-        service.simulator.clear_faults()
+        self.unprepared = unprepared_order(shop)
         service.simulator.add_fault(kind="rate_limit", match={**CREATE_CUSTOMER, "times": 5})
         self.of_new_user = shop.new_order("bob")
         service.simulator.clear_faults()
-        assert shop.payment(self.unprepared)["stripe_payment_intent_id"] is None
         assert shop.payment(self.of_new_user)["stripe_customer_id"] is None
         self.cards: dict[str, str] = {}
         self.payment_ids: dict[str, str] = {}
@@ -107,6 +115,66 @@ def test_a_restored_database_is_brought_up_to_date(
         assert shop.reconcile().only().order_id == life.unknown
     assert money(stripe_simulator) == charged
     assert_auditor_agrees(backup, stripe_simulator, life)
+
+
+@pytest.mark.parametrize("has_webhooks", [True, False], ids=["webhook", "look"])
+def test_disputes_and_refunds_of_a_forgotten_payment_are_known_once_it_is_adopted(
+    database_url: str, stripe_simulator: Any, copy_of: Callable[[str], str], has_webhooks: bool
+) -> None:
+    with running_service(database_url, stripe_simulator) as service:
+        shop = Shop(service)
+        disputed, warned_of, refunded = (unprepared_order(shop) for _ in range(3))
+        recorded = shop.new_order()  # its intent is, and not that it was paid
+    backup = copy_of(database_url)
+    cards = {disputed: IS_DISPUTED, warned_of: IS_WARNED_OF, refunded: GOOD, recorded: GOOD}
+    with running_service(database_url, stripe_simulator) as service:
+        for order_id, number in cards.items():
+            answer = service.pay(order_id, stripe_simulator.create_card(number))
+            assert answer.json()["status"] == "success", answer.text
+        for order_id in (refunded, recorded):
+            intent_id = service.intent_of(order_id)
+            service.stripe("POST", "/v1/refunds", payment_intent=intent_id, amount=500)
+    with running_service(backup, stripe_simulator) as service:
+        shop = Shop(service)
+        if has_webhooks:
+            for event in events.list_events(service):
+                events.deliver(service, event)
+        service.recover()
+        assert shop.row("SELECT count(*) AS n FROM disputes")["n"] == 0
+        shop.pass_time()
+        found = shop.reconcile(fix=True).findings
+        assert {finding.order_id for finding in found if finding.is_fixed} >= {*cards} - {recorded}
+        service.recover(2 * HOUR)
+        assert [each["orderId"] for each in listed(service, "/api/disputes")] == [disputed]
+        assert told(shop, disputed) == ["order.paid", "dispute.opened"]
+        for order_id in (refunded, recorded):
+            assert told(shop, order_id) == ["order.paid", "order.refunded"]
+            assert detail(service, order_id)["amountRefundedMinor"] == 500
+        warnings = detail(service, warned_of)["fraudWarnings"]
+        assert len(warnings) == (1 if has_webhooks else 0)  # Stripe lists none of a payment
+
+
+@pytest.mark.parametrize("path", ["/v1/disputes", "/v1/refunds"])
+def test_what_stripe_did_not_show_of_an_adopted_payment_is_said(
+    sqlite_url: str, stripe_simulator: Any, path: str
+) -> None:
+    with running_service(sqlite_url, stripe_simulator) as service:
+        shop = Shop(service)
+        order_id = forgotten_charge(shop).order_id
+        shop.pass_time()
+        stripe_simulator.add_fault(kind="error_before", match={"method": "GET", "path": path})
+        finding = shop.reconcile(fix=True).only()
+        assert shop.order(order_id)["status"] == "paid"
+        assert not finding.is_fixed
+        assert f"Stripe did not show its {path.rsplit('/', 1)[-1]}" in finding.done
+
+
+def told(shop: Shop, order_id: str) -> list[str]:
+    """What the merchant is told of an order, in its order."""
+    rows = shop.service.rows(
+        "SELECT kind FROM outbox WHERE order_id = $1 ORDER BY position", order_id
+    )
+    return [row["kind"] for row in rows]
 
 
 def pay_again(shop: Shop, life: Life) -> None:

@@ -76,19 +76,31 @@ async def work_hint(ctx: Context, event: InboxEvent) -> Worked:
     if event.type in SETUP_TYPES:
         return await look_at_setup_intent(ctx, event.object_id)
     if event.type.startswith("charge.dispute."):
-        return _seen(await disputes.read_dispute(ctx, event.object_id), "dispute")
+        is_ours = await disputes.read_dispute(ctx, event.object_id)
+        return await _seen(ctx, event, is_ours, "dispute")
     if event.type.startswith("radar.early_fraud_warning."):
-        return _seen(await disputes.read_fraud_warning(ctx, event.object_id), "warning")
+        is_ours = await disputes.read_fraud_warning(ctx, event.object_id)
+        return await _seen(ctx, event, is_ours, "warning")
     is_about_intent = event.type in OUTCOME_TYPES or event.type.startswith(REFUND_TYPES)
     if is_about_intent and event.stripe_payment_intent_id is not None:
         return await _look_at_intent(ctx, event, event.stripe_payment_intent_id)
     return "ignored", "nothing to do for this type"
 
 
-def _seen(is_ours: bool | None, what: str) -> Worked:
+async def _seen(ctx: Context, event: InboxEvent, is_ours: bool | None, what: str) -> Worked:
+    """What no payment of ours has may still be of an intent that is not recorded yet: its own
+    metadata says whose it is."""
     if is_ours is None:
         return "pending", f"Stripe did not show the {what}"
-    return ("done", None) if is_ours else ("ignored", f"a {what} of somebody else")
+    if is_ours:
+        return "done", None
+    if event.stripe_payment_intent_id is not None:
+        intent = await ctx.gateway.retrieve_intent(event.stripe_payment_intent_id, REQUEST_SECONDS)
+        if isinstance(intent, Failure):
+            return "pending", "Stripe did not show the intent"
+        if intent.metadata.get("namespace") == ctx.installation.namespace:
+            return await _look_at_unrecorded(ctx, intent)
+    return "ignored", f"a {what} of somebody else"
 
 
 async def look_at_intent(ctx: Context, intent_id: str) -> Worked:
@@ -130,13 +142,9 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         if event.order_id is None:
             return "ignored", "an intent of somebody else"
         intent = await ctx.gateway.retrieve_intent(intent_id, REQUEST_SECONDS)
-        if isinstance(intent, Intent):
-            if intent.status is IntentStatus.CANCELED:
-                return "done", "no payment holds the intent, and it was canceled"
-            if await restore.is_dismissed(ctx, intent_id):
-                return "done", "no payment holds the intent, and it was dismissed"
-            await restore.note_unknown(ctx, [intent])
-        return "pending", "the intent is not recorded yet"
+        if isinstance(intent, Failure):
+            return "pending", "the intent is not recorded yet"
+        return await _look_at_unrecorded(ctx, intent)
     if payment.state is PaymentState.SUCCEEDED and event.type in OUTCOME_TYPES:
         return "done", "known already"
     worked = await _look_at_payment(ctx, payment, intent_id)
@@ -146,6 +154,16 @@ async def _look_at_intent(ctx: Context, event: InboxEvent, intent_id: str) -> Wo
         if not await read_refunds(ctx, payment, deadline):
             return "pending", "Stripe did not show the refunds"
     return worked
+
+
+async def _look_at_unrecorded(ctx: Context, intent: Intent) -> Worked:
+    """One of ours that no payment holds."""
+    if intent.status is IntentStatus.CANCELED:
+        return "done", "no payment holds the intent, and it was canceled"
+    if await restore.is_dismissed(ctx, intent.id):
+        return "done", "no payment holds the intent, and it was dismissed"
+    await restore.note_unknown(ctx, [intent])
+    return "pending", "the intent is not recorded yet"
 
 
 async def _look_at_payment(ctx: Context, payment: PaymentRow, intent_id: str) -> Worked:

@@ -3,11 +3,14 @@ own. Each fix is in the order's history."""
 
 from typing import assert_never
 
+from paidonce.domain.clock import Deadline
 from paidonce.domain.intent import Failure, Intent, IntentStatus
 from paidonce.domain.states import PaymentState
 from paidonce.payments import history
 from paidonce.payments.context import REQUEST_SECONDS, Context
 from paidonce.payments.hints import look_at_intent
+from paidonce.payments.money_back.disputes import read_disputes
+from paidonce.payments.money_back.refund_work import read_refunds
 from paidonce.payments.pay.adopt import Refused, adopt_intent
 from paidonce.payments.requests import cancel_request
 from paidonce.reconcile.findings import Finding, Kind, Remedy
@@ -45,7 +48,7 @@ class Fixer:
         await self._note("payment.reconciled", payment, intent.id)
         is_paid = payment.state is PaymentState.SUCCEEDED
         done = "recorded: the order is paid" if is_paid else "recorded as surplus"
-        return finding.with_result(done, is_fixed=True)
+        return await self._with_what_came_after(finding.with_result(done, is_fixed=True), payment)
 
     async def _cancel(self, finding: Finding, intent: Intent) -> Finding:
         """Its payment has another intent, or is retired: both stay so for ever."""
@@ -78,7 +81,22 @@ class Fixer:
         if payment is None or payment.state is not PaymentState.SUCCEEDED:
             done = f"adopted, and not recorded as paid yet: {note or 'run again'}"
             return finding.with_result(done, is_fixed=False)
-        return finding.with_result("adopted and recorded: the order is paid", is_fixed=True)
+        fixed = finding.with_result("adopted and recorded: the order is paid", is_fixed=True)
+        return await self._with_what_came_after(fixed, payment)
+
+    async def _with_what_came_after(self, fixed: Finding, payment: PaymentRow) -> Finding:
+        """Refunds and disputes of a payment that was not known: their events came to nothing, and
+        nobody sends them again."""
+        ctx, deadline = self._ctx, Deadline.after(self._ctx.clock, REQUEST_SECONDS)
+        unread = []
+        if not await read_refunds(ctx, payment, deadline):
+            unread.append("its refunds: resend charge.refunded")
+        if not await read_disputes(ctx, payment, deadline):
+            unread.append("its disputes: resend charge.dispute.created")
+        if not unread:
+            return fixed
+        why = f"{fixed.done}; Stripe did not show {', or '.join(unread)} from Stripe's dashboard"
+        return fixed.with_result(why, is_fixed=False)
 
     async def _walk_the_webhooks_road(self, intent_id: str) -> str | None:
         """Stripe is asked again, and what it says is recorded; a note where nothing was."""
