@@ -1,17 +1,25 @@
 """`paidonce users export` and `erase`: everything that is kept about a user, and its end."""
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import requests
 
 from migration.test_backfill import with_users
+from paidonce.payments.erasure import CannotErase, erase_user
+from paidonce.store import erasure as store
 from support import events
+from support.envelope import assert_success
 from support.environment import MERCHANT_API_KEY, environment
 from support.legacy import Legacy, own_table
+from support.money_back import execute
 from support.moving_in import Account, Done, reading, run
-from support.saved_methods import MASTERCARD
+from support.saved_methods import MASTERCARD, save
 from support.service import Running, running_service
 
 DEVICE = "the-hash-of-her-telephone"
@@ -221,6 +229,90 @@ def test_what_stripe_did_not_hear_is_gone_on_with_by_the_next_run(
     for each, is_deleted in ((customer, True), (second, True), (foreign, False)):
         assert ("deleted" in account.get(f"customers/{each}")) is is_deleted, each
     assert "alice@shop.example" not in str(everything(database_url))
+
+
+@contextmanager
+def erasing(service: Running, user: str) -> Iterator[Future[Any]]:
+    """An erasure that waits while Stripe deletes the user's customer, until the block ends."""
+    path = f"/v1/customers/{customer_of(service, user)}"
+    held = service.simulator.add_fault(kind="hold", match={"method": "DELETE", "path": path})
+    with ThreadPoolExecutor(1) as threads:
+        run = threads.submit(service.run, erase_user(service.context, user, is_sure=True))
+        try:
+            service.wait_until_struck(held)
+            yield run
+        finally:
+            service.simulator.remove_fault(held)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False], ids=["recorded", "being-made"])
+def test_a_customer_that_is_made_while_stripe_deletes_the_first_is_deleted_by_the_next_run(
+    database_url: str, stripe_simulator: Any, is_recorded: bool
+) -> None:
+    with a_shop(database_url, stripe_simulator) as service, ThreadPoolExecutor(1) as threads:
+        shop(service, "alice")
+        first = customer_of(service, "alice")
+        plant_traces(service, "alice")
+        with erasing(service, "alice") as run:
+            create = {"method": "POST", "path": "/v1/customers"}
+            held = stripe_simulator.add_fault(kind="hold", match=create)
+            answer = threads.submit(save, service, stripe_simulator.create_card(MASTERCARD))
+            service.wait_until_struck(held)
+            if is_recorded:
+                stripe_simulator.remove_fault(held)
+                assert_success(answer.result())
+        with pytest.raises(CannotErase, match=r"(being made|meanwhile); run it again"):
+            run.result()
+        stripe_simulator.clear_faults()
+        assert_success(answer.result())
+        second = customer_of(service, "alice")
+    assert "alice@shop.example" in str(everything(database_url))
+    done = users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    assert second in done.stdout.splitlines()[0]
+    assert f"Deleted there before: {first}" in done.stdout
+    account = Account(stripe_simulator)
+    assert account.get("customers?email=alice@shop.example")["data"] == []
+    left = str(everything(database_url))
+    assert not any(each in left for each in (*SECRETS, DEVICE))
+
+
+def test_an_order_that_is_made_while_stripe_deletes_the_customer_keeps_its_address(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    with a_shop(database_url, stripe_simulator) as service:
+        shop(service, "alice")
+        with erasing(service, "alice") as run:
+            body = {
+                "items": [{"productId": "tea", "quantity": 1}],
+                "shippingAddress": {"line1": "2 Oak Street"},
+            }
+            order = assert_success(service.call("POST", "/api/mobile-app/orders", body))
+        with pytest.raises(CannotErase, match="1 orders of the user are not over"):
+            run.result()
+        assert "Oak Street" in str(service.rows("SELECT details FROM orders"))
+        service.run(service.context.background.drain())
+        assert service.merchant("POST", f"/api/orders/{order['orderId']}/cancel").ok
+    users(database_url, stripe_simulator, "erase", "alice", "--yes", code=0)
+    assert "Oak Street" not in str(everything(database_url))
+
+
+def test_an_order_that_begins_as_the_erasure_ends_keeps_its_address(
+    database_url: str, stripe_simulator: Any
+) -> None:
+    """New orders do not wait for the user's lock: what was not over is not touched."""
+    with a_shop(database_url, stripe_simulator) as service:
+        shop(service, "alice")
+        shop(service, "bob")
+        execute(service, "UPDATE orders SET status = 'pending' WHERE user_id = 'alice'")
+        for user in ("alice", "bob"):
+            service.run(
+                service.context.db.transaction(
+                    "test",
+                    lambda tx, user=user: store.erase(tx, user, f" user={user}", " merchant"),
+                )
+            )
+        rows = service.rows("SELECT user_id, details FROM orders ORDER BY user_id")
+        assert ["Elm Street" in str(row["details"]) for row in rows] == [True, False]
 
 
 def test_a_later_token_of_the_same_user_starts_anew(

@@ -3,12 +3,13 @@
 An erasure is three steps, so that it survives a crash and an outage of Stripe: our books let go of
 the customer and write down which ones Stripe is to delete; Stripe deletes them, and with them their
 cards; then what is personal goes from our books. It is refused while anything of the user's is not
-over, and a second run goes on where the first one ended.
+over, at its end too, since nothing keeps him out meanwhile; a second run goes on where the first
+one ended.
 """
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from paidonce.domain.intent import Failure
@@ -21,6 +22,8 @@ from paidonce.store.erasure import EXPORTED, Erasure
 JSON_COLUMNS = ("items", "details", "metadata", "data", "stripe_customer_ids")
 WORDS = {"orders": "orders", "payment_attempts": "payments", "setups": "cards being saved"}
 GONE = 404
+BEING_MADE = timedelta(minutes=1)
+"""For longer no request waits for the customer that it asks Stripe for."""
 
 
 class CannotErase(Exception):
@@ -65,7 +68,7 @@ async def erase_user(ctx: Parts, user_id: str, *, is_sure: bool) -> Erased:
     counts = {name: len(known[name]) for name in EXPORTED}
     found = await _find_customers(ctx, user_id, known["user"]["email"])
     if not is_sure:
-        wanted = await ctx.db.read(lambda tx: _look(tx, user_id, found))
+        wanted = await ctx.db.read(lambda tx: _look(ctx, tx, user_id, found))
         return Erased(sorted(wanted), [], counts, is_done=False)
     row = await ctx.db.transaction("erase_begin", lambda tx: _begin(ctx, tx, user_id, found))
     gone: list[str] = []
@@ -93,7 +96,7 @@ async def _find_customers(ctx: Parts, user_id: str, email: str | None) -> list[s
     return [each.id for each in found if hosts_user_id(ctx, each.metadata) == user_id]
 
 
-async def _check_open(tx: Transaction, user_id: str) -> None:
+async def _check_open(ctx: Parts, tx: Transaction, user_id: str) -> None:
     still_open = await erasure.count_open(tx, user_id)
     if still_open:
         named = " and ".join(f"{count} {WORDS[name]}" for name, count in still_open.items())
@@ -101,11 +104,16 @@ async def _check_open(tx: Transaction, user_id: str) -> None:
             f"{named} of the user are not over: cancel the orders"
             " (POST /api/orders/{id}/cancel), or wait for what is being paid"
         )
+    user = await users.get_user(tx, user_id)
+    if user is None or user.stripe_customer_id is not None or user.customer_requested_at is None:
+        return
+    if ctx.clock.now() - user.customer_requested_at < BEING_MADE:
+        raise CannotErase("a customer of the user is being made; run it again in a minute")
 
 
-async def _look(tx: Transaction, user_id: str, found: list[str]) -> set[str]:
+async def _look(ctx: Parts, tx: Transaction, user_id: str, found: list[str]) -> set[str]:
     """The customers to delete: never one that another user has recorded."""
-    await _check_open(tx, user_id)
+    await _check_open(ctx, tx, user_id)
     wanted = {*found, *await erasure.list_customers(tx, user_id)}
     owners = await adoption.list_owners(tx, wanted)
     return {each for each in wanted if owners.get(each, user_id) == user_id}
@@ -114,7 +122,7 @@ async def _look(tx: Transaction, user_id: str, found: list[str]) -> set[str]:
 async def _begin(ctx: Parts, tx: Transaction, user_id: str, found: list[str]) -> Erasure:
     """The customer is let go of in the same commit that says it is to be deleted."""
     await users.lock_user(tx, user_id)
-    wanted = await _look(tx, user_id, found)
+    wanted = await _look(ctx, tx, user_id, found)
     unfinished = await erasure.get_unfinished(tx, user_id)
     if unfinished is not None:
         wanted |= set(unfinished.customer_ids)
@@ -129,6 +137,9 @@ async def _begin(ctx: Parts, tx: Transaction, user_id: str, found: list[str]) ->
 
 async def _finish(ctx: Parts, tx: Transaction, user_id: str, row: Erasure) -> None:
     await users.lock_user(tx, user_id)
+    await _check_open(ctx, tx, user_id)
+    if await users.get_recorded_customer(tx, user_id) is not None:
+        raise CannotErase("the user has got another customer meanwhile; run it again to go on")
     await erasure.erase(tx, user_id, f" user={user_id}", " merchant")
     await erasure.finish(tx, row.id, ctx.clock.now())
 

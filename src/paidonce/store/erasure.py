@@ -129,10 +129,12 @@ async def insert_erasure(tx: Transaction, erasure: Erasure, user_id: str, now: d
 async def erase(tx: Transaction, user_id: str, scope: str, merchants_scope: str) -> None:
     """Everything personal goes; amounts, states, times and Stripe's ids stay. `scope` is what the
     scopes of the user's kept answers end with, `merchants_scope` the merchant's: those that show
-    the metadata of an order name the order, or an event of it, in their path."""
+    the metadata of an order name the order, or an event of it, in their path. New orders do not
+    wait for the user's lock: one that is not over was made just now, and keeps what it needs."""
     for statement in (
         "UPDATE users SET email = NULL WHERE id = $1",
-        "UPDATE orders SET details = '{}', metadata = '{}' WHERE user_id = $1",
+        "UPDATE orders SET details = '{}', metadata = '{}' WHERE user_id = $1"
+        " AND status NOT IN ('pending', 'canceling')",
         "UPDATE payment_attempts SET client_address = '', device_hash = '' WHERE user_id = $1",
         "UPDATE setups SET client_address = '', device_hash = '' WHERE user_id = $1",
         "UPDATE payments SET sheet_client_address = '', sheet_device_hash = '' WHERE user_id = $1",
