@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import structlog
 
 from paidonce.gateway.disputes import retrieve_dispute
-from paidonce.payments.money_back.disputes import record_dispute
+from paidonce.payments.money_back.disputes import read_new_disputes, record_dispute
 from support.envelope import assert_error, assert_success
 from support.events import deliver, make_event
 from support.money_back import (
@@ -30,7 +31,7 @@ from support.money_back import (
     paid_order,
     pass_time,
 )
-from support.service import GOOD, PRICE_MINOR, Running, StartService
+from support.service import GOOD, PRICE_MINOR, Running, StartService, running_service
 
 MULTIPLE = "4000000404000079"
 
@@ -286,6 +287,43 @@ def test_disputes_are_listed_by_pages_and_filters(service: Running) -> None:
     assert one["orderId"] == order_ids[0]
     for wrong in ("status=Lost!", "status=bogus", "orderId=1", "limit=101"):
         assert service.merchant("GET", f"/api/disputes?{wrong}").status_code == 400, wrong
+
+
+def read_one_page(service: Running) -> int:
+    """The worker's reading of the list, whose time is over when Stripe answers the first call."""
+    match = {"method": "GET", "path": "/v1/disputes"}
+    held = service.simulator.add_fault(kind="hold", match=match)
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(service.run, read_new_disputes(service.context))
+        try:
+            service.wait_until_struck(held)
+            service.clock.added += 30
+        finally:
+            service.simulator.remove_fault(held)
+        return int(reading.result())
+
+
+def test_a_list_that_is_too_long_for_one_reading_is_read_on_in_the_next(
+    sqlite_url: str, stripe_simulator: Any
+) -> None:
+    """Ours is the oldest, on the third page, and each time Stripe shows one page in time."""
+    with running_service(sqlite_url, stripe_simulator) as service:
+        order_id = paid_order(service, IS_DISPUTED)
+        for _ in range(100):
+            card = stripe_simulator.create_card(MULTIPLE)
+            service.stripe(
+                "POST", "/v1/payment_intents", amount=500, currency="usd", payment_method=card,
+                confirm="true", **{"payment_method_types[]": "card"},
+            )  # fmt: skip
+        began_at = service.clock.now()
+        for is_over, count in ((False, 100), (False, 100), (True, 1)):
+            assert read_one_page(service) == count
+            [row] = service.rows("SELECT disputes_read_until_at AS until_at FROM installation")
+            assert (row["until_at"] is not None) is is_over
+            service.clock.added += HOUR
+        # What was disputed since is on top of the first page: the next reading begins there.
+        assert began_at <= row["until_at"] < began_at + timedelta(minutes=5)
+        assert [row["order_id"] for row in rows(service)] == [order_id]
 
 
 def test_what_is_no_dispute_of_stripe_s_ends_quietly(service: Running) -> None:

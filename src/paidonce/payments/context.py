@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import uuid4
 
@@ -45,6 +45,16 @@ class Parts:
     installation: Installation
 
 
+@dataclass
+class ListPlace:
+    """Where this process goes on with a list of Stripe's that one reading did not get to the end
+    of: behind `after`, while the list was read to `read_until` before. Begun at `began_at`."""
+
+    read_until: datetime | None = None
+    began_at: datetime | None = None
+    after: str | None = None
+
+
 @dataclass(frozen=True)
 class Context(Parts):
     """The parts of a service: with all its settings, work in the background, and the gate before
@@ -54,6 +64,7 @@ class Context(Parts):
     background: Background
     gate: Gate
     webhook_complaints: Seldom = field(default_factory=lambda: Seldom(most=3))
+    dispute_list: ListPlace = field(default_factory=ListPlace)
 
 
 class Role(StrEnum):

@@ -15,7 +15,7 @@ from paidonce.gateway import disputes as gateway
 from paidonce.observability import get_logger
 from paidonce.observability.metrics import set_open_disputes
 from paidonce.payments import history, notices
-from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context, Parts
+from paidonce.payments.context import CLOCKS_APART, REQUEST_SECONDS, Context, ListPlace, Parts
 from paidonce.store import disputes, orders, payments
 from paidonce.store.engine import Transaction
 from paidonce.store.rows import DisputeRow, PaymentRow
@@ -208,7 +208,10 @@ async def take_open(ctx: Context, limit: int) -> list[DisputeRow]:
 
 async def read_new_disputes(ctx: Context) -> int:
     """Once in LOOK_AGAIN, by one worker of all, read Stripe's list from where it was read to
-    before: what nobody reported is found. How many disputes there were."""
+    before: what nobody reported is found. How many disputes there were.
+
+    A list that is too long for one turn is gone on with by this process in its next one.
+    """
     asked_at = ctx.clock.now()
     if not await ctx.db.read(lambda tx: disputes.is_list_due(tx, asked_at)):
         return 0
@@ -217,23 +220,38 @@ async def read_new_disputes(ctx: Context) -> int:
     )
     if not reading.is_mine:
         return 0
-    since = (reading.read_until or asked_at - FIRST_WINDOW) - CLOCKS_APART
-    deadline, count, after = Deadline.after(ctx.clock, REQUEST_SECONDS), 0, None
-    while True:
-        page = await gateway.list_disputes_page(
-            ctx.gateway, after, deadline.left, Window(since=since)
+    place = ctx.dispute_list
+    if place.after is None or place.read_until != reading.read_until:
+        place.read_until, place.began_at, place.after = reading.read_until, asked_at, None
+    began_at = place.began_at or asked_at
+    since = (reading.read_until or began_at - FIRST_WINDOW) - CLOCKS_APART
+    count, is_over = await _read_on(ctx, place, Window(since=since), asked_at)
+    if is_over:
+        await ctx.db.transaction(
+            "dispute_list_read", lambda tx: disputes.note_list_read(tx, began_at)
         )
-        if isinstance(page, Failure) or (page.last_id and deadline.left == 0):
-            log.warning("disputes.not_read", since=since.isoformat(), count=count)
-            return count
+    else:
+        log.warning("disputes.not_read", since=since.isoformat(), count=count)
+    return count
+
+
+async def _read_on(
+    ctx: Context, place: ListPlace, window: Window, asked_at: datetime
+) -> tuple[int, bool]:
+    """Page by page, as long as the time lasts; how many disputes, and whether that was the end."""
+    deadline, count = Deadline.after(ctx.clock, REQUEST_SECONDS), 0
+    while True:
+        page = await gateway.list_disputes_page(ctx.gateway, place.after, deadline.left, window)
+        if isinstance(page, Failure):
+            if page.param == "starting_after":
+                place.after = None  # Stripe has that dispute no more: from the newest again
+            return count, False
         for dispute in page.items:
             await record_dispute(ctx, dispute, asked_at)
         count += len(page.items)
-        if page.last_id is None:
-            break
-        after = page.last_id
-    await ctx.db.transaction("dispute_list_read", lambda tx: disputes.note_list_read(tx, asked_at))
-    return count
+        place.after = page.last_id
+        if page.last_id is None or deadline.left == 0:
+            return count, page.last_id is None
 
 
 async def measure_disputes(ctx: Parts) -> None:
