@@ -29,7 +29,7 @@ def settings_with(**changes: Any) -> Settings:
     values: dict[str, Any] = {
         "stripe_secret_key": "sk_test_1",
         "stripe_publishable_key": "pk_test_1",
-        "stripe_webhook_secret": "whsec_1",
+        "stripe_webhook_secret": "whsec_shop_of_the_tests",
         "payment_return_url": "https://shop.example/return",
         "auth_jwt_secret": JWT_SECRET,
         "merchant_api_key": f"{MERCHANT_KEY}, {SECOND_MERCHANT_KEY}",
