@@ -85,16 +85,17 @@ def run_seed(seed: int, *, is_traced: bool = False, stop_at: str = "") -> Result
             findings += [f"BUG: {bug}" for bug in world.bugs]
             set_step_hook(None)
             asyncio.set_event_loop(None)
+            digest, told, alarms = world.digest(), list(world.history), world.alarms.copy()
             _bury(loop)
-    history = [f"{at:12.3f}  {who:<22} {what}" for at, who, what in world.history]
+    history = [f"{at:12.3f}  {who:<22} {what}" for at, who, what in told]
     return Result(
         seed,
         findings,
         world.counts,
-        world.digest(),
+        digest,
         shop.ended_at or loop.time(),
         time.process_time() - began,
-        world.alarms,
+        alarms,
         history if is_traced or findings else [],
     )
 
