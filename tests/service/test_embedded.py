@@ -207,12 +207,8 @@ async def test_a_host_does_not_start_with_settings_that_do_not_fit(
     database_url: str, stripe_simulator: Any
 ) -> None:
     settings = make_settings(database_url, stripe_simulator, users_table="nowhere")
-    app = FastAPI()
-    app.include_router(build_router(settings))
-    configure_logging(level="WARNING")
     with pytest.raises(SettingsError, match="USERS_TABLE"):
-        async with app.router.lifespan_context(app):
-            pass
+        await start_and_end(settings)
 
 
 async def test_a_start_that_fails_leaves_no_connection_open(
